@@ -1,0 +1,278 @@
+// Package batcher groups tasks into chunks, each of which is one request.
+//
+// What goes in: reader.Tasks, in file order. What comes out: Chunks, whose
+// bodies are ready to be sent. A chunk is cut by the number of its tasks and by
+// both of Toloka's byte limits, never by a timer, so that the same input always
+// gives the same chunks: their operation ids depend on it.
+//
+// Memory: one chunk is being filled, and each chunk that is given out holds
+// its body and the rows as they stood in the input. That is at most about
+//
+//	MaxInputBytes + MaxOutputBytes + MaxRawBytes + 200 bytes × MaxTasks
+//
+// in one chunk. Recycled chunks lend their buffers to later ones.
+package batcher
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/go-faster/jx"
+
+	"poolfill/internal/toloka"
+	"poolfill/reader"
+)
+
+// DefaultMaxRawBytes bounds the rows as they stood in the input that one chunk
+// keeps for the file of rejected rows.
+const DefaultMaxRawBytes = 8 << 20
+
+// Config bounds the chunks. The zero value of each limit means Toloka's
+// documented one.
+type Config struct {
+	// PoolID is the pool that the tasks are for. It must not be empty.
+	PoolID string
+	// MaxTasks is the most tasks in a chunk; 0 means 5,000, the most that a
+	// synchronous request may hold.
+	MaxTasks int
+	// MaxInputBytes bounds the JSON of all input_values of a chunk; 0 means
+	// 1,048,576.
+	MaxInputBytes int
+	// MaxOutputBytes bounds the JSON of all output_values of a chunk; 0 means
+	// 4,194,304.
+	MaxOutputBytes int
+	// MaxRawBytes bounds the rows that a chunk keeps as they stood in the
+	// input, except that a chunk always takes one; 0 means 8 MiB. It is a bound
+	// on memory and only cuts where columns that are not sent are wide.
+	MaxRawBytes int
+	// ItemIndex gives each task the key "__item_idx" with its index in the
+	// chunk. Asynchronous operations echo it in their log.
+	ItemIndex bool
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.PoolID == "" {
+		errs = append(errs, errors.New("the pool's id is empty"))
+	}
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{
+		{"tasks in a chunk", c.MaxTasks},
+		{"input bytes in a chunk", c.MaxInputBytes},
+		{"output bytes in a chunk", c.MaxOutputBytes},
+		{"kept bytes in a chunk", c.MaxRawBytes},
+	} {
+		if limit.value < 0 {
+			errs = append(errs, fmt.Errorf("the limit of %s is negative: %d", limit.name, limit.value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxTasks == 0 {
+		c.MaxTasks = toloka.MaxTasksSync
+	}
+	if c.MaxInputBytes == 0 {
+		c.MaxInputBytes = toloka.MaxInputBytes
+	}
+	if c.MaxOutputBytes == 0 {
+		c.MaxOutputBytes = toloka.MaxOutputBytes
+	}
+	if c.MaxRawBytes == 0 {
+		c.MaxRawBytes = DefaultMaxRawBytes
+	}
+	return c
+}
+
+// Batcher fills one chunk after the other. It is not safe for concurrent use,
+// except for Recycle.
+type Batcher struct {
+	cfg    Config
+	prefix []byte // a task's opening brace and pool_id
+	next   int    // the number of the chunk that is being filled
+	open   *Chunk // nil between chunks
+	free   sync.Pool
+}
+
+// New returns a Batcher, or an error that says what is wrong with cfg.
+func New(cfg Config) (*Batcher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	var e jx.Encoder
+	e.Str(cfg.PoolID)
+	return &Batcher{
+		cfg:    cfg.withDefaults(),
+		prefix: append([]byte(`{"pool_id":`), e.Bytes()...),
+	}, nil
+}
+
+// Add puts a task into the open chunk, copying what it keeps of it.
+//
+// Where the task no longer fits, the open chunk is returned and the task begins
+// the next one. A task that would not even fit into a chunk of its own is
+// returned as a rejected row instead.
+func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
+	if t.InputBytes > b.cfg.MaxInputBytes {
+		return nil, oversized(t, "input_values", t.InputBytes, b.cfg.MaxInputBytes)
+	}
+	if t.OutputBytes > b.cfg.MaxOutputBytes {
+		return nil, oversized(t, "output_values", t.OutputBytes, b.cfg.MaxOutputBytes)
+	}
+	if b.open != nil && !b.fits(t) {
+		full = b.Flush()
+	}
+	if b.open == nil {
+		b.open = b.begin()
+	}
+	b.open.add(t, b.prefix, b.cfg.ItemIndex)
+	return full, nil
+}
+
+// Flush returns the open chunk, or nil where it is empty.
+func (b *Batcher) Flush() *Chunk {
+	c := b.open
+	if c == nil {
+		return nil
+	}
+	c.body = append(c.body, ']')
+	c.sum = sha256.Sum256(c.body)
+	b.open = nil
+	b.next++
+	return c
+}
+
+// Recycle takes back a chunk that nobody uses any more, neither whole nor in
+// slices. It is safe for concurrent use.
+func (b *Batcher) Recycle(c *Chunk) { b.free.Put(c) }
+
+func (b *Batcher) fits(t reader.Task) bool {
+	c := b.open
+	return len(c.rows) < b.cfg.MaxTasks &&
+		c.inputBytes+t.InputBytes <= b.cfg.MaxInputBytes &&
+		c.outputBytes+t.OutputBytes <= b.cfg.MaxOutputBytes &&
+		len(c.raw)+len(t.Raw) <= b.cfg.MaxRawBytes
+}
+
+func (b *Batcher) begin() *Chunk {
+	c, ok := b.free.Get().(*Chunk)
+	if !ok {
+		c = &Chunk{}
+	}
+	*c = Chunk{Number: b.next, rows: c.rows[:0], body: append(c.body[:0], '['), raw: c.raw[:0]}
+	return c
+}
+
+func oversized(t reader.Task, what string, size, limit int) *reader.RowError {
+	return &reader.RowError{
+		Position: t.Position,
+		Findings: []reader.Finding{{
+			Stage: reader.StageCheck,
+			Line:  t.Position.Line,
+			Code:  toloka.CodeObjectSizeGreaterThanMax,
+			Message: fmt.Sprintf("the row's %s take %d bytes as JSON; one request holds at most %d, so this task can't be sent: shorten it",
+				what, size, limit),
+		}},
+		Raw: bytes.Clone(t.Raw),
+	}
+}
+
+// Row says where a task of a chunk came from.
+type Row struct {
+	Position reader.Position
+	Kind     reader.Kind
+
+	bodyStart, bodyEnd int
+	rawStart, rawEnd   int
+}
+
+// Chunk is the tasks of one request. It is immutable once it is given out.
+type Chunk struct {
+	// Number counts the chunks of a run from 0.
+	Number int
+
+	rows        []Row
+	body        []byte
+	raw         []byte
+	sum         [sha256.Size]byte
+	base        int // the index of the first row in the chunk that this was sliced from
+	inputBytes  int
+	outputBytes int
+}
+
+// Len is the number of tasks.
+func (c *Chunk) Len() int { return len(c.rows) }
+
+// Row gives the origin of task i.
+func (c *Chunk) Row(i int) Row { return c.rows[i] }
+
+// Raw gives the row of task i as it stood in the input.
+func (c *Chunk) Raw(i int) []byte { return c.raw[c.rows[i].rawStart:c.rows[i].rawEnd] }
+
+// Task gives task i as it stands in the body: one JSON object.
+func (c *Chunk) Task(i int) []byte { return c.body[c.rows[i].bodyStart:c.rows[i].bodyEnd] }
+
+// Body is the request's body: a JSON array of all tasks.
+func (c *Chunk) Body() []byte { return c.body }
+
+// Sum is the SHA-256 of the body.
+func (c *Chunk) Sum() [sha256.Size]byte { return c.sum }
+
+// Base is the index of the first task in the chunk that this one was sliced
+// from, and 0 in a chunk that was not sliced. "__item_idx" counts from there:
+// the task with the key n has the index n - Base.
+func (c *Chunk) Base() int { return c.base }
+
+// InputBytes is the size of all input_values, in bytes of JSON.
+func (c *Chunk) InputBytes() int { return c.inputBytes }
+
+// Slice gives the tasks from lo up to, not including, hi as a chunk of their
+// own, with the same Number. It shares the rows with c and has its own body.
+func (c *Chunk) Slice(lo, hi int) *Chunk {
+	s := &Chunk{Number: c.Number, raw: c.raw, base: c.base + lo, rows: make([]Row, hi-lo)}
+	copy(s.rows, c.rows[lo:hi])
+	if lo < hi {
+		start, end := c.rows[lo].bodyStart, c.rows[hi-1].bodyEnd
+		s.body = make([]byte, 0, end-start+2)
+		s.body = append(s.body, '[')
+		s.body = append(s.body, c.body[start:end]...)
+		s.body = append(s.body, ']')
+		for i := range s.rows {
+			s.rows[i].bodyStart -= start - 1
+			s.rows[i].bodyEnd -= start - 1
+		}
+	} else {
+		s.body = []byte("[]")
+	}
+	s.sum = sha256.Sum256(s.body)
+	return s
+}
+
+func (c *Chunk) add(t reader.Task, prefix []byte, itemIndex bool) {
+	if len(c.rows) > 0 {
+		c.body = append(c.body, ',')
+	}
+	row := Row{Position: t.Position, Kind: t.Kind, bodyStart: len(c.body), rawStart: len(c.raw)}
+	c.body = append(c.body, prefix...)
+	if itemIndex {
+		c.body = append(c.body, `,"__item_idx":"`...)
+		c.body = strconv.AppendInt(c.body, int64(len(c.rows)), 10)
+		c.body = append(c.body, '"')
+	}
+	c.body = append(c.body, ',')
+	c.body = append(c.body, t.JSON...)
+	c.body = append(c.body, '}')
+	c.raw = append(c.raw, t.Raw...)
+	row.bodyEnd, row.rawEnd = len(c.body), len(c.raw)
+	c.rows = append(c.rows, row)
+	c.inputBytes += t.InputBytes
+	c.outputBytes += t.OutputBytes
+}

@@ -1,0 +1,71 @@
+package reader
+
+import "poolfill/internal/toloka"
+
+// QuoteMode says what a quotation mark means.
+type QuoteMode string
+
+// The quote modes.
+const (
+	// QuotesAuto reads quoted cells where the quotes enclose the whole cell and
+	// takes every other quote as an ordinary character: nothing is lost.
+	QuotesAuto QuoteMode = "auto"
+	// QuotesToloka does as Toloka's web upload: a quote toggles quoting
+	// wherever it stands and is dropped; two inside are one.
+	QuotesToloka QuoteMode = "toloka"
+	// QuotesNone knows no quoting at all.
+	QuotesNone QuoteMode = "none"
+)
+
+// Default limits of one cell and one record, in bytes of decoded text.
+const (
+	DefaultMaxCellBytes   = 4 << 20
+	DefaultMaxRecordBytes = 16 << 20
+)
+
+// The special values of Config.ControlOverlap.
+const (
+	// ControlOverlapInfinite gives control and training tasks an infinite
+	// overlap, as the web upload does.
+	ControlOverlapInfinite = 0
+	// ControlOverlapPool leaves their overlap to the pool's default.
+	ControlOverlapPool = -1
+)
+
+// Config says how an input is read. The zero value reads any file by its own
+// signs and without a spec.
+type Config struct {
+	// Delimiter parts the cells; 0 finds it from the header and the first rows.
+	Delimiter byte
+	// Quotes is the quote mode; empty means QuotesAuto.
+	Quotes QuoteMode
+	// KeepLineEnds keeps CR and CR LF inside quoted cells; false makes them LF.
+	KeepLineEnds bool
+	// Multiline says that quoted cells may hold lines that look like rows.
+	Multiline bool
+	// Encoding names the charset by its WHATWG or IANA name; empty means UTF-8,
+	// or UTF-16 where the bytes plainly are.
+	Encoding string
+	// MaxCellBytes and MaxRecordBytes bound one cell and one record; zero means
+	// the defaults above. A record over a bound is a rejected row.
+	MaxCellBytes   int
+	MaxRecordBytes int
+	// SkipRows leaves out that many data rows at the start, LimitRows stops
+	// after that many rows that were not skipped; 0 has no effect.
+	SkipRows  int64
+	LimitRows int64
+
+	// Spec is the project's spec; nil makes every value a string.
+	Spec *toloka.TaskSpec
+	// Map gives the target of a column: its name in the file to a column name
+	// such as "INPUT:image" or "GOLDEN:result". Ignore names columns to leave out.
+	Map    map[string]string
+	Ignore []string
+	// TrustServer sends rows that only the local check against the spec (stage
+	// check) refuses.
+	TrustServer bool
+	// ControlOverlap is the overlap of control and training tasks whose row has
+	// none: ControlOverlapInfinite, ControlOverlapPool, or a number from 1 to
+	// 30,000.
+	ControlOverlap int
+}
