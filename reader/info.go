@@ -1,0 +1,25 @@
+package reader
+
+// Info describes an input as it was found.
+type Info struct {
+	// File is the input as the user named it.
+	File string
+	// Compression is "gzip", "zstd", "bzip2", "xz", or empty.
+	Compression string
+	// Encoding is the charset that was decoded, such as "utf-8" or "utf-16le".
+	Encoding string
+	// Delimiter and Quotes are the dialect.
+	Delimiter byte
+	Quotes    QuoteMode
+	// Header has the columns' names as they stand in the file; HeaderRaw is the
+	// header's line as it stood, without its end.
+	Header    []string
+	HeaderRaw string
+	// Bytes counts the bytes read so far as they are stored, before
+	// decompression; Size is the size of the file, 0 where it is unknown.
+	Bytes int64
+	Size  int64
+	// SHA256 is the hash of the stored bytes in hex. It is empty until the
+	// input was read to its end.
+	SHA256 string
+}
