@@ -1,0 +1,117 @@
+package reader
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-faster/jx"
+)
+
+// sampleBytes bounds what findings and messages show of a cell.
+const sampleBytes = 80
+
+// cutText gives the start of a text, at most sampleBytes long and cut at a
+// character's border.
+func cutText[T string | []byte](text T) string {
+	if len(text) <= sampleBytes {
+		return string(text)
+	}
+	n := sampleBytes
+	for n > sampleBytes-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return string(text[:n])
+}
+
+// quoteText gives the start of a text in quotes, for messages. Characters that
+// can't be seen are written with a backslash.
+func quoteText[T string | []byte](text T) string {
+	start := cutText(text)
+	quoted := strconv.Quote(start)
+	if strings.Contains(start, `"`) && strconv.CanBackquote(start) {
+		quoted = "`" + start + "`" // easier to read than escaped quotes
+	}
+	if len(start) < len(text) {
+		quoted += "…"
+	}
+	return quoted
+}
+
+// appendString appends a text as a JSON string: every character as it is, and
+// escaped only where JSON asks for it.
+func appendString[T string | []byte](dst []byte, text T) []byte {
+	w := jx.Writer{Buf: dst}
+	switch text := any(text).(type) {
+	case string:
+		w.Str(text)
+	case []byte:
+		w.ByteStr(text)
+	}
+	return w.Buf
+}
+
+// isBlank says which bytes count as blanks around numbers, booleans and the
+// elements of an array.
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+func trimBlanks(text []byte) []byte {
+	for len(text) > 0 && isBlank(text[0]) {
+		text = text[1:]
+	}
+	for len(text) > 0 && isBlank(text[len(text)-1]) {
+		text = text[:len(text)-1]
+	}
+	return text
+}
+
+// nearest gives the candidate that a mistyped name was most likely meant to
+// be, or "". Candidates must be sorted, so that a draw always ends alike.
+func nearest(name string, candidates []string) string {
+	best, bestDistance := "", max(1, min(3, len(name)/3))+1
+	for _, candidate := range candidates {
+		d := editDistance(strings.ToLower(name), strings.ToLower(candidate), bestDistance)
+		if d < bestDistance && d < len(candidate) {
+			best, bestDistance = candidate, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the insertions, deletions and replacements of bytes that
+// make a into b. It stops counting at limit.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		best := row[0]
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, diagonal+1, row[j]+1)
+			best = min(best, row[j+1])
+		}
+		if best >= limit {
+			return limit
+		}
+	}
+	return min(row[len(b)], limit)
+}
+
+// didYouMean gives ", did you mean x?" or, where nothing is near, "".
+func didYouMean(prefix, name string, candidates []string) string {
+	if near := nearest(name, candidates); near != "" {
+		return ": did you mean " + prefix + near + "?"
+	}
+	return ""
+}
