@@ -68,7 +68,14 @@ func trimBlanks(text []byte) []byte {
 // nearest gives the candidate that a mistyped name was most likely meant to
 // be, or "". Candidates must be sorted, so that a draw always ends alike.
 func nearest(name string, candidates []string) string {
-	best, bestDistance := "", max(1, min(3, len(name)/3))+1
+	limit := 2 // distances below it are near
+	switch n := len(name); {
+	case n > 8:
+		limit = 4
+	case n > 3:
+		limit = 3
+	}
+	best, bestDistance := "", limit
 	for _, candidate := range candidates {
 		d := editDistance(strings.ToLower(name), strings.ToLower(candidate), bestDistance)
 		if d < bestDistance && d < len(candidate) {
