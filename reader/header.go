@@ -422,7 +422,7 @@ func (h *headerMapper) fields(kind targetKind) map[string]toloka.FieldSpec {
 }
 
 func appendKey(dst []byte, name string) []byte {
-	return append(appendString(dst, name), ':')
+	return append(appendString(dst, []byte(name)), ':')
 }
 
 // compile finds the column's field in the spec. It reports false where the

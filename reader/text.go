@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/go-faster/jx"
 )
 
 // sampleBytes bounds what findings and messages show of a cell.
@@ -39,16 +37,33 @@ func quoteText[T string | []byte](text T) string {
 }
 
 // appendString appends a text as a JSON string: every character as it is, and
-// escaped only where JSON asks for it.
-func appendString[T string | []byte](dst []byte, text T) []byte {
-	w := jx.Writer{Buf: dst}
-	switch text := any(text).(type) {
-	case string:
-		w.Str(text)
-	case []byte:
-		w.ByteStr(text)
+// escaped only where JSON asks for it. An encoder's Writer would escape to the
+// heap for each string.
+func appendString(dst, text []byte) []byte {
+	const hexadecimal = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0
+	for i, c := range text {
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, text[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexadecimal[c>>4], hexadecimal[c&0xF])
+		}
 	}
-	return w.Buf
+	dst = append(dst, text[start:]...)
+	return append(dst, '"')
 }
 
 // isBlank says which bytes count as blanks around numbers, booleans and the

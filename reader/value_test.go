@@ -401,7 +401,7 @@ func TestStringsComeBackAsTheyWere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cell := rapid.String().Draw(t, "cell")
 		var back string
-		if err := json.Unmarshal(appendString(nil, cell), &back); err != nil || back != cell {
+		if err := json.Unmarshal(appendString(nil, []byte(cell)), &back); err != nil || back != cell {
 			t.Fatalf("%q comes back as %q, %v", cell, back, err)
 		}
 	})
