@@ -1,0 +1,374 @@
+package reader
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+)
+
+const (
+	// headSize is how much decoded text is looked at before reading starts.
+	headSize = 64 << 10
+	// storedBuffer is the buffer between a file and its decompressor.
+	storedBuffer = 64 << 10
+)
+
+// input is one input as a stream of UTF-8 text: opened, decompressed, decoded.
+//
+// Memory: two fixed buffers, and that of the decompressor.
+type input struct {
+	name    string
+	stored  *storedReader
+	file    io.Closer // nil for standard input
+	unpack  *decompressor
+	kind    string // the compression
+	charset charset
+	// lossy says that U+FFFD in the text stands for what could not be decoded.
+	lossy bool
+
+	start []byte // the start of the text, which was looked at
+	given int    // how much of it was read
+	text  io.Reader
+	err   error // what reading ended with
+}
+
+// storedReader reads the bytes as they are stored; it counts and hashes them.
+type storedReader struct {
+	src   io.Reader
+	hash  hash.Hash
+	bytes int64
+	size  int64
+	ended bool
+}
+
+// sourceError is an error of the file itself, as against one of its content.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+func (s *storedReader) Read(p []byte) (int, error) {
+	n, err := s.src.Read(p)
+	s.bytes += int64(n)
+	s.hash.Write(p[:n])
+	switch {
+	case errors.Is(err, io.EOF):
+		s.ended = true
+		err = io.EOF
+	case err != nil:
+		err = &sourceError{err}
+	}
+	return n, err
+}
+
+// openInput opens a file, or standard input for "-".
+func openInput(path string, stdin io.Reader, cfg Config) (*input, error) {
+	if path == stdinName {
+		return newInput(path, stdin, cfg)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		err = directoryError(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	in, err := newInput(path, file, cfg)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	in.file = file
+	if info.Mode().IsRegular() {
+		in.stored.size = info.Size()
+	}
+	return in, nil
+}
+
+func openError(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: there is no such file: check the path (%w)", path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: the file may not be read: check its permissions (%w)", path, err)
+	}
+	return fmt.Errorf("%s: the file can't be opened: %w", path, err)
+}
+
+// newInput reads from r what the name stands for.
+func newInput(name string, r io.Reader, cfg Config) (*input, error) {
+	in := &input{name: name, stored: &storedReader{src: r, hash: sha256.New()}}
+	if err := in.open(cfg); err != nil {
+		in.closeUnpack()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (in *input) open(cfg Config) error {
+	buffered := bufio.NewReaderSize(in.stored, storedBuffer)
+	signs, err := buffered.Peek(compressionSigns)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return in.readError(err)
+	}
+	plain := &plainReader{src: buffered, stored: buffered}
+	if in.kind = compression(signs); in.kind != "" {
+		if in.unpack, err = decompress(in.kind, signs, buffered); err != nil {
+			return in.readError(err)
+		}
+		plain.src = in.unpack
+	}
+	head, err := readHead(plain)
+	if len(head) == 0 && err != nil && !errors.Is(err, io.EOF) {
+		return in.readError(err)
+	}
+	if inner := compression(head); inner != "" && in.kind != "" {
+		return inputError(in.name, CodeNotText, 0, fmt.Sprintf("the file is compressed twice, %s inside %s: unpack it once", inner, in.kind))
+	}
+	if what := binaryFormat(head); what != "" {
+		return inputError(in.name, CodeNotText, 0, what)
+	}
+	if in.charset, err = detectCharset(in.name, head, cfg.Encoding); err != nil {
+		return err
+	}
+	in.start, in.text, in.err = head[in.charset.bom:], plain, plain.err
+	if in.charset.decoding != nil {
+		in.lossy = true
+		in.text = in.charset.decode(io.MultiReader(bytes.NewReader(in.start), plain))
+		in.start, in.err = readHead(in.text)
+	}
+	return in.checkStart()
+}
+
+// checkStart looks at the start of the text for what is no text.
+func (in *input) checkStart() error {
+	whole := errors.Is(in.err, io.EOF)
+	if what := textFormat(in.start); what != "" {
+		return inputError(in.name, CodeNotText, 0, what)
+	}
+	if looksBinary(in.start) {
+		return inputError(in.name, CodeNotText, 0, "the file is not text but binary data: save the table as CSV or TSV")
+	}
+	if !in.lossy {
+		if err := checkUTF8(in.name, in.start, in.baseOffset(), whole); err != nil {
+			return err
+		}
+	}
+	if whole && len(bytes.TrimSpace(in.start)) == 0 {
+		return inputError(in.name, CodeEmptyFile, 0, "the file is empty: its first line must have the names of the columns")
+	}
+	return nil
+}
+
+// plainReader gives the decompressed bytes. Its error stays, and at the end
+// what is stored behind the compressed data is read too, so that it is hashed.
+type plainReader struct {
+	src    io.Reader
+	stored io.Reader
+	err    error
+}
+
+func (p *plainReader) Read(b []byte) (int, error) {
+	if p.err != nil {
+		return 0, p.err
+	}
+	n, err := p.src.Read(b)
+	if errors.Is(err, io.EOF) {
+		err = io.EOF
+		if _, drainErr := io.Copy(io.Discard, p.stored); drainErr != nil {
+			err = drainErr
+		}
+	}
+	p.err = err
+	return n, err
+}
+
+// readHead reads up to headSize bytes. The error is nil where they are full.
+func readHead(r io.Reader) ([]byte, error) {
+	head := make([]byte, headSize)
+	n, err := io.ReadFull(r, head)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return head[:n], err
+}
+
+// Read gives the text. When it has given the last of it, all stored bytes are
+// read and hashed.
+func (in *input) Read(p []byte) (int, error) {
+	if in.given < len(in.start) {
+		n := copy(p, in.start[in.given:])
+		in.given += n
+		return n, nil
+	}
+	if in.err != nil {
+		return 0, in.err
+	}
+	n, err := in.text.Read(p)
+	in.err = err
+	return n, err
+}
+
+// Close closes the file; standard input stays open.
+func (in *input) Close() error {
+	in.closeUnpack()
+	if in.file == nil {
+		return nil
+	}
+	return in.file.Close()
+}
+
+func (in *input) closeUnpack() {
+	if in.unpack != nil {
+		in.unpack.close()
+	}
+}
+
+// head gives the first up to 64 KiB of the text. They are not consumed.
+func (in *input) head() []byte { return in.start }
+
+// baseOffset gives how many bytes of the file stand before the text: those of
+// the byte order mark of UTF-8. The offsets of other charsets are those of the
+// decoded text.
+func (in *input) baseOffset() int64 {
+	if in.charset.decoding != nil {
+		return 0
+	}
+	return int64(in.charset.bom)
+}
+
+// describe fills in what the input knows of itself.
+func (in *input) describe(i *Info) {
+	i.File, i.Compression, i.Encoding = in.name, in.kind, in.charset.name
+	i.Bytes, i.Size, i.SHA256 = in.stored.bytes, in.stored.size, ""
+	if in.stored.ended {
+		i.SHA256 = hex.EncodeToString(in.stored.hash.Sum(nil))
+	}
+}
+
+func (in *input) readError(err error) error {
+	return &ReadError{File: in.name, Line: 1, Err: err}
+}
+
+func inputError(name, code string, line int64, message string) *InputError {
+	return &InputError{File: name, Findings: []Finding{{Stage: StageParse, Line: line, Code: code, Message: message}}}
+}
+
+// binaryFormat says what a file is that begins with the signs of a binary
+// format, and what to do; empty for everything else.
+func binaryFormat(head []byte) string {
+	const save = "save the table as CSV (UTF-8) or TSV"
+	if bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06")) {
+		start := head[:min(len(head), 8<<10)]
+		switch {
+		case bytes.Contains(start, []byte("opendocument.spreadsheet")):
+			return "the file is an OpenDocument spreadsheet, not text: save the sheet as CSV (UTF-8) or TSV"
+		case bytes.Contains(start, []byte("word/")):
+			return "the file is a Word document, not text: " + save
+		case bytes.Contains(start, []byte("xl/")), bytes.Contains(start, []byte("[Content_Types].xml")):
+			return "the file is an Excel workbook, not text: save the sheet as CSV (UTF-8) or TSV"
+		}
+		return "the file is a ZIP archive, not text: unpack it and take the file inside"
+	}
+	// A word may begin a header too; NUL bytes then tell the two apart.
+	hasNUL := bytes.IndexByte(head[:min(len(head), 4<<10)], 0) >= 0
+	for _, format := range []struct {
+		sign         string
+		word         bool
+		what, advice string
+	}{
+		{"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", false, "an old Excel workbook or another Office document", "save the sheet as CSV (UTF-8) or TSV"},
+		{"PAR1", true, "a Parquet file", save},
+		{"ORC", true, "an ORC file", save},
+		{"Obj\x01", false, "an Avro file", save},
+		{"ARROW1", true, "an Arrow file", save},
+		{"FEA1", true, "a Feather file", save},
+		{"\x89HDF\r\n", false, "an HDF5 file", save},
+		{"SQLite format 3\x00", false, "an SQLite database", save},
+		{"%PDF-", false, "a PDF document", save},
+		{"{\\rtf", false, "an RTF document", save},
+		{"\x89PNG\r\n", false, "a PNG image", "give the file that lists the tasks"},
+		{"\xFF\xD8\xFF", false, "a JPEG image", "give the file that lists the tasks"},
+		{"GIF8", true, "a GIF image", "give the file that lists the tasks"},
+		{"7z\xBC\xAF\x27\x1C", false, "a 7z archive", "unpack it and take the file inside"},
+		{"Rar!\x1A\x07", false, "a RAR archive", "unpack it and take the file inside"},
+		{"\x04\x22\x4D\x18", false, "compressed by LZ4", "unpack it first"},
+		{"\x1F\x9D", false, "compressed by compress (.Z)", "unpack it first"},
+		{"\x5D\x00\x00", false, "compressed by LZMA", "unpack it first"},
+	} {
+		if bytes.HasPrefix(head, []byte(format.sign)) && (!format.word || hasNUL) {
+			return fmt.Sprintf("the file is %s, not text: %s", format.what, format.advice)
+		}
+	}
+	const tarSign = 257
+	if len(head) > tarSign && bytes.HasPrefix(head[tarSign:], []byte("ustar")) {
+		return "the file is a TAR archive, not text: unpack it and take the file inside"
+	}
+	return ""
+}
+
+// textFormat says what a text is that is no table, and what to do.
+func textFormat(text []byte) string {
+	text = bytes.TrimSpace(text)
+	start := bytes.ToLower(text[:min(len(text), 64)])
+	switch {
+	case bytes.HasPrefix(start, []byte("<!doctype html")), bytes.HasPrefix(start, []byte("<html")):
+		return "the file is a web page (HTML), not a table: it may be the page of a login or an error; fetch the file itself"
+	case bytes.HasPrefix(start, []byte("<?xml")):
+		return "the file is XML, not a table: save it as CSV (UTF-8) or TSV"
+	case looksLikeJSON(text):
+		return "the file is JSON, not a table: save it as CSV (UTF-8) or TSV with one column for each field"
+	}
+	return ""
+}
+
+// looksLikeJSON says whether a text plainly is JSON. A header may begin with a
+// bracket as well: so there must be an object with a key and a value, or all
+// of the text must be JSON.
+func looksLikeJSON(text []byte) bool {
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
+		return false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	inObject := -1 // tokens since an object opened
+	for {
+		token, err := decoder.Token()
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return true
+		case err != nil:
+			return false
+		case token == json.Delim('{'):
+			inObject = 0
+			continue
+		case inObject >= 0:
+			inObject++
+		}
+		if inObject == 2 {
+			return true // a key and a value
+		}
+	}
+}
+
+// looksBinary says whether a text has too many control characters to be one.
+func looksBinary(text []byte) bool {
+	text = text[:min(len(text), 4<<10)]
+	n := 0
+	for _, b := range text {
+		if b < ' ' && b != '\t' && b != '\n' && b != '\r' && b != '\f' && b != '\v' && b != 0x1B {
+			n++
+		}
+	}
+	return n > 8 && n*10 > len(text)
+}
