@@ -25,7 +25,6 @@ type Reader struct {
 
 	read  int64 // data rows read, skipped ones included
 	given int64 // rows given
-	err   error // that ended the reading
 }
 
 // Open opens a file, or standard input where path is "-", and reads its header.
@@ -105,15 +104,6 @@ func (r *Reader) readHeader(name string) error {
 // off, and an *InputError with CodeNoRows at the end of an input that has a
 // header only. After an error every call gives the same one.
 func (r *Reader) Next() (Row, error) {
-	if r.err != nil {
-		return Row{}, r.err
-	}
-	row, err := r.next()
-	r.err = err
-	return row, err
-}
-
-func (r *Reader) next() (Row, error) {
 	if r.cfg.LimitRows > 0 && r.given == r.cfg.LimitRows {
 		return Row{}, io.EOF
 	}

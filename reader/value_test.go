@@ -79,6 +79,7 @@ func TestCellsBecomeValuesOfTheirFieldsType(t *testing.T) {
 
 		{"JSON loses only blanks between tokens", `{"type":"json"}`, " { \"b\" : 1.50 ,\n\"a\":[ 1e5, \"x y\" , null ] } ", `{"b":1.50,"a":[1e5,"x y",null]}`},
 		{"JSON with escaped commas", `{"type":"json"}`, `{"a":1\,"b":[1\,2]}`, `{"a":1,"b":[1,2]}`},
+		{"JSON with one key in two objects", `{"type":"json"}`, `{"x":{"a":1},"a":[{"a":2},{"a":3}]}`, `{"x":{"a":1},"a":[{"a":2},{"a":3}]}`},
 		{"JSON keeps escapes", `{"type":"json"}`, `"\u00e9\/\ud83d\ude00"`, `"\u00e9\/\ud83d\ude00"`},
 		{"JSON may be null where the field is optional", `{"type":"json"}`, `null`, `null`},
 
