@@ -56,7 +56,12 @@ func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
 func (s *storedReader) Read(p []byte) (int, error) {
-	n, err := s.src.Read(p)
+	n, err := 0, error(nil)
+	for tries := 0; n == 0 && err == nil && len(p) > 0; tries++ {
+		if n, err = s.src.Read(p); tries == maxEmptyReads {
+			err = io.ErrNoProgress
+		}
+	}
 	s.bytes += int64(n)
 	s.hash.Write(p[:n])
 	switch {

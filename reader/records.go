@@ -115,6 +115,7 @@ type RecordReader struct {
 	name     string
 	src      io.Reader
 	dialect  Dialect
+	started  bool
 	base     int64 // what was dropped from the file before the text
 	replaced bool  // U+FFFD stands for bytes that could not be decoded
 
@@ -185,44 +186,20 @@ func NewRecordReader(name string, r io.Reader, d Dialect) *RecordReader {
 	if in, ok := r.(*input); ok {
 		// An input has dropped its byte order mark itself: a second one is an
 		// error.
-		rr.base, rr.replaced = in.baseOffset(), in.lossy
-		return rr
+		rr.base, rr.replaced, rr.started = in.baseOffset(), in.lossy, true
 	}
-	rr.src = &bomDropper{src: r, base: &rr.base}
 	return rr
 }
 
-// bomDropper drops a byte order mark at the start of a text.
-type bomDropper struct {
-	src     io.Reader
-	base    *int64
-	started bool
-	held    []byte
-	err     error
-}
-
-func (b *bomDropper) Read(p []byte) (int, error) {
-	if !b.started {
-		b.started = true
-		first := make([]byte, len(utf8BOM))
-		n, err := io.ReadFull(b.src, first)
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = io.EOF
-		}
-		b.held, b.err = first[:n], err
-		if string(b.held) == utf8BOM {
-			b.held, *b.base = nil, int64(len(utf8BOM))
-		}
+// start drops a byte order mark at the start of the text.
+func (r *RecordReader) start() {
+	r.started = true
+	for r.end < len(utf8BOM) && !r.eof {
+		r.more()
 	}
-	if len(b.held) > 0 {
-		n := copy(p, b.held)
-		b.held = b.held[n:]
-		return n, nil
+	if bytes.HasPrefix(r.buf[:r.end], []byte(utf8BOM)) {
+		r.pos = len(utf8BOM)
 	}
-	if b.err != nil {
-		return 0, b.err
-	}
-	return b.src.Read(p)
 }
 
 // Warnings lists what was odd but stopped no record so far: EMPTY_ROW and
@@ -242,6 +219,9 @@ func (r *RecordReader) Warnings() []Warning {
 // Read gives the next record. The error is io.EOF at the end and a *ReadError
 // where the input can't be read on; a broken record is no error.
 func (r *RecordReader) Read() (Record, error) {
+	if !r.started && r.err == nil {
+		r.start()
+	}
 	for r.err == nil {
 		rec := Record{Position: Position{File: r.name, Line: r.line, Record: r.records, Offset: r.base + r.place(0)}}
 		c, err := r.cut()
