@@ -37,6 +37,10 @@ const (
 	CodeBooleanCase       = "BOOLEAN_CASE"        // warning: TRUE or True read as true
 	CodeDuplicateKey      = "DUPLICATE_KEY"       // warning: a JSON object with a key twice
 	CodeBracketedArray    = "BRACKETED_ARRAY"     // warning: one JSON array taken as the array itself
+	CodeHeaderMissing     = "HEADER_MISSING"      // Config.Map or Config.Ignore names a column that isn't there
+	CodePatternUnchecked  = "PATTERN_UNCHECKED"   // warning: a spec's pattern that only the server can check
+	CodeTypeUnknown       = "TYPE_UNKNOWN"        // warning: a spec's type that only the server can check
+	CodeSentUnchecked     = "SENT_UNCHECKED"      // warning: rows sent that the local check refuses (Config.TrustServer)
 )
 
 // InputError says why an input can't be read as a whole: it is no text, its

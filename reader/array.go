@@ -1,0 +1,152 @@
+package reader
+
+import (
+	"bytes"
+
+	"poolfill/internal/toloka"
+)
+
+// maxElementProblems bounds how many elements of one cell are reported one by
+// one; the rest is counted.
+const maxElementProblems = 10
+
+// elements cuts an array's cell at its commas.
+//
+// An element that begins with a quote goes up to the closing quote, "" inside
+// is one quote, and commas are content. In any other element \, is a comma, \\
+// a backslash, and a quote an ordinary character. Blanks around an element are
+// no part of it.
+type elements struct {
+	rest    []byte
+	done    bool
+	number  int    // of the current element, from 1
+	scratch []byte // the current element where it had to be rewritten
+}
+
+// next gives the next element, which is valid until the call after. Where the
+// cell can't be cut any further, problem says why and no element follows.
+func (e *elements) next() (element []byte, problem string, ok bool) {
+	if e.done {
+		return nil, "", false
+	}
+	e.number++
+	for len(e.rest) > 0 && isBlank(e.rest[0]) {
+		e.rest = e.rest[1:]
+	}
+	if len(e.rest) > 0 && e.rest[0] == '"' {
+		return e.quoted()
+	}
+	return e.plain(), "", true
+}
+
+func (e *elements) quoted() (element []byte, problem string, ok bool) {
+	e.scratch = e.scratch[:0]
+	text := e.rest[1:]
+	for {
+		quote := bytes.IndexByte(text, '"')
+		if quote < 0 {
+			e.done = true
+			return nil, "its opening quote is never closed", true
+		}
+		e.scratch = append(e.scratch, text[:quote]...)
+		text = text[quote+1:]
+		if len(text) == 0 || text[0] != '"' {
+			break
+		}
+		e.scratch = append(e.scratch, '"')
+		text = text[1:]
+	}
+	between, rest, more := bytes.Cut(text, []byte{','})
+	if len(trimBlanks(between)) > 0 {
+		e.done = true
+		return nil, "there is text after its closing quote", true
+	}
+	e.rest, e.done = rest, !more
+	return e.scratch, "", true
+}
+
+func (e *elements) plain() []byte {
+	end := 0
+	for end < len(e.rest) && e.rest[end] != ',' {
+		if e.rest[end] == '\\' && end+1 < len(e.rest) {
+			end++
+		}
+		end++
+	}
+	element := trimBlanks(e.rest[:end])
+	if end < len(e.rest) {
+		e.rest = e.rest[end+1:]
+	} else {
+		e.rest, e.done = nil, true
+	}
+	if bytes.IndexByte(element, '\\') < 0 {
+		return element
+	}
+	e.scratch = e.scratch[:0]
+	for i := 0; i < len(element); i++ {
+		if element[i] == '\\' && i+1 < len(element) && (element[i+1] == ',' || element[i+1] == '\\') {
+			i++
+		}
+		e.scratch = append(e.scratch, element[i])
+	}
+	return e.scratch
+}
+
+// appendArray appends an array of anything but JSON.
+func (f *field) appendArray(dst, cell []byte, v *verdict) (out []byte, ok bool) {
+	dst = append(dst, '[')
+	ok = true
+	cut := elements{rest: cell}
+	var one verdict
+	bad := 0
+	for {
+		element, problem, more := cut.next()
+		if !more {
+			break
+		}
+		if problem == "" && len(element) == 0 {
+			problem = "it is empty"
+		}
+		if cut.number > 1 {
+			dst = append(dst, ',')
+		}
+		one.reset()
+		written := false
+		if problem != "" {
+			one.refuse(toloka.CodeArrayExpected, "%s", problem)
+		} else {
+			dst, written = f.appendOne(dst, element, &one)
+		}
+		ok = ok && written
+		if len(one.problems) > 0 {
+			if bad++; bad <= maxElementProblems {
+				v.element(cut.number, one.problems)
+			}
+		}
+		v.notices = append(v.notices, one.notices...)
+	}
+	if bad > maxElementProblems {
+		v.refuse(v.problems[len(v.problems)-1].code, "%d more elements are refused", bad-maxElementProblems)
+	}
+	if !ok && len(cell) > 1 && cell[0] == '[' && cell[len(cell)-1] == ']' {
+		v.refuse(toloka.CodeArrayExpected, "write the elements without brackets, parted by commas")
+	}
+	f.checkSize(cut.number, v)
+	return append(dst, ']'), ok
+}
+
+// element takes over the problems of one element.
+func (v *verdict) element(number int, problems []remark) {
+	for _, p := range problems {
+		v.refuse(p.code, "element %d: %s", number, p.text)
+	}
+}
+
+func (f *field) checkSize(n int, v *verdict) {
+	if f.minSize != nil && n < *f.minSize {
+		v.refuse(toloka.CodeArraySizeLessThanMin, "the array has %d elements, the field needs at least %d", n, *f.minSize)
+	}
+	if f.maxSize != nil && n > *f.maxSize {
+		v.refuse(toloka.CodeArraySizeGreaterThanMax, "the array has %d elements, the field allows at most %d", n, *f.maxSize)
+	}
+}

@@ -1,0 +1,339 @@
+package reader
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"poolfill/internal/toloka"
+)
+
+// rowBuilder makes tasks of records. Its buffers are used again for every row,
+// so a row of strings costs no allocation.
+type rowBuilder struct {
+	mapping        *mapping
+	trustServer    bool
+	controlOverlap int
+	warnings       *warningLog
+
+	// The row that is being built.
+	line     int64
+	cells    [][]byte
+	json     []byte
+	verdict  verdict
+	findings []Finding
+}
+
+func newRowBuilder(m *mapping, cfg *Config, warnings *warningLog) *rowBuilder {
+	return &rowBuilder{mapping: m, trustServer: cfg.TrustServer, controlOverlap: cfg.ControlOverlap, warnings: warnings}
+}
+
+// idsField reads lists of ids by the rules of arrays.
+var idsField = &field{typ: toloka.TypeString, array: true}
+
+// build maps the cells of a record, as many as the header has. It gives a task
+// without its position and raw text, or all findings that stand against the
+// row. The task's JSON is valid until the next call, the findings are the
+// caller's.
+func (b *rowBuilder) build(line int64, cells [][]byte) (Task, []Finding) {
+	b.line, b.cells = line, cells
+	b.json, b.findings = b.json[:0], b.findings[:0]
+
+	var t Task
+	t.InputBytes = b.appendInputs()
+	known, outputBytes := b.appendSolutions("known_solutions", "correctness_weight", b.mapping.golden)
+	_, baselineBytes := b.appendSolutions("baseline_solutions", "confidence_weight", b.mapping.baselines)
+	t.OutputBytes = outputBytes + baselineBytes
+	t.Kind = b.appendHint(known)
+	b.appendOverlap(known)
+	b.appendIDs()
+	t.JSON = b.json
+
+	if len(b.findings) == 0 {
+		return t, nil
+	}
+	onlyChecks := !slices.ContainsFunc(b.findings, func(f Finding) bool { return f.Stage != StageCheck })
+	if b.trustServer && onlyChecks {
+		b.warnings.add(CodeSentUnchecked, 0, line, "rows that the local check refuses are sent: the server decides")
+		return t, nil
+	}
+	slices.SortStableFunc(b.findings, func(a, b Finding) int { return a.Column - b.Column })
+	return Task{}, slices.Clone(b.findings)
+}
+
+// cell gives the cell of a column.
+func (b *rowBuilder) cell(c *column) []byte { return b.cells[c.index] }
+
+// refuse notes a finding about the cell of a column, or about the whole row
+// where c is nil.
+func (b *rowBuilder) refuse(stage Stage, c *column, code, message string) {
+	f := Finding{Stage: stage, Line: b.line, Code: code, Message: message}
+	if c != nil {
+		f.Column, f.Field, f.Value = c.number(), c.name, cutText(b.cell(c))
+	}
+	b.findings = append(b.findings, f)
+}
+
+// appendInputs appends input_values and gives the size of its value.
+func (b *rowBuilder) appendInputs() int {
+	b.json = append(b.json, `"input_values":`...)
+	before := len(b.findings)
+	size, filled := b.appendValues(b.mapping.inputs)
+	if filled == 0 && len(b.findings) == before {
+		b.refuse(StageCheck, nil, toloka.CodeEmptyObjectNotAllowed, "all input cells of the row are empty: a task needs at least one input value")
+	}
+	return size
+}
+
+// appendValues appends an object with the filled cells of the columns.
+func (b *rowBuilder) appendValues(columns []column) (size, filled int) {
+	start := len(b.json)
+	b.json = append(b.json, '{')
+	for i := range columns {
+		c := &columns[i]
+		cell := b.cell(c)
+		if len(cell) == 0 {
+			if c.field != nil && c.field.required {
+				b.refuse(StageCheck, c, toloka.CodeValueRequired, "the field is required and its cell is empty")
+			}
+			continue
+		}
+		if filled > 0 {
+			b.json = append(b.json, ',')
+		}
+		b.json = append(b.json, c.key...)
+		b.appendValue(c, cell)
+		filled++
+	}
+	b.json = append(b.json, '}')
+	return len(b.json) - start, filled
+}
+
+// appendValue appends the value of a cell. One that can't be written as its
+// field's type is written as a string, for the sake of Config.TrustServer.
+func (b *rowBuilder) appendValue(c *column, cell []byte) {
+	if c.field == nil {
+		b.json = appendString(b.json, cell)
+		return
+	}
+	b.verdict.reset()
+	start := len(b.json)
+	out, ok := c.field.append(b.json, cell, &b.verdict)
+	if !ok {
+		out = appendString(out[:start], cell)
+	}
+	b.json = out
+	b.report(StageCheck, c)
+}
+
+// report takes over what was found about a cell. In the stage map the code is
+// that of a task's own columns.
+func (b *rowBuilder) report(stage Stage, c *column) {
+	for _, p := range b.verdict.problems {
+		code := p.code
+		if stage == StageMap {
+			code = CodeTaskValue
+		}
+		b.refuse(stage, c, code, p.text)
+	}
+	for _, n := range b.verdict.notices {
+		b.warn(c, n)
+	}
+}
+
+func (b *rowBuilder) warn(c *column, r remark) {
+	b.warnings.add(r.code, c.number(), b.line, r.text)
+}
+
+// appendSolutions appends the solutions that have a filled cell, and gives the
+// size of their output_values.
+func (b *rowBuilder) appendSolutions(member, weight string, solutions []solution) (some bool, size int) {
+	for i := range solutions {
+		s := &solutions[i]
+		if !b.filled(s.values) {
+			if s.weight != nil && len(b.cell(s.weight)) > 0 {
+				b.refuse(StageMap, s.weight, CodeTaskValue, "the weight belongs to a solution whose cells are all empty: fill one of them, or empty this one")
+			}
+			continue
+		}
+		if some {
+			b.json = append(b.json, ',')
+		} else {
+			b.json = append(b.json, `,"`...)
+			b.json = append(b.json, member...)
+			b.json = append(b.json, `":[`...)
+			some = true
+		}
+		b.json = append(b.json, `{"output_values":`...)
+		n, _ := b.appendValues(s.values)
+		size += n
+		if s.weight != nil && len(b.cell(s.weight)) > 0 {
+			b.appendWeight(weight, s.weight)
+		}
+		b.json = append(b.json, '}')
+	}
+	if some {
+		b.json = append(b.json, ']')
+	}
+	return some, size
+}
+
+func (b *rowBuilder) filled(columns []column) bool {
+	for i := range columns {
+		if len(b.cell(&columns[i])) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// appendWeight appends the weight of a solution, a number from 0 to 1.
+func (b *rowBuilder) appendWeight(member string, c *column) {
+	text := trimBlanks(b.cell(c))
+	n, ok := parseNumber(text)
+	if !ok || !n.within(1) || n.sign() < 0 {
+		advice := ""
+		if !ok {
+			advice = floatAdvice(text)
+		}
+		b.refuse(StageMap, c, CodeTaskValue, fmt.Sprintf("%s is no weight: it must be a number from 0 to 1%s", quoteText(text), advice))
+		return
+	}
+	b.appendMember(member)
+	b.json = n.append(b.json)
+}
+
+// appendMember begins a member other than the first.
+func (b *rowBuilder) appendMember(name string) {
+	b.json = append(b.json, `,"`...)
+	b.json = append(b.json, name...)
+	b.json = append(b.json, `":`...)
+}
+
+// appendHint appends the hint and tells the kind of the task.
+func (b *rowBuilder) appendHint(known bool) Kind {
+	c := b.mapping.hint
+	switch {
+	case c == nil || len(b.cell(c)) == 0:
+		if known {
+			return Control
+		}
+		return General
+	case !known:
+		b.warn(c, remark{CodeHintWithoutGolden, "a hint without a GOLDEN value makes no training task: it is sent, but performers won't see it"})
+	}
+	b.appendMember("message_on_unknown_solution")
+	b.json = appendString(b.json, b.cell(c))
+	if known {
+		return Training
+	}
+	return General
+}
+
+// infiniteWord is what Toloka writes into TASK:overlap of training tasks.
+const infiniteWord = "infinite"
+
+// appendOverlap appends overlap or infinite_overlap, never both. A task with a
+// known solution whose row has neither gets Config.ControlOverlap.
+func (b *rowBuilder) appendOverlap(known bool) {
+	overlap, okOverlap := b.readOverlap()
+	infinite, given, okInfinite := b.readInfinite()
+	switch {
+	case !okOverlap || !okInfinite:
+	case given && infinite && overlap > 0:
+		b.refuse(StageMap, b.mapping.infinite, CodeOverlap, "the row has both an overlap and an infinite one: empty one of the cells")
+	case given && !infinite && overlap < 0:
+		b.refuse(StageMap, b.mapping.infinite, CodeOverlap, "the row says both that the overlap is infinite and that it is not: empty one of the cells")
+	case overlap > 0:
+		b.appendMember("overlap")
+		b.json = strconv.AppendInt(b.json, int64(overlap), 10)
+	case infinite || overlap < 0 || known && !given && b.controlOverlap == ControlOverlapInfinite:
+		b.json = append(b.json, `,"infinite_overlap":true`...)
+	case known && !given && b.controlOverlap > 0:
+		b.appendMember("overlap")
+		b.json = strconv.AppendInt(b.json, int64(b.controlOverlap), 10)
+	}
+}
+
+// readOverlap reads TASK:overlap: 0 where there is none, -1 where it is
+// infinite.
+func (b *rowBuilder) readOverlap() (overlap int, ok bool) {
+	c := b.mapping.overlap
+	if c == nil || len(b.cell(c)) == 0 {
+		return 0, true
+	}
+	text := trimBlanks(b.cell(c))
+	if string(text) == infiniteWord {
+		return -1, true
+	}
+	n, isNumber := parseNumber(text)
+	const mostDigits = 5 // of MaxOverlap
+	if isNumber && n.isInteger() && !n.negative && len(n.whole) <= mostDigits {
+		overlap, _ = strconv.Atoi(string(n.whole)) // nothing is left of zeros
+		if overlap >= toloka.MinOverlap && overlap <= toloka.MaxOverlap {
+			return overlap, true
+		}
+	}
+	advice := ""
+	if !isNumber || !n.isInteger() {
+		advice = integerAdvice(text)
+	}
+	b.refuse(StageMap, c, CodeOverlap, fmt.Sprintf("%s is no overlap: it must be a whole number from %d to %d, or %s%s",
+		quoteText(text), toloka.MinOverlap, toloka.MaxOverlap, infiniteWord, advice))
+	return 0, false
+}
+
+// readInfinite reads TASK:infinite_overlap.
+func (b *rowBuilder) readInfinite() (infinite, given, ok bool) {
+	c := b.mapping.infinite
+	if c == nil || len(b.cell(c)) == 0 {
+		return false, false, true
+	}
+	var scratch [len("false")]byte
+	b.verdict.reset()
+	text, ok := booleanField.appendBoolean(scratch[:0], b.cell(c), &b.verdict)
+	b.report(StageMap, c)
+	return string(text) == "true", ok, ok
+}
+
+var booleanField = &field{typ: toloka.TypeBoolean}
+
+// appendIDs appends the lists of ids, such as reserved_for.
+func (b *rowBuilder) appendIDs() {
+	for i := range b.mapping.ids {
+		c := &b.mapping.ids[i]
+		cell := b.cell(c)
+		if len(cell) == 0 {
+			continue
+		}
+		b.verdict.reset()
+		b.json = append(b.json, ',')
+		b.json = append(b.json, c.key...)
+		b.json, _ = idsField.append(b.json, cell, &b.verdict)
+		b.report(StageMap, c)
+	}
+}
+
+// countFinding says that a record has more or fewer cells than the header.
+func (m *mapping) countFinding(line int64, cells [][]byte) Finding {
+	have, want := len(cells), len(m.names)
+	f := Finding{Stage: StageParse, Line: line, Code: CodeColumnCount, Column: min(have, want) + 1}
+	if have < want {
+		f.Message = fmt.Sprintf("the row has %s, the header has %d: the first missing one is %s", cellCount(have), want, quoteText(m.names[have]))
+		return f
+	}
+	f.Value = cutText(cells[want])
+	f.Message = fmt.Sprintf("the row has %s, the header has %d: the first one too many is %s", cellCount(have), want, quoteText(f.Value))
+	if len(bytes.Join(cells[want:], nil)) == 0 {
+		f.Message = fmt.Sprintf("the row has %s, the header has %d: those too many are empty, remove the delimiters at the end of the line", cellCount(have), want)
+	}
+	return f
+}
+
+func cellCount(n int) string {
+	if n == 1 {
+		return "1 cell"
+	}
+	return strconv.Itoa(n) + " cells"
+}

@@ -1,0 +1,279 @@
+package reader
+
+import (
+	"bytes"
+	"cmp"
+	"math"
+	"strconv"
+	"unicode"
+
+	"poolfill/internal/toloka"
+)
+
+// number is the text of a decimal number, taken apart. Its value is never
+// computed, so no digit is lost.
+type number struct {
+	negative bool
+	whole    []byte // digits before the point, without leading zeros
+	point    bool
+	fraction []byte // digits after the point, as written
+	exponent []byte // with its letter and sign as written; nil where there is none
+}
+
+// parseNumber reads a decimal number: an optional sign, digits with an optional
+// point before, between or after them, and an optional exponent.
+func parseNumber(text []byte) (n number, ok bool) {
+	if len(text) > 0 && (text[0] == '+' || text[0] == '-') {
+		n.negative = text[0] == '-'
+		text = text[1:]
+	}
+	whole, text := cutDigits(text)
+	n.whole = bytes.TrimLeft(whole, "0")
+	if len(text) > 0 && text[0] == '.' {
+		n.point = true
+		n.fraction, text = cutDigits(text[1:])
+	}
+	if len(whole) == 0 && len(n.fraction) == 0 {
+		return number{}, false
+	}
+	if len(text) > 0 && (text[0] == 'e' || text[0] == 'E') {
+		n.exponent = text
+		text = text[1:]
+		if len(text) > 0 && (text[0] == '+' || text[0] == '-') {
+			text = text[1:]
+		}
+		digits, rest := cutDigits(text)
+		if len(digits) == 0 {
+			return number{}, false
+		}
+		text = rest
+	}
+	return n, len(text) == 0
+}
+
+func cutDigits(text []byte) (digits, rest []byte) {
+	i := 0
+	for i < len(text) && '0' <= text[i] && text[i] <= '9' {
+		i++
+	}
+	return text[:i], text[i:]
+}
+
+// isInteger reports whether the number is written without point and exponent.
+func (n number) isInteger() bool { return !n.point && n.exponent == nil }
+
+// append writes the number as JSON has it: ".5" becomes 0.5, "5." becomes 5.
+func (n number) append(dst []byte) []byte {
+	if n.negative {
+		dst = append(dst, '-')
+	}
+	if len(n.whole) == 0 {
+		dst = append(dst, '0')
+	}
+	dst = append(dst, n.whole...)
+	if len(n.fraction) > 0 {
+		dst = append(dst, '.')
+		dst = append(dst, n.fraction...)
+	}
+	return append(dst, n.exponent...)
+}
+
+// compare gives the sign of n - m, exactly.
+func (n number) compare(m number) int {
+	signN, signM := n.sign(), m.sign()
+	if signN != signM {
+		return cmp.Compare(signN, signM)
+	}
+	return signN * compareMagnitude(n, m)
+}
+
+func (n number) sign() int {
+	switch {
+	case len(n.whole) == 0 && len(bytes.TrimLeft(n.fraction, "0")) == 0:
+		return 0
+	case n.negative:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// compareMagnitude compares two numbers other than zero without their signs.
+func compareMagnitude(n, m number) int {
+	firstN, orderN := n.order()
+	firstM, orderM := m.order()
+	if orderN != orderM {
+		return cmp.Compare(orderN, orderM)
+	}
+	lenN, lenM := len(n.whole)+len(n.fraction)-firstN, len(m.whole)+len(m.fraction)-firstM
+	for i := range max(lenN, lenM) {
+		if a, b := n.digit(firstN+i), m.digit(firstM+i); a != b {
+			return cmp.Compare(a, b)
+		}
+	}
+	return 0
+}
+
+// order gives the index of the first digit that isn't zero, and the power of
+// ten of that digit.
+func (n number) order() (first, order int) {
+	if len(n.whole) == 0 {
+		first = len(n.fraction) - len(bytes.TrimLeft(n.fraction, "0"))
+	}
+	return first, len(n.whole) - first + n.power()
+}
+
+func (n number) digit(i int) byte {
+	if i < len(n.whole) {
+		return n.whole[i]
+	}
+	if i -= len(n.whole); i < len(n.fraction) {
+		return n.fraction[i]
+	}
+	return '0'
+}
+
+// power is the value of the exponent, held within bounds that no comparison
+// of cells can reach.
+func (n number) power() int {
+	if n.exponent == nil {
+		return 0
+	}
+	const limit = math.MaxInt / 4
+	p, negative := 0, n.exponent[1] == '-'
+	for _, c := range n.exponent[1:] {
+		if c == '+' || c == '-' {
+			continue
+		}
+		if p = p*10 + int(c-'0'); p > limit/10 {
+			p = limit / 10
+		}
+	}
+	if negative {
+		return -p
+	}
+	return p
+}
+
+// fitsInt64 reports whether an integer is in the range of 64 bits.
+func (n number) fitsInt64() bool {
+	const safeDigits = 18
+	if len(n.whole) <= safeDigits {
+		return true
+	}
+	_, err := strconv.ParseInt(string(n.append(nil)), 10, 64)
+	return err == nil
+}
+
+// fitsFloat64 reports whether a number is in the range of a float64. Digits
+// beyond its precision don't matter, since it is sent as it is written.
+func (n number) fitsFloat64() bool {
+	const safeDigits = 300
+	if n.exponent == nil && len(n.whole) <= safeDigits {
+		return true
+	}
+	_, err := strconv.ParseFloat(string(n.append(nil)), 64)
+	return err == nil
+}
+
+// appendNumber appends an integer or float. Blanks around it are no part of it.
+func (f *field) appendNumber(dst, text []byte, v *verdict) (out []byte, ok bool) {
+	text = trimBlanks(text)
+	n, ok := parseNumber(text)
+	if f.typ == toloka.TypeInteger {
+		if !ok || !n.isInteger() {
+			v.refuse(toloka.CodeIntegerExpected, "%s is not an integer%s", quoteText(text), integerAdvice(text))
+			return dst, false
+		}
+		if !n.fitsInt64() {
+			v.refuse(toloka.CodeValueOutOfBounds, "%s is beyond the range of 64-bit integers: use a string field for long ids", quoteText(text))
+		}
+	} else {
+		if !ok {
+			v.refuse(toloka.CodeFloatExpected, "%s is not a number%s", quoteText(text), floatAdvice(text))
+			return dst, false
+		}
+		if !n.fitsFloat64() {
+			v.refuse(toloka.CodeValueOutOfBounds, "%s is beyond the range of 64-bit floating point numbers", quoteText(text))
+		}
+	}
+	f.checkBounds(n, text, v)
+	return n.append(dst), true
+}
+
+func (f *field) checkBounds(n number, text []byte, v *verdict) {
+	if f.minValue != nil && n.compare(*f.minValue) < 0 {
+		v.refuse(toloka.CodeValueLessThanMin, "%s is less than %s, the least that the field allows", quoteText(text), f.minValue.append(nil))
+	}
+	if f.maxValue != nil && n.compare(*f.maxValue) > 0 {
+		v.refuse(toloka.CodeValueGreaterThanMax, "%s is more than %s, the most that the field allows", quoteText(text), f.maxValue.append(nil))
+	}
+	if len(f.allowedNumbers) == 0 {
+		return
+	}
+	for _, allowed := range f.allowedNumbers {
+		if n.compare(allowed) == 0 {
+			return
+		}
+	}
+	f.refuseEnum(text, v)
+}
+
+// integerAdvice says what to do about a text that is not an integer.
+func integerAdvice(text []byte) string {
+	n, ok := parseNumber(text)
+	switch {
+	case ok && n.exponent != nil:
+		return ": write all its digits"
+	case ok && len(bytes.Trim(n.fraction, "0")) == 0:
+		n.fraction = nil
+		return ": spreadsheets and pandas write whole numbers like that, write " + string(n.append(nil))
+	case ok:
+		return ": it has a fraction"
+	case bytes.IndexByte(text, ',') >= 0:
+		return ": it has a comma, write digits only"
+	default:
+		return numberAdvice(text)
+	}
+}
+
+func floatAdvice(text []byte) string {
+	if comma := bytes.IndexByte(text, ','); comma >= 0 {
+		point := bytes.Clone(text)
+		point[comma] = '.'
+		if _, ok := parseNumber(point); ok {
+			return ": it has a comma, write " + cutText(point)
+		}
+		return ": it has commas, write it without them and with a decimal point"
+	}
+	return numberAdvice(text)
+}
+
+func numberAdvice(text []byte) string {
+	if len(text) == 0 {
+		return ": the cell has only blanks, leave it empty or write a number"
+	}
+	switch lower := string(bytes.ToLower(bytes.TrimLeft(text, "+-"))); lower {
+	case "nan", "inf", "infinity", "null", "none", "n/a", "na", "-":
+		return ": leave the cell empty where there is no value"
+	}
+	for _, c := range string(text) {
+		switch {
+		case unicode.IsSpace(c):
+			return ": it has a blank inside, remove it"
+		case c > unicode.MaxASCII && unicode.IsDigit(c):
+			return ": write it with the digits 0 to 9"
+		}
+	}
+	return ""
+}
+
+// within reports whether -limit <= n <= limit.
+func (n number) within(limit int) bool {
+	bound := number{whole: strconv.AppendInt(nil, int64(limit), 10)}
+	if n.compare(bound) > 0 {
+		return false
+	}
+	bound.negative = true
+	return n.compare(bound) >= 0
+}

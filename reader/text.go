@@ -1,0 +1,139 @@
+package reader
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// sampleBytes bounds what findings and messages show of a cell.
+const sampleBytes = 80
+
+// cutText gives the start of a text, at most sampleBytes long and cut at a
+// character's border.
+func cutText[T string | []byte](text T) string {
+	if len(text) <= sampleBytes {
+		return string(text)
+	}
+	n := sampleBytes
+	for n > sampleBytes-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return string(text[:n])
+}
+
+// quoteText gives the start of a text in quotes, for messages. Characters that
+// can't be seen are written with a backslash.
+func quoteText[T string | []byte](text T) string {
+	start := cutText(text)
+	quoted := strconv.Quote(start)
+	if strings.Contains(start, `"`) && strconv.CanBackquote(start) {
+		quoted = "`" + start + "`" // easier to read than escaped quotes
+	}
+	if len(start) < len(text) {
+		quoted += "…"
+	}
+	return quoted
+}
+
+// appendString appends a text as a JSON string: every character as it is, and
+// escaped only where JSON asks for it. An encoder's Writer would escape to the
+// heap for each string.
+func appendString(dst, text []byte) []byte {
+	const hexadecimal = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0
+	for i, c := range text {
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, text[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexadecimal[c>>4], hexadecimal[c&0xF])
+		}
+	}
+	dst = append(dst, text[start:]...)
+	return append(dst, '"')
+}
+
+// isBlank says which bytes count as blanks around numbers, booleans and the
+// elements of an array.
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+func trimBlanks(text []byte) []byte {
+	for len(text) > 0 && isBlank(text[0]) {
+		text = text[1:]
+	}
+	for len(text) > 0 && isBlank(text[len(text)-1]) {
+		text = text[:len(text)-1]
+	}
+	return text
+}
+
+// nearest gives the candidate that a mistyped name was most likely meant to
+// be, or "". Candidates must be sorted, so that a draw always ends alike.
+func nearest(name string, candidates []string) string {
+	limit := 2 // distances below it are near
+	switch n := len(name); {
+	case n > 8:
+		limit = 4
+	case n > 3:
+		limit = 3
+	}
+	best, bestDistance := "", limit
+	for _, candidate := range candidates {
+		d := editDistance(strings.ToLower(name), strings.ToLower(candidate), bestDistance)
+		if d < bestDistance && d < len(candidate) {
+			best, bestDistance = candidate, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the insertions, deletions and replacements of bytes that
+// make a into b. It stops counting at limit.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		best := row[0]
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, diagonal+1, row[j]+1)
+			best = min(best, row[j+1])
+		}
+		if best >= limit {
+			return limit
+		}
+	}
+	return min(row[len(b)], limit)
+}
+
+// didYouMean gives ", did you mean x?" or, where nothing is near, "".
+func didYouMean(prefix, name string, candidates []string) string {
+	if near := nearest(name, candidates); near != "" {
+		return ": did you mean " + prefix + near + "?"
+	}
+	return ""
+}
