@@ -74,6 +74,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.store = store
+	s.quota.minute.peak = 0
 	if err := s.makeDemo(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -425,7 +426,7 @@ const maxBodyBytes = 64 << 20
 // readBody reads the whole body, into buf where it fits.
 func readBody(buf []byte, r *http.Request) ([]byte, error) {
 	buf = buf[:0]
-	if n := r.ContentLength; n > int64(cap(buf)) && n <= maxBodyBytes {
+	if n := r.ContentLength; n >= int64(cap(buf)) && n <= maxBodyBytes {
 		buf = make([]byte, 0, n+1) // one more, so that the end is seen without growing
 	}
 	for {

@@ -115,7 +115,9 @@ func (c *checker) fail(field, code string, params ...any) {
 // object.
 func splitTask(raw []byte) (taskParts, error) {
 	var parts taskParts
-	d := jx.DecodeBytes(raw)
+	d := jx.GetDecoder()
+	defer jx.PutDecoder(d)
+	d.ResetBytes(raw)
 	it, err := d.ObjIter()
 	if err != nil {
 		return parts, err
@@ -327,7 +329,9 @@ func (c *checker) checkObject(path string, raw jx.Raw, set *fieldSet, complete b
 		c.seen = make([]uint64, len(set.fields))
 	}
 	c.round++
-	d := jx.DecodeBytes(raw)
+	d := jx.GetDecoder()
+	defer jx.PutDecoder(d)
+	d.ResetBytes(raw)
 	it, err := d.ObjIter()
 	if err != nil {
 		return err
