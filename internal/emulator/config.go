@@ -43,7 +43,8 @@ type Limits struct {
 // faults and without delays.
 type Config struct {
 	// Spec is the spec of the demo project, {"input_spec": {…},
-	// "output_spec": {…}} as in a project's task_spec; nil means DemoSpec.
+	// "output_spec": {…}} as in a project's task_spec; nil means the one in
+	// State, or DemoSpec. One that differs from the one in State is an error.
 	Spec json.RawMessage
 	// Token is the only good token; empty means that any will do. A request
 	// without one is refused in both cases. It never appears in an answer.
@@ -96,9 +97,6 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Spec == nil {
-		c.Spec = json.RawMessage(DemoSpec)
-	}
 	c.MaxLatency = max(c.MaxLatency, c.MinLatency)
 	c.Limits = c.Limits.withDefaults()
 	return c

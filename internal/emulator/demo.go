@@ -41,14 +41,18 @@ func (s *Server) DemoPool() string { return DemoPool }
 
 // makeDemo makes the demo project and its pools where the state has none.
 func (s *Server) makeDemo() error {
-	spec, err := demoTaskSpec(s.cfg.Spec)
+	wanted := s.cfg.Spec
+	if wanted == nil {
+		wanted = json.RawMessage(DemoSpec)
+	}
+	spec, err := demoTaskSpec(wanted)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known := s.state.project(DemoProject); known != nil {
-		if !bytes.Equal(known.Fields["task_spec"], spec) {
+		if s.cfg.Spec != nil && !bytes.Equal(known.Fields["task_spec"], spec) {
 			return errors.New("the state file has another spec of the demo project: name another state file, or the spec that this one began with")
 		}
 		return nil
