@@ -274,6 +274,7 @@ func TestProjectsAndPoolsCanBeMadeAndChanged(t *testing.T) {
 	// A pool keeps the spec that its project had.
 	other := strings.ReplaceAll(spec, "text", "phrase")
 	send(s, http.MethodPut, "/api/v1/projects/"+id, `{"public_name":"N","public_description":"D","task_spec":`+other+`}`).want(t, http.StatusOK)
+	send(s, http.MethodPut, "/api/v1/pools/"+poolID, `{"project_id":"`+id+`","private_name":"R","mixer_config":{}}`).want(t, http.StatusOK)
 	send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", `{"pool_id":"`+poolID+`","input_values":{"text":"x"}}`).want(t, http.StatusCreated)
 
 	a := send(s, http.MethodPost, "/api/v1/pools", `{"project_id":"99"}`).wantError(t, http.StatusBadRequest, "VALIDATION_ERROR")

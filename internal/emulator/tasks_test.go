@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -254,6 +255,22 @@ func TestDefaultOverlapComesFromThePool(t *testing.T) {
 		if got := a.get(t, "items", "0", "overlap"); got != want {
 			t.Errorf("%s: overlap %v, want %v", defaults, got, want)
 		}
+	}
+}
+
+func TestTimesNeverGoBack(t *testing.T) {
+	s := start(t, Config{})
+	// As if the clock had been set back since the last change.
+	future := stampOf(time.Now().Add(time.Hour))
+	s.mu.Lock()
+	s.state.last = future
+	s.mu.Unlock()
+	a := send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", goodTasks("1", 0, 1)).want(t, http.StatusCreated)
+	if got := a.get(t, "items", "0", "created"); got != future.String() {
+		t.Errorf("created %v, want %v", got, future)
+	}
+	if n := len(count(t, s, "1")); n != 1 {
+		t.Errorf("%d tasks can be seen", n)
 	}
 }
 
