@@ -1,0 +1,108 @@
+package emulator
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// The demo project and its pools, which every new server has.
+const (
+	// DemoProject is the project of all demo pools. Its spec is Config.Spec.
+	DemoProject = "1"
+	// DemoPool is open and takes tasks.
+	DemoPool = "1"
+	// DemoPoolNoMixer has no mixer_config, so it takes no tasks.
+	DemoPoolNoMixer = "2"
+	// DemoPoolArchived is archived, so it takes no tasks.
+	DemoPoolArchived = "3"
+	// DemoPoolTraining is a training pool.
+	DemoPoolTraining = "4"
+	// DemoPoolClosed is closed; it takes tasks and can be opened.
+	DemoPoolClosed = "5"
+)
+
+// DemoSpec is the spec of the demo project where Config.Spec names none.
+const DemoSpec = `{
+  "input_spec": {
+    "image": {"type": "url", "required": true},
+    "title": {"type": "string", "required": false, "max_length": 200},
+    "weight": {"type": "float", "required": false, "min_value": 0},
+    "tags": {"type": "array_string", "required": false}
+  },
+  "output_spec": {
+    "result": {"type": "string", "required": true, "allowed_values": ["cat", "dog", "other"]}
+  }
+}`
+
+// DemoPool gives the id of the pool that takes tasks of the demo project.
+func (s *Server) DemoPool() string { return DemoPool }
+
+// makeDemo makes the demo project and its pools where the state has none.
+func (s *Server) makeDemo() error {
+	wanted := s.cfg.Spec
+	if wanted == nil {
+		wanted = json.RawMessage(DemoSpec)
+	}
+	spec, err := demoTaskSpec(wanted)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.state.project(DemoProject); known != nil {
+		if s.cfg.Spec != nil && !bytes.Equal(known.Fields["task_spec"], spec) {
+			return errors.New("the state file has another spec of the demo project: name another state file, or the spec that this one began with")
+		}
+		return nil
+	}
+	_, at := s.now()
+	e := &entry{Project: &project{ID: number(DemoProject), Created: at, Fields: fields{
+		"public_name":              json.RawMessage(`"Demo: what is in the picture?"`),
+		"public_description":       json.RawMessage(`"A project for trying things"`),
+		"assignments_issuing_type": json.RawMessage(`"AUTOMATED"`),
+		"task_spec":                spec,
+	}}}
+	for _, demo := range []struct{ id, name, kind, status, mixer string }{
+		{DemoPool, "Demo: open", "REGULAR", poolOpen, demoMixer},
+		{DemoPoolNoMixer, "Demo: without smart mixing", "REGULAR", poolOpen, "null"},
+		{DemoPoolArchived, "Demo: archived", "REGULAR", poolArchived, demoMixer},
+		{DemoPoolTraining, "Demo: training", "TRAINING", poolClosed, demoMixer},
+		{DemoPoolClosed, "Demo: closed", "REGULAR", poolClosed, demoMixer},
+	} {
+		p := pool{ID: number(demo.id), Project: number(DemoProject), Created: at, Status: demo.status, Fields: fields{
+			"may_contain_adult_content":       json.RawMessage(`false`),
+			"reward_per_assignment":           json.RawMessage(`0.01`),
+			"assignment_max_duration_seconds": json.RawMessage(`600`),
+			"auto_accept_solutions":           json.RawMessage(`true`),
+			"priority":                        json.RawMessage(`0`),
+			"defaults":                        json.RawMessage(`{"default_overlap_for_new_task_suites":3,"default_overlap_for_new_tasks":3}`),
+			"mixer_config":                    json.RawMessage(demo.mixer),
+		}}
+		p.Fields.set("private_name", demo.name)
+		p.Fields.set("type", demo.kind)
+		if demo.status == poolOpen {
+			p.LastStarted = at
+		}
+		e.Pools = append(e.Pools, p)
+	}
+	return s.commit(e)
+}
+
+const demoMixer = `{"real_tasks_count":10,"golden_tasks_count":0,"training_tasks_count":0}`
+
+// demoTaskSpec gives a spec in one form, with the view that every project has.
+func demoTaskSpec(raw json.RawMessage) (json.RawMessage, error) {
+	spec := make(fields)
+	if err := json.Unmarshal(raw, &spec); err != nil {
+		return nil, fmt.Errorf("the demo project's spec: %w", err)
+	}
+	if !spec.present("output_spec") {
+		spec["output_spec"] = json.RawMessage(`{}`)
+	}
+	if !spec.present("view_spec") {
+		spec["view_spec"] = json.RawMessage(`{"type":"classic","markup":"<img src=\"{{image}}\">","script":"","styles":""}`)
+	}
+	return json.Marshal(spec)
+}

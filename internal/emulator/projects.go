@@ -1,0 +1,137 @@
+package emulator
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+)
+
+func (s *Server) createProject(w http.ResponseWriter, r *http.Request) error {
+	sent, err := readProject(r)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, at := s.now()
+	p := &project{ID: s.state.nextID, Created: at, Fields: sent}
+	if err := s.commit(&entry{Project: p}); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusCreated, p.render())
+	return nil
+}
+
+func (s *Server) updateProject(w http.ResponseWriter, r *http.Request) error {
+	sent, err := readProject(r)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.state.project(r.PathValue("id"))
+	if old == nil {
+		return notFound("project", r.PathValue("id"))
+	}
+	p := &project{ID: old.ID, Created: old.Created, Fields: sent}
+	if err := s.commit(&entry{Project: p}); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, p.render())
+	return nil
+}
+
+// readProject reads the properties of a project and checks those that tasks
+// depend on.
+func readProject(r *http.Request) (fields, error) {
+	var sent fields
+	if err := readJSON(r, &sent); err != nil {
+		return nil, err
+	}
+	var errs []fieldError
+	for _, name := range []string{"public_name", "public_description", "task_spec"} {
+		if !sent.present(name) {
+			errs = append(errs, required(name))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, invalid(errs...)
+	}
+	if _, err := compileTaskSpec(sent["task_spec"]); err != nil {
+		var wrong specError
+		if errors.As(err, &wrong) {
+			return nil, invalid(wrong...)
+		}
+		return nil, err
+	}
+	sent.dropReadOnly()
+	return sent, nil
+}
+
+// dropReadOnly removes what only the server sets. Clients send it back when
+// they change what they got.
+func (f fields) dropReadOnly() {
+	for _, name := range []string{"id", "status", "created", "owner", "last_started", "last_stopped", "last_close_reason"} {
+		delete(f, name)
+	}
+}
+
+func (s *Server) getProject(w http.ResponseWriter, r *http.Request) error {
+	s.mu.RLock()
+	p := s.state.project(r.PathValue("id"))
+	s.mu.RUnlock()
+	if p == nil {
+		return notFound("project", r.PathValue("id"))
+	}
+	writeJSON(w, http.StatusOK, p.render())
+	return nil
+}
+
+var projectListing = listing{
+	fields:       map[string]valueKind{"id": numberValue, "created": timeValue, "status": textValue},
+	sortable:     []string{"id", "created", "public_name", "private_comment"},
+	defaultLimit: 20,
+	maxLimit:     300,
+}
+
+func (s *Server) listProjects(w http.ResponseWriter, r *http.Request) error {
+	q, err := projectListing.parse(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	s.mu.RLock()
+	all := slices.Collect(maps.Values(s.state.projects))
+	s.mu.RUnlock()
+	writeJSON(w, http.StatusOK, selectPage(q, all, (*project).key, (*project).render))
+	return nil
+}
+
+func (p *project) key(field string) string {
+	switch field {
+	case "id":
+		return numberKey(uint64(p.ID))
+	case "created":
+		return timeKey(p.Created)
+	case "status":
+		return projectStatus
+	}
+	return p.Fields.text(field)
+}
+
+// projectStatus is the status of every project: none can be archived here.
+const projectStatus = "ACTIVE"
+
+func (p *project) render() any {
+	out := maps.Clone(p.Fields)
+	out.set("id", formatNumber(p.ID))
+	out.set("status", projectStatus)
+	out.set("created", p.Created.String())
+	return out
+}
+
+// set sets a property to a plain text.
+func (f fields) set(name, text string) {
+	f[name] = json.RawMessage(`"` + text + `"`)
+}

@@ -1,0 +1,197 @@
+package emulator
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// valueKind says how the values of a field are read and compared.
+type valueKind uint8
+
+const (
+	textValue   valueKind = iota
+	numberValue           // a whole number, such as the id of a pool
+	timeValue
+)
+
+// listing says what can be asked of one list.
+type listing struct {
+	fields       map[string]valueKind
+	sortable     []string
+	defaultLimit int
+	maxLimit     int
+}
+
+// query is what a client asks of a list.
+type query struct {
+	filters []filter
+	sort    []sortKey
+	limit   int
+}
+
+type filter struct {
+	field string
+	op    string // "", "gt", "gte", "lt" or "lte"
+	value string // as a sort key
+}
+
+type sortKey struct {
+	field      string
+	descending bool
+}
+
+// parse reads a query such as pool_id=1&id_gt=…&sort=-created&limit=50. What the
+// list doesn't know is refused, since leaving it out would give wrong answers.
+func (l listing) parse(values url.Values) (query, error) {
+	q := query{limit: l.defaultLimit}
+	var errs []fieldError
+	wrong := func(field, code, message string) {
+		errs = append(errs, fieldError{field, code, message, nil})
+	}
+	for name := range values {
+		value := values.Get(name)
+		switch name {
+		case "limit":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 || n > l.maxLimit {
+				wrong(name, codeValueOutOfBounds, fmt.Sprintf("the limit is a number from 1 to %d", l.maxLimit))
+			}
+			q.limit = n
+		case "sort":
+			for part := range strings.SplitSeq(value, ",") {
+				field, descending := strings.CutPrefix(part, "-")
+				if !slices.Contains(l.sortable, field) {
+					wrong(name, codeUnknownEnumValue, fmt.Sprintf("the list can't be sorted by %q", field))
+				}
+				q.sort = append(q.sort, sortKey{field, descending})
+			}
+		default:
+			f, err := l.parseFilter(name, value)
+			if err != nil {
+				wrong(name, codeValueNotAllowed, err.Error())
+			}
+			q.filters = append(q.filters, f)
+		}
+	}
+	if len(errs) > 0 {
+		return query{}, invalid(errs...)
+	}
+	if len(q.sort) == 0 {
+		q.sort = []sortKey{{field: "id"}}
+	}
+	return q, nil
+}
+
+func (l listing) parseFilter(name, value string) (filter, error) {
+	f := filter{field: name}
+	kind, known := l.fields[name]
+	for _, op := range []string{"gte", "gt", "lte", "lt"} {
+		if field, ok := strings.CutSuffix(name, "_"+op); ok && !known {
+			f.field, f.op = field, op
+			kind, known = l.fields[field]
+		}
+	}
+	if !known {
+		return f, fmt.Errorf("the list can't be filtered by %q", name)
+	}
+	var err error
+	f.value, err = kind.key(value)
+	return f, err
+}
+
+// key turns a value of a query into a text that sorts as the values do.
+func (k valueKind) key(value string) (string, error) {
+	switch k {
+	case numberValue:
+		n, err := strconv.ParseUint(value, 10, 63)
+		if err != nil {
+			return "", fmt.Errorf("%q is no number", value)
+		}
+		return numberKey(n), nil
+	case timeValue:
+		t, err := time.Parse("2006-01-02T15:04:05", value)
+		if err != nil {
+			return "", fmt.Errorf("%q is no time such as 2015-12-13T23:32:01", value)
+		}
+		// A part of a millisecond is after it, and before the next.
+		return t.Format(keyLayout), nil
+	}
+	return value, nil
+}
+
+// keyLayout keeps all that a client may say about a time.
+const keyLayout = "2006-01-02T15:04:05.000000000"
+
+func numberKey(n uint64) string { return fmt.Sprintf("%020d", n) }
+
+// timeKey gives "" for a moment that never was, which sorts first.
+func timeKey(s stamp) string {
+	if s == 0 {
+		return ""
+	}
+	return s.time().Format(keyLayout)
+}
+
+func (f filter) matches(key string) bool {
+	order := strings.Compare(key, f.value)
+	switch f.op {
+	case "gt":
+		return order > 0
+	case "gte":
+		return order >= 0
+	case "lt":
+		return order < 0
+	case "lte":
+		return order <= 0
+	}
+	return order == 0
+}
+
+// matches reports whether a thing whose fields key gives passes all filters.
+func (q query) matches(key func(field string) string) bool {
+	for _, f := range q.filters {
+		if !f.matches(key(f.field)) {
+			return false
+		}
+	}
+	return true
+}
+
+// page is a part of a list as the API gives it.
+type page struct {
+	Items   []any `json:"items"`
+	HasMore bool  `json:"has_more"`
+}
+
+// selectPage filters, sorts and cuts a list that is small enough for memory.
+func selectPage[T any](q query, all []T, key func(thing T, field string) string, render func(thing T) any) page {
+	var found []T
+	for _, thing := range all {
+		if q.matches(func(field string) string { return key(thing, field) }) {
+			found = append(found, thing)
+		}
+	}
+	order := append(slices.Clone(q.sort), sortKey{field: "id"})
+	slices.SortFunc(found, func(a, b T) int {
+		for _, by := range order {
+			c := cmp.Compare(key(a, by.field), key(b, by.field))
+			if by.descending {
+				c = -c
+			}
+			if c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	p := page{Items: []any{}, HasMore: len(found) > q.limit}
+	for _, thing := range found[:min(q.limit, len(found))] {
+		p.Items = append(p.Items, render(thing))
+	}
+	return p
+}

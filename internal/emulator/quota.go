@@ -1,0 +1,97 @@
+package emulator
+
+import "time"
+
+// window counts what happened within the last span of time. It is exact, except
+// that events less than grain apart count as one at the time of the first.
+type window struct {
+	span  time.Duration
+	grain time.Duration
+
+	events []event // the ones before head have left the window
+	head   int
+	sum    int
+	peak   int // the greatest sum so far
+}
+
+type event struct {
+	at time.Time
+	n  int
+}
+
+// count gives the sum of all that happened after now - span.
+func (w *window) count(now time.Time) int {
+	start := now.Add(-w.span)
+	for w.head < len(w.events) && !w.events[w.head].at.After(start) {
+		w.sum -= w.events[w.head].n
+		w.head++
+	}
+	if w.head > len(w.events)/2 {
+		w.events = w.events[:copy(w.events, w.events[w.head:])]
+		w.head = 0
+	}
+	return w.sum
+}
+
+// add counts n more at now.
+func (w *window) add(now time.Time, n int) {
+	w.count(now)
+	if last := len(w.events) - 1; last >= w.head && now.Sub(w.events[last].at) <= w.grain {
+		w.events[last].n += n
+	} else {
+		w.events = append(w.events, event{now, n})
+	}
+	w.sum += n
+	w.peak = max(w.peak, w.sum)
+}
+
+// quota is what an account may do within a second, a minute and a day.
+type quota struct {
+	limits Limits
+
+	requests window
+	minute   window
+	day      window
+}
+
+// The day's window would keep an event for each request of a day; with this
+// many parts it stays small and is late by ten seconds at most.
+const dayParts = 24 * 60 * 6
+
+func newQuota(limits Limits) *quota {
+	return &quota{
+		limits:   limits,
+		requests: window{span: time.Second},
+		minute:   window{span: limits.Minute},
+		day:      window{span: limits.Day, grain: limits.Day / dayParts},
+	}
+}
+
+// request takes one request, or reports that the second's quota is used up. A
+// refused request is not counted.
+func (q *quota) request(now time.Time) bool {
+	if exceeds(q.requests.count(now)+1, q.limits.RequestsPerSecond) {
+		return false
+	}
+	q.requests.add(now, 1)
+	return true
+}
+
+// refuses gives the interval whose quota n more tasks would exceed, or "".
+func (q *quota) refuses(now time.Time, n int) string {
+	switch {
+	case n == 0:
+		return ""
+	case exceeds(q.day.count(now)+n, q.limits.TasksPerDay):
+		return "DAY"
+	case exceeds(q.minute.count(now)+n, q.limits.TasksPerMinute):
+		return "MIN"
+	}
+	return ""
+}
+
+// tasks counts n created tasks.
+func (q *quota) tasks(now time.Time, n int) {
+	q.minute.add(now, n)
+	q.day.add(now, n)
+}
