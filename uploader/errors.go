@@ -258,7 +258,7 @@ func isTimeout(err error) bool {
 // maybeDone reports whether a request that failed so may have been carried out.
 func maybeDone(k Kind) bool {
 	switch k {
-	case KindTransient, KindTimeout, KindBroken, KindMalformed, KindUnexpected:
+	case KindTransient, KindTimeout, KindBroken, KindMalformed:
 		return true
 	}
 	return false
