@@ -473,10 +473,9 @@ func (c *Client) request(ctx context.Context, cl *call) (*http.Request, error) {
 	return req, nil
 }
 
-// refusal reads an answer that is not 2xx. The status alone is enough: what
-// can't be read of the body is left out.
+// refusal reads an answer that is not 2xx.
 func (c *Client) refusal(resp *http.Response) *APIError {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorAnswer))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorAnswer))
 	// Some servers quote the header that they refuse. A word as short as this
 	// is no secret, and could stand in any message.
 	if len(c.token) > 8 {
@@ -485,10 +484,17 @@ func (c *Client) refusal(resp *http.Response) *APIError {
 	e := &APIError{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
 	e.Code, e.Message, e.RequestID, e.Payload = errorAnswer(body)
 	e.Kind = ofStatus(e.Status, e.Code)
-	e.InDoubt = maybeDone(e.Kind)
-	if e.Kind == KindQuota {
+	switch {
+	case err != nil && (e.Kind == KindInvalid || e.Kind == KindConflict):
+		// What such an answer means stands in its body. That there is a conflict
+		// can mean that the request was carried out before.
+		e.InDoubt = e.Kind == KindConflict
+		e.Kind, e.Payload, e.cause = KindBroken, nil, err
+		return e
+	case e.Kind == KindQuota:
 		e.Interval = intervalOf(e.Payload)
 	}
+	e.InDoubt = maybeDone(e.Kind)
 	return e
 }
 

@@ -266,7 +266,7 @@ func maybeDone(k Kind) bool {
 
 // statKey names a failure in Stats.
 func statKey(e *APIError) string {
-	if e.Status != 0 && e.Kind != KindMalformed {
+	if e.Status != 0 && e.Kind != KindMalformed && e.Kind != KindBroken {
 		return fmt.Sprint(e.Status)
 	}
 	if e.Kind == KindBroken {
