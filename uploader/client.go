@@ -450,8 +450,7 @@ func (c *Client) exchange(ctx context.Context, cl *call) (status int, failed *AP
 }
 
 func (c *Client) request(ctx context.Context, cl *call) (*http.Request, error) {
-	u := *c.base
-	u.Path += apiPath + cl.path
+	u := c.base.JoinPath(apiPath + cl.path)
 	u.RawQuery = cl.query.Encode()
 	var body io.Reader
 	if cl.body != nil {
