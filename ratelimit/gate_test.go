@@ -101,9 +101,8 @@ func TestRequestsNeverExceedAnySecondAndUseNearlyAll(t *testing.T) {
 
 func TestTheServerNeverSeesMoreThanTheLimitInAMinute(t *testing.T) {
 	type job struct {
-		tasks        int
-		there, back  time.Duration // latency before and after the server counts
-		refused, cut bool          // answered 429, or the answer was lost
+		tasks       int
+		there, back time.Duration // latency before and after the server counts
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		limit := rapid.IntRange(1, 1000).Draw(rt, "limit")
@@ -330,7 +329,7 @@ func TestRefusalsInARowBackOffAndASuccessEndsTheRow(t *testing.T) {
 			}
 		}
 		// Eight requests are under way when the first refusal comes: one row.
-		var grants []*ratelimit.Grant
+		grants := make([]*ratelimit.Grant, 0, 8)
 		for range 8 {
 			grants = append(grants, acquire(t, g, 10))
 		}

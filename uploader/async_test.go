@@ -78,7 +78,7 @@ func TestAsync(t *testing.T) {
 		{
 			name: "a lost answer is asked for again under the same id",
 			steps: []step{
-				broken(post, syscall.ECONNRESET), on(post, 502, html502), on(post, 503, ""), on(post, 200, `{"id":"OPID","sta`),
+				broken(syscall.ECONNRESET), on(post, 502, html502), on(post, 503, ""), on(post, 200, `{"id":"OPID","sta`),
 				on(post, 200, `{"items":{}}`), silent(post), on(post, 409, existing), on(poll, 500, ""), on(poll, 200, success), on(logs, 200, logOf(0, 1)),
 			},
 			want: two,
@@ -214,7 +214,8 @@ func TestAsync(t *testing.T) {
 						return answer(599, ""), nil
 					}
 					return answer(202, success), nil
-				}}, on(logs, 200, logOf(1, 3)),
+				}},
+				on(logs, 200, logOf(1, 3)),
 			},
 			want: "created t0; created t1; created t2; created t3",
 		},
@@ -236,13 +237,13 @@ func TestAsync(t *testing.T) {
 		},
 		{
 			name:  "a 413 for the repetition of a lost request takes the operation that exists",
-			steps: []step{broken(post, io.EOF), on(post, 413, ""), on(poll, 200, success), on(logs, 200, logOf(0, 1))},
+			steps: []step{broken(io.EOF), on(post, 413, ""), on(poll, 200, success), on(logs, 200, logOf(0, 1))},
 			want:  two,
 		},
 		{
 			name: "a 413 for the repetition of a lost request halves when there is none",
 			steps: []step{
-				broken(post, io.EOF), on(post, 413, ""), on(poll, 404, missing),
+				broken(io.EOF), on(post, 413, ""), on(poll, 404, missing),
 				on(post, 202, success), on(logs, 200, logOf(0)), on(post, 202, success), on(logs, 200, logOf(1)),
 			},
 			want: two,
@@ -327,7 +328,8 @@ func TestAsyncErrorsEndTheRun(t *testing.T) {
 		want  string
 	}{
 		{
-			"a refused token", []step{on(post, 401, `{"code":"AUTHENTICATION_ERROR","message":"bad key `+testToken+`","request_id":"q1"}`)},
+			"a refused token",
+			[]step{on(post, 401, `{"code":"AUTHENTICATION_ERROR","message":"bad key `+testToken+`","request_id":"q1"}`)},
 			KindAuth, "the token was refused while sending chunk 0 (2 rows) (401 AUTHENTICATION_ERROR: bad key [token], request q1): check TOLOKA_TOKEN", sent,
 		},
 		{"denied access", []step{on(post, 403, `{"code":"ACCESS_DENIED"}`)}, KindAuth, "access was denied", sent},
@@ -338,11 +340,11 @@ func TestAsyncErrorsEndTheRun(t *testing.T) {
 		{"no smart mixing, said as a conflict", []step{on(post, 409, `{"code":"MIXER_CONFIG_REQUIRED"}`)}, KindConflict, "mixer_config", sent},
 		{"a wrong content type", []step{on(post, 415, ``)}, KindUnexpected, "unexpected answer", sent},
 		{"a redirect", []step{on(post, 302, ``, "Location", "https://elsewhere.example")}, KindUnexpected, "check the address", sent},
-		{"a token that is refused after a lost answer", []step{broken(post, io.EOF), on(post, 401, "")}, KindAuth, "token", doubt},
+		{"a token that is refused after a lost answer", []step{broken(io.EOF), on(post, 401, "")}, KindAuth, "token", doubt},
 		{"a token that is refused while polling", []step{on(post, 202, running), on(poll, 401, "")}, KindAuth, "token", doubt},
 		{"a log that is refused", []step{on(post, 202, success), on(logs, 403, "")}, KindAuth, "denied", doubt},
 		{"a failed operation's log that is refused", []step{on(post, 202, failed), on(logs, 403, "")}, KindAuth, "denied", doubt},
-		{"a lost answer whose repetition is too large, and no word of it", []step{broken(post, io.EOF), on(post, 413, ""), on(poll, 403, "")}, KindAuth, "denied", doubt},
+		{"a lost answer whose repetition is too large, and no word of it", []step{broken(io.EOF), on(post, 413, ""), on(poll, 403, "")}, KindAuth, "denied", doubt},
 		{
 			"answers that make no sense", []step{
 				on(post, 200, "<html>"), on(post, 200, "<html>"), on(post, 200, "<html>"), on(post, 200, "<html>"), on(post, 200, "<html>"),
@@ -351,7 +353,7 @@ func TestAsyncErrorsEndTheRun(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o, err := uploadFails(t, t.Context(), newUploader(t, script(t, tc.steps...), setup{}), chunkOf(t, true, "a", "b"))
+				o, err := uploadFails(t.Context(), t, newUploader(t, script(t, tc.steps...), setup{}), chunkOf(t, true, "a", "b"))
 				var apiErr *APIError
 				if !errors.As(err, &apiErr) || apiErr.Kind != tc.kind {
 					t.Errorf("the error is of kind %q, want %q: %v", apiErr.Kind, tc.kind, err)
@@ -370,7 +372,7 @@ func TestRetriesEndAfterTheirTime(t *testing.T) {
 		f := &fakeServer{handle: func(request) (*http.Response, error) { return answer(500, `{"code":"INTERNAL_ERROR"}`), nil }}
 		u := newUploader(t, f, setup{client: ClientConfig{RetryFor: 5 * time.Minute}})
 		start := time.Now()
-		o, err := uploadFails(t, t.Context(), u, chunkOf(t, true, "a"))
+		o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
 		if took := time.Since(start); took > 5*time.Minute || took < 3*time.Minute {
 			t.Errorf("it takes %v, want nearly 5 minutes", took)
 		}
@@ -394,7 +396,7 @@ func TestAnOperationThatAlwaysFailsEndsTheRun(t *testing.T) {
 			return answer(200, "[]"), nil
 		}}
 		u := newUploader(t, f, setup{client: ClientConfig{RetryFor: time.Minute}})
-		o, err := uploadFails(t, t.Context(), u, chunkOf(t, true, "a"))
+		o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
 		if !strings.Contains(err.Error(), "broken disk") || !strings.Contains(err.Error(), "ended with FAIL") {
 			t.Errorf("the error doesn't tell the operation's details: %v", err)
 		}
@@ -410,7 +412,7 @@ func TestAnOperationThatNeverEndsTimesOut(t *testing.T) {
 		f := &fakeServer{handle: func(request) (*http.Response, error) { return answer(202, running), nil }}
 		u := newUploader(t, f, setup{cfg: Config{OperationTimeout: 20 * time.Minute}})
 		start := time.Now()
-		o, err := uploadFails(t, t.Context(), u, chunkOf(t, true, "a"))
+		o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
 		if took := time.Since(start); took != 20*time.Minute {
 			t.Errorf("it takes %v, want 20 minutes", took)
 		}
@@ -478,7 +480,7 @@ func TestACancelledUploadReturnsAtOnceAndKeepsTheLastCause(t *testing.T) {
 		{"while the server is silent, sync", []step{silent(post)}, Sync, "unsent? " + reasonInDoubt, false},
 		{"while the pool settles", []step{on(post, 500, "")}, Sync, "unsent? " + reasonInDoubt, true},
 		{"while the pool is searched", []step{on(post, 500, ""), silent("GET /tasks")}, Sync, "unsent? " + reasonInDoubt, false},
-		{"between attempts, sync", []step{broken(post, refusedConnection), silent(post)}, Sync, "unsent? " + reasonInDoubt, true},
+		{"between attempts, sync", []step{broken(refusedConnection), silent(post)}, Sync, "unsent? " + reasonInDoubt, true},
 		{"while paused, sync", []step{on(post, 429, "", "Retry-After", "60")}, Sync, "unsent " + reasonNotSent, true},
 		{"before a failed operation is sent again", []step{on(post, 202, failed), on(logs, 200, "[]"), {logs, func(request) (*http.Response, error) {
 			return answer(200, "[]"), nil
@@ -499,7 +501,7 @@ func TestACancelledUploadReturnsAtOnceAndKeepsTheLastCause(t *testing.T) {
 				var stopped time.Time
 				context.AfterFunc(ctx, func() { stopped = time.Now() })
 				u := newUploader(t, f, setup{cfg: Config{Mode: tc.mode, Settle: time.Second}})
-				o, err := uploadFails(t, ctx, u, chunkOf(t, true, "a"))
+				o, err := uploadFails(ctx, t, u, chunkOf(t, true, "a"))
 				synctest.Wait()
 				if late := time.Since(stopped); late != 0 {
 					t.Errorf("it returns %v late", late)
@@ -524,9 +526,9 @@ func TestTasksOnlyCountWhereTheServerMayHaveThem(t *testing.T) {
 		want  int
 	}{
 		{"created", []step{on(post, 202, success), on(logs, 200, logOf(0, 1))}, 2},
-		{"lost, then known", []step{broken(post, io.EOF), on(post, 409, existing), on(poll, 200, success), on(logs, 200, logOf(0, 1))}, 2},
+		{"lost, then known", []step{broken(io.EOF), on(post, 409, existing), on(poll, 200, success), on(logs, 200, logOf(0, 1))}, 2},
 		{"refused by quota, then created", []step{on(post, 429, "", "Retry-After", "1"), on(post, 202, success), on(logs, 200, logOf(0, 1))}, 2},
-		{"no connection, then created", []step{broken(post, refusedConnection), on(post, 202, success), on(logs, 200, logOf(0, 1))}, 2},
+		{"no connection, then created", []step{broken(refusedConnection), on(post, 202, success), on(logs, 200, logOf(0, 1))}, 2},
 		{"invalid", []step{on(post, 400, `{"code":"VALIDATION_ERROR"}`)}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -550,7 +552,7 @@ func TestAChunkLargerThanTheQuotaIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, mode := range []Mode{Async, Sync} {
-		o, err := uploadFails(t, t.Context(), newUploader(t, script(t), setup{client: ClientConfig{Gate: gate}, cfg: Config{Mode: mode}}), chunkOf(t, true, "a", "b"))
+		o, err := uploadFails(t.Context(), t, newUploader(t, script(t), setup{client: ClientConfig{Gate: gate}, cfg: Config{Mode: mode}}), chunkOf(t, true, "a", "b"))
 		var tooMany *ratelimit.TooManyTasksError
 		if !errors.As(err, &tooMany) || !strings.Contains(err.Error(), "make the chunks smaller") {
 			t.Errorf("the error is: %v", err)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,14 +24,15 @@ import (
 	"poolfill/ratelimit"
 )
 
+// What zero means in a ClientConfig.
 const (
-	apiPath = "/api/v1"
-
-	// DefaultRetryFor and DefaultRequestTimeout are what zero means in a
-	// ClientConfig, DefaultConnections too.
 	DefaultRetryFor       = 10 * time.Minute
 	DefaultRequestTimeout = time.Minute
 	DefaultConnections    = 64
+)
+
+const (
+	apiPath = "/api/v1"
 
 	// maxAnswer bounds a plain answer, maxErrorAnswer one that is not 2xx. A
 	// project's answer holds its whole interface; an error's holds the errors of
@@ -352,7 +354,7 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 	status, failed := c.exchange(ctx, cl)
 	cl.took = time.Since(start)
 	cl.sent++
-	key := fmt.Sprint(status)
+	key := strconv.Itoa(status)
 	if failed == nil {
 		grant.Done()
 	} else {
@@ -597,12 +599,14 @@ func (c *Client) OpenPool(ctx context.Context, id string) error {
 // operation reads an operation.
 func (c *Client) operation(ctx context.Context, id string) (toloka.Operation, *APIError) {
 	var op toloka.Operation
-	err := c.do(ctx, &call{what: "reading operation " + id, method: http.MethodGet, path: "/operations/" + url.PathEscape(id),
+	err := c.do(ctx, &call{
+		what: "reading operation " + id, method: http.MethodGet, path: "/operations/" + url.PathEscape(id),
 		read: func(r io.Reader) error {
 			var err error
 			op, err = c.decode.operation(r)
 			return err
-		}})
+		},
+	})
 	return op, err
 }
 

@@ -268,7 +268,7 @@ func TestStatsCountAttemptsByTheirAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zap.DebugLevel)
 		c := newClient(t, script(t,
-			broken(post, syscall.ECONNRESET), broken(post, io.EOF), broken(post, errors.New("odd")), broken(post, refusedConnection), silent(post),
+			broken(syscall.ECONNRESET), broken(io.EOF), broken(errors.New("odd")), broken(refusedConnection), silent(post),
 			on(post, 500, "try "+testToken), on(post, 429, "", "Retry-After", "9"), on(post, 200, "<"), on(post, 202, success),
 			on(logs, 200, logOf(0)),
 		), ClientConfig{Log: zap.New(core)})
@@ -413,7 +413,7 @@ func TestAnUntrustedCertificateIsFinal(t *testing.T) {
 }
 
 func TestAPortWhereNothingListensLeavesNothingInDoubt(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +427,7 @@ func TestAPortWhereNothingListensLeavesNothingInDoubt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := uploadFails(t, t.Context(), u, chunkOf(t, true, "a"))
+	o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
 	if !strings.Contains(err.Error(), address+" can't be reached for sending chunk 0 (1 rows): nothing listens there") {
 		t.Errorf("the error is: %v", err)
 	}

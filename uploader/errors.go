@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -267,7 +268,7 @@ func maybeDone(k Kind) bool {
 // statKey names a failure in Stats.
 func statKey(e *APIError) string {
 	if e.Status != 0 && e.Kind != KindMalformed && e.Kind != KindBroken {
-		return fmt.Sprint(e.Status)
+		return strconv.Itoa(e.Status)
 	}
 	if e.Kind == KindBroken {
 		if errors.Is(e.cause, syscall.ECONNRESET) {

@@ -18,7 +18,6 @@ import (
 	"go.uber.org/zap"
 
 	"poolfill/batcher"
-	"poolfill/ratelimit"
 	"poolfill/reader"
 )
 
@@ -31,10 +30,6 @@ type request struct {
 	*http.Request
 	body []byte
 	at   time.Time
-}
-
-func (r request) is(method, path string) bool {
-	return r.Method == method && strings.TrimPrefix(r.URL.Path, "/api/v1") == path
 }
 
 // fakeServer answers in memory. Its handler runs for one request at a time.
@@ -60,17 +55,6 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	}
 	return resp, err
-}
-
-// paths gives what was asked for, in order.
-func (f *fakeServer) paths() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var paths []string
-	for _, r := range f.requests {
-		paths = append(paths, r.Method+" "+strings.TrimPrefix(r.URL.Path, "/api/v1"))
-	}
-	return paths
 }
 
 func (f *fakeServer) posts() []request {
@@ -133,8 +117,9 @@ func on(want string, status int, body string, headers ...string) step {
 	}}
 }
 
-func broken(want string, err error) step {
-	return step{want, func(request) (*http.Response, error) { return nil, err }}
+// broken loses the connection of a POST /tasks.
+func broken(err error) step {
+	return step{post, func(request) (*http.Response, error) { return nil, err }}
 }
 
 // silent never answers.
@@ -280,15 +265,6 @@ func refusedEntry(i int) string {
 	return fmt.Sprintf(`{"type":"TASK_VALIDATE","success":false,"input":{"__item_idx":%d},"output":{"input_values.a":{"code":"VALUE_REQUIRED","message":"no"}}}`, i)
 }
 
-func noLimits(t *testing.T) *ratelimit.Gate {
-	t.Helper()
-	g, err := ratelimit.New(ratelimit.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
 func upload(t *testing.T, u *Uploader, c *batcher.Chunk) Outcome {
 	t.Helper()
 	o, err := u.Upload(t.Context(), c)
@@ -298,7 +274,7 @@ func upload(t *testing.T, u *Uploader, c *batcher.Chunk) Outcome {
 	return o
 }
 
-func uploadFails(t *testing.T, ctx context.Context, u *Uploader, c *batcher.Chunk) (Outcome, error) {
+func uploadFails(ctx context.Context, t *testing.T, u *Uploader, c *batcher.Chunk) (Outcome, error) {
 	t.Helper()
 	o, err := u.Upload(ctx, c)
 	if err == nil {

@@ -175,13 +175,15 @@ func (j *job) find(ctx context.Context, p part, what string, since time.Time) (m
 			key taskKey
 		}
 		var page []listed
-		failed := c.do(ctx, &call{what: what, method: http.MethodGet, path: "/tasks", query: query, limit: 1 << 30,
+		failed := c.do(ctx, &call{
+			what: what, method: http.MethodGet, path: "/tasks", query: query, limit: 1 << 30,
 			read: func(r io.Reader) error {
 				page = page[:0] // a page that broke off is read from the start
 				var err error
 				more, err = c.decode.tasks(r, func(id string, key taskKey) { page = append(page, listed{id, key}) })
 				return err
-			}})
+			},
+		})
 		if failed != nil {
 			return nil, failed
 		}
@@ -196,8 +198,10 @@ func (j *job) find(ctx context.Context, p part, what string, since time.Time) (m
 		}
 		next := page[len(page)-1].id
 		if next == after {
-			return nil, &APIError{Kind: KindUnexpected, What: what, Host: c.base.Host,
-				cause: fmt.Errorf("the list of tasks doesn't go on after %s", after)}
+			return nil, &APIError{
+				Kind: KindUnexpected, What: what, Host: c.base.Host,
+				cause: fmt.Errorf("the list of tasks doesn't go on after %s", after),
+			}
 		}
 		after = next
 	}

@@ -69,7 +69,7 @@ func TestSync(t *testing.T) {
 		},
 		{
 			name:  "a lost answer is looked for in the pool",
-			steps: []step{broken(post, syscall.ECONNRESET), on(list, 200, tasksOf(false, "t1", "b", "t0", "a", "t9", "other"))},
+			steps: []step{broken(syscall.ECONNRESET), on(list, 200, tasksOf(false, "t1", "b", "t0", "a", "t9", "other"))},
 			want:  two,
 		},
 		{
@@ -113,7 +113,7 @@ func TestSync(t *testing.T) {
 		{
 			name: "the pool is listed page by page",
 			steps: []step{
-				broken(post, io.EOF), on(list, 200, tasksOf(true, "t0", "a")),
+				broken(io.EOF), on(list, 200, tasksOf(true, "t0", "a")),
 				{list, func(r request) (*http.Response, error) {
 					q := r.URL.Query()
 					if q.Get("id_gt") != "t0" || q.Get("sort") != "id" || q.Get("pool_id") != "12" || q.Get("limit") == "" {
@@ -126,7 +126,7 @@ func TestSync(t *testing.T) {
 		},
 		{
 			name:  "no connection means that nothing is in doubt",
-			steps: []step{broken(post, refusedConnection), on(post, 429, "", "Retry-After", "5"), on(post, 201, itemsOf("t0", "t1"))},
+			steps: []step{broken(refusedConnection), on(post, 429, "", "Retry-After", "5"), on(post, 201, itemsOf("t0", "t1"))},
 			want:  two,
 		},
 		{
@@ -170,7 +170,8 @@ func TestSyncErrorsEndTheRun(t *testing.T) {
 		{"a refused token", []step{on(post, 401, "")}, KindAuth, "unsent " + reasonNotSent},
 		{"a search that is refused", []step{on(post, 500, ""), on(list, 403, "")}, KindAuth, "unsent? " + reasonInDoubt},
 		{
-			"a list that never goes on", []step{on(post, 500, ""), on(list, 200, tasksOf(true, "t5", "x")), on(list, 200, tasksOf(true, "t5", "x"))},
+			"a list that never goes on",
+			[]step{on(post, 500, ""), on(list, 200, tasksOf(true, "t5", "x")), on(list, 200, tasksOf(true, "t5", "x"))},
 			KindUnexpected, "unsent? " + reasonInDoubt,
 		},
 		{"a list that is none", []step{
@@ -182,7 +183,7 @@ func TestSyncErrorsEndTheRun(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				u := newUploader(t, script(t, tc.steps...), setup{cfg: Config{Mode: Sync}})
-				o, err := uploadFails(t, t.Context(), u, chunkOf(t, false, "a"))
+				o, err := uploadFails(t.Context(), t, u, chunkOf(t, false, "a"))
 				var apiErr *APIError
 				if !errors.As(err, &apiErr) || apiErr.Kind != tc.kind {
 					t.Errorf("the error is: %v", err)
@@ -202,7 +203,7 @@ func TestSyncGivesUpAfterItsTimeKnowingWhatThePoolHas(t *testing.T) {
 			return answer(200, tasksOf(false, "t1", "b")), nil
 		}}
 		u := newUploader(t, f, setup{cfg: Config{Mode: Sync}, client: ClientConfig{RetryFor: time.Minute}})
-		o, _ := uploadFails(t, t.Context(), u, chunkOf(t, false, "a", "b"))
+		o, _ := uploadFails(t.Context(), t, u, chunkOf(t, false, "a", "b"))
 		expect(t, o, "unsent "+reasonNotSent+"; created t1")
 	})
 }
