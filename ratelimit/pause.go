@@ -1,0 +1,108 @@
+package ratelimit
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Reason says, for people, why nothing may be sent.
+type Reason string
+
+// The reasons of a pause.
+const (
+	ReasonMinute     Reason = "the quota of a minute is used up"
+	ReasonHour       Reason = "the quota of an hour is used up"
+	ReasonDay        Reason = "the quota of the day is used up"
+	ReasonRetryAfter Reason = "the server asked to wait"
+	ReasonBackOff    Reason = "the server had too many requests"
+)
+
+// The intervals that a 429 of Toloka can name in payload.interval.
+const (
+	IntervalMinute = "MIN"
+	IntervalHour   = "HOUR"
+	IntervalDay    = "DAY"
+)
+
+const (
+	// maxPause bounds what a server can ask for: no quota lasts longer.
+	maxPause = 24 * time.Hour
+	// maxBackOff bounds the pause where the server names none.
+	maxBackOff = time.Minute
+	// jitterShare and jitterBase are the most that is put on top of a pause.
+	jitterShare = 0.05
+	jitterBase  = 100 * time.Millisecond
+)
+
+// Pause is a time in which no request may be sent.
+type Pause struct {
+	For    time.Duration
+	Reason Reason
+}
+
+// Refusal is what an answer 429 says about the time to wait. Both parts may be
+// empty.
+type Refusal struct {
+	// RetryAfter is the header of that name: seconds, or an HTTP date.
+	RetryAfter string
+	// Interval is payload.interval: MIN, HOUR or DAY.
+	Interval string
+}
+
+// PauseAfter says how long to wait after a 429. Retry-After wins; then the
+// interval: MIN 60 seconds, HOUR an hour, DAY until midnight, UTC; and where
+// nothing is said, 1, 2, 4 … up to 60 seconds, by the number of refusals in a
+// row (1 is the first). A Retry-After that lies in the past or can't be read
+// counts as none; nothing lasts longer than a day.
+//
+// The jitter, from 0 up to 1, is that share of what may be put on top: 5% and
+// a tenth of a second. A pause is never shorter than asked for.
+func PauseAfter(r Refusal, inARow int, now time.Time, jitter float64) Pause {
+	p := base(r, inARow, now)
+	p.For += time.Duration(jitter * (jitterShare*float64(p.For) + float64(jitterBase)))
+	return p
+}
+
+func base(r Refusal, inARow int, now time.Time) Pause {
+	if wait := ParseRetryAfter(r.RetryAfter, now); wait > 0 {
+		return Pause{wait, ReasonRetryAfter}
+	}
+	switch strings.ToUpper(r.Interval) {
+	case IntervalMinute:
+		return Pause{time.Minute, ReasonMinute}
+	case IntervalHour:
+		return Pause{time.Hour, ReasonHour}
+	case IntervalDay:
+		return Pause{untilMidnight(now), ReasonDay}
+	}
+	wait := time.Second
+	for i := 1; i < inARow && wait < maxBackOff; i++ {
+		wait *= 2
+	}
+	return Pause{min(wait, maxBackOff), ReasonBackOff}
+}
+
+// ParseRetryAfter reads a Retry-After header, which holds seconds or an HTTP
+// date, and gives at most a day. It gives 0 where the header is empty, can't
+// be read, or lies in the past.
+func ParseRetryAfter(header string, now time.Time) time.Duration {
+	header = strings.TrimSpace(header)
+	if header == "" {
+		return 0
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return min(max(at.Sub(now.Round(0)), 0), maxPause)
+	}
+	// A float, since some servers send a fraction, and since it has no
+	// overflow: it becomes infinite. What isn't a number compares as neither.
+	seconds, err := strconv.ParseFloat(header, 64)
+	switch {
+	case seconds >= maxPause.Seconds():
+		return maxPause
+	case err == nil && seconds > 0:
+		return time.Duration(seconds * float64(time.Second))
+	}
+	return 0
+}

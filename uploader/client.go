@@ -1,0 +1,619 @@
+package uploader
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poolfill/internal/toloka"
+	"poolfill/ratelimit"
+)
+
+// What zero means in a ClientConfig.
+const (
+	DefaultRetryFor       = 10 * time.Minute
+	DefaultRequestTimeout = time.Minute
+	DefaultConnections    = 64
+)
+
+const (
+	apiPath = "/api/v1"
+
+	// maxAnswer bounds a plain answer, maxErrorAnswer one that is not 2xx. A
+	// project's answer holds its whole interface; an error's holds the errors of
+	// every row.
+	maxAnswer      = 32 << 20
+	maxErrorAnswer = 8 << 20
+	// maxDrain bounds what is read of an answer's rest to keep its connection.
+	maxDrain = 256 << 10
+	// maxMalformed bounds the repetitions after 2xx answers that make no sense:
+	// they come from a wrong address more often than from bad luck.
+	maxMalformed = 4
+)
+
+// ClientConfig says how to talk to the server.
+type ClientConfig struct {
+	// BaseURL is the server's address, such as https://toloka.dev, with or
+	// without /api/v1. It must not be empty.
+	BaseURL string
+	// Token is the API key or OAuth token; which it is shows in its form. It
+	// must not be empty. It is in no error, log or text of this package.
+	Token string
+	// ActUnder is the X-Act-Under-Account-ID header; empty sends none.
+	ActUnder string
+	// UserAgent is the header of that name; empty means "poolfill".
+	UserAgent string
+	// HTTP sends the requests; nil means a client of its own, with the proxies
+	// of the environment. Redirects are not followed in either.
+	HTTP *http.Client
+	// Connections is how many idle connections the own client keeps, best the
+	// number of workers; 0 means 64.
+	Connections int
+	// Gate is passed by every request; nil means one without limits, which only
+	// pauses after a 429.
+	Gate *ratelimit.Gate
+	// RetryFor bounds the time that repeating one request takes; waiting for the
+	// quota doesn't count. 0 means 10 minutes.
+	RetryFor time.Duration
+	// RequestTimeout bounds one attempt, the whole answer included; 0 means a
+	// minute.
+	RequestTimeout time.Duration
+	// Log gets each attempt as debug and each repetition as a warning, never
+	// with the token or a task's content; nil means none.
+	Log *zap.Logger
+}
+
+// String doesn't show the token.
+func (c ClientConfig) String() string { return "client of " + c.BaseURL }
+
+// GoString doesn't show the token.
+func (c ClientConfig) GoString() string { return c.String() }
+
+// Validate reports everything that is wrong with the configuration.
+func (c ClientConfig) Validate() error {
+	var errs []error
+	if _, err := baseURL(c.BaseURL); err != nil {
+		errs = append(errs, err)
+	}
+	switch token := strings.TrimSpace(c.Token); {
+	case token == "":
+		errs = append(errs, errors.New("the token is empty: set TOLOKA_TOKEN"))
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		errs = append(errs, errors.New("the token has characters that no token has: check TOLOKA_TOKEN"))
+	}
+	for _, header := range []struct{ name, value string }{{"account id", c.ActUnder}, {"user agent", c.UserAgent}} {
+		if strings.ContainsFunc(header.value, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+			errs = append(errs, fmt.Errorf("the %s has characters that a header can't hold", header.name))
+		}
+	}
+	if c.RetryFor < 0 {
+		errs = append(errs, fmt.Errorf("the time for retries is negative: %v", c.RetryFor))
+	}
+	if c.RequestTimeout < 0 {
+		errs = append(errs, fmt.Errorf("the request timeout is negative: %v", c.RequestTimeout))
+	}
+	if c.Connections < 0 {
+		errs = append(errs, fmt.Errorf("the number of connections is negative: %d", c.Connections))
+	}
+	return errors.Join(errs...)
+}
+
+// baseURL checks an address and gives it without the API's path.
+func baseURL(address string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(address))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%q is no address of a server: it should look like https://toloka.dev", address)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("the address of the server, https://%s, must have no user, query or fragment", u.Host)
+	}
+	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), apiPath)
+	u.RawPath = ""
+	return u, nil
+}
+
+// authorization gives the header for a token. An API key has exactly two dots,
+// the first of them at index 22 to 24; anything else is an OAuth token.
+func authorization(token string) string {
+	first := strings.IndexByte(token, '.')
+	if strings.Count(token, ".") == 2 && first >= 22 && first <= 24 {
+		return "ApiKey " + token
+	}
+	return "OAuth " + token
+}
+
+// Client sends requests to the API, repeats those that can be repeated, and
+// tells apart what went wrong with the others. It is safe for concurrent use.
+type Client struct {
+	cfg    ClientConfig // without the token
+	token  string
+	base   *url.URL
+	http   *http.Client
+	own    *http.Transport // nil where the caller gave the HTTP client
+	gate   *ratelimit.Gate
+	log    *zap.Logger
+	ahead  atomic.Int64 // the server's clock less ours, in nanoseconds
+	dated  atomic.Bool  // whether that is known
+	decode decoders
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+// NewClient returns a Client, or an error that says what is wrong with cfg. It
+// sends nothing.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{token: strings.TrimSpace(cfg.Token), gate: cfg.Gate, log: cfg.Log, stats: Stats{ByStatus: map[string]int64{}}}
+	cfg.Token = ""
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "poolfill"
+	}
+	if cfg.RetryFor == 0 {
+		cfg.RetryFor = DefaultRetryFor
+	}
+	if cfg.RequestTimeout == 0 {
+		cfg.RequestTimeout = DefaultRequestTimeout
+	}
+	if cfg.Connections == 0 {
+		cfg.Connections = DefaultConnections
+	}
+	c.cfg = cfg
+	var err error
+	if c.base, err = baseURL(cfg.BaseURL); err != nil {
+		return nil, err
+	}
+	if c.gate == nil {
+		if c.gate, err = ratelimit.New(ratelimit.Config{}); err != nil {
+			return nil, err
+		}
+	}
+	if c.log == nil {
+		c.log = zap.NewNop()
+	}
+	if cfg.HTTP != nil {
+		c.http = new(*cfg.HTTP)
+	} else {
+		c.own = transport(cfg.Connections)
+		c.http = &http.Client{Transport: c.own}
+	}
+	// A redirected POST would become a GET, and the token isn't for others.
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c, nil
+}
+
+func transport(connections int) *http.Transport {
+	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          connections,
+		MaxIdleConnsPerHost:   connections,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   15 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+// Close closes the idle connections of the own HTTP client.
+func (c *Client) Close() {
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+// String doesn't show the token.
+func (c *Client) String() string { return c.cfg.String() }
+
+// GoString doesn't show the token.
+func (c *Client) GoString() string { return c.cfg.String() }
+
+// Stats counts the requests of a Client.
+type Stats struct {
+	// Sent counts all attempts, Retried those that repeat an earlier one.
+	Sent    int64
+	Retried int64
+	// ByStatus counts the attempts by their answer: the HTTP status, such as
+	// "200"; or "timeout", "reset", "truncated", "broken", "malformed",
+	// "unreachable", "insecure" or "canceled" where there was none to use.
+	ByStatus map[string]int64
+	// QuotaWait is the time that requests waited at the gate, summed over all.
+	QuotaWait time.Duration
+}
+
+// Stats gives what was counted so far.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.ByStatus = maps.Clone(s.ByStatus)
+	return s
+}
+
+func (c *Client) count(f func(*Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.stats)
+}
+
+// call is one request, and what became of it.
+type call struct {
+	what   string // for people, after "while": "reading pool 12"
+	method string
+	path   string // below the API's path
+	query  url.Values
+	body   []byte // nil has none
+	tasks  int    // how many it creates
+	limit  int64  // of a 2xx answer, in bytes; 0 means maxAnswer
+	// read takes a 2xx answer; nil ignores it. It may run once an attempt.
+	read func(io.Reader) error
+	// hold, where not nil, is called just before the request leaves; what it
+	// returns is called when the answer was read.
+	hold func(context.Context) (release func(), err error)
+
+	sent    int           // attempts that were made
+	took    time.Duration // by the last attempt, without waiting at the gate
+	inDoubt bool          // one of the attempts may have been carried out
+}
+
+// do repeats a request, which must do no harm when it comes twice, until it
+// succeeds, fails for good, or its time is over.
+func (c *Client) do(ctx context.Context, cl *call) *APIError {
+	b := budget{left: c.cfg.RetryFor}
+	var last *APIError
+	malformed := 0
+	for {
+		err := c.once(ctx, cl)
+		switch {
+		case err == nil:
+			return nil
+		case err.Kind == KindCanceled:
+			if last != nil {
+				err.last = last
+			}
+			return err
+		case err.Kind == KindMalformed:
+			malformed++
+		}
+		if !err.Retryable() || malformed > maxMalformed {
+			return err
+		}
+		last = err
+		if err.Kind == KindQuota {
+			c.warn(cl, err)
+			continue // the gate holds it until there is quota again
+		}
+		b.left -= cl.took
+		delay, ok := b.next(ratelimit.ParseRetryAfter(err.RetryAfter, time.Now()), jitter())
+		if !ok {
+			return err
+		}
+		c.warn(cl, err, zap.Duration("delay", delay))
+		if sleep(ctx, delay) != nil {
+			stopped := canceled(ctx, cl.what, last)
+			stopped.Attempts, stopped.InDoubt = cl.sent, cl.inDoubt
+			return stopped
+		}
+	}
+}
+
+// warn logs that a request will be repeated.
+func (c *Client) warn(cl *call, err *APIError, fields ...zap.Field) {
+	c.log.Warn("a request failed and is tried again", append(fields,
+		zap.String("request", cl.what),
+		zap.Int("attempt", cl.sent),
+		zap.String("problem", statKey(err)),
+		zap.String("code", err.Code),
+		zap.String("request_id", err.RequestID))...)
+}
+
+// once sends a request once. A failure's Attempts and InDoubt take the call's
+// earlier attempts into account.
+func (c *Client) once(ctx context.Context, cl *call) *APIError {
+	waited := time.Now()
+	grant, err := c.gate.Acquire(ctx, cl.tasks)
+	c.count(func(s *Stats) { s.QuotaWait += time.Since(waited) })
+	if err != nil {
+		failed := canceled(ctx, cl.what, nil)
+		if ctx.Err() == nil {
+			failed = &APIError{Kind: KindQuota, What: cl.what, cause: err}
+		}
+		failed.Host, failed.Attempts, failed.InDoubt = c.base.Host, cl.sent, cl.inDoubt
+		return failed
+	}
+	if cl.hold != nil {
+		release, err := cl.hold(ctx)
+		if err != nil {
+			grant.Refund()
+			failed := canceled(ctx, cl.what, nil)
+			failed.Host, failed.Attempts, failed.InDoubt = c.base.Host, cl.sent, cl.inDoubt
+			return failed
+		}
+		defer release()
+	}
+
+	start := time.Now()
+	status, failed := c.exchange(ctx, cl)
+	cl.took = time.Since(start)
+	cl.sent++
+	key := strconv.Itoa(status)
+	if failed == nil {
+		grant.Done()
+	} else {
+		switch {
+		case failed.Kind == KindQuota:
+			grant.Refused(ratelimit.Refusal{RetryAfter: failed.RetryAfter, Interval: failed.Interval})
+		case failed.InDoubt:
+			grant.Done()
+		default:
+			grant.Refund()
+		}
+		key = statKey(failed)
+		cl.inDoubt = cl.inDoubt || failed.InDoubt
+		failed.What, failed.Host, failed.Attempts, failed.InDoubt = cl.what, c.base.Host, cl.sent, cl.inDoubt
+	}
+	c.count(func(s *Stats) {
+		s.Sent++
+		if cl.sent > 1 {
+			s.Retried++
+		}
+		s.ByStatus[key]++
+	})
+	c.log.Debug("request", zap.String("method", cl.method), zap.String("path", cl.path), zap.Int("attempt", cl.sent),
+		zap.Int("bytes", len(cl.body)), zap.String("answer", key), zap.Duration("took", cl.took))
+	return failed
+}
+
+// exchange sends a request and reads the answer. Of a failure it gives what the
+// answer tells.
+func (c *Client) exchange(ctx context.Context, cl *call) (status int, failed *APIError) {
+	attempt, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, timeoutError{c.cfg.RequestTimeout})
+	defer cancel()
+
+	// Without a connection nothing can have been carried out.
+	var asked, connected atomic.Bool
+	attempt = httptrace.WithClientTrace(attempt, &httptrace.ClientTrace{
+		GetConn: func(string) { asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	fail := func(err error) *APIError {
+		noConnection := asked.Load() && !connected.Load()
+		if ctx.Err() != nil {
+			failed := canceled(ctx, cl.what, nil)
+			failed.InDoubt = !noConnection
+			return failed
+		}
+		if cause := context.Cause(attempt); cause != nil {
+			err = cause
+		}
+		var outer *url.Error
+		if errors.As(err, &outer) {
+			err = outer.Err // it repeats the address
+		}
+		kind := ofFailure(err, noConnection)
+		return &APIError{Kind: kind, InDoubt: maybeDone(kind), cause: err}
+	}
+
+	req, err := c.request(attempt, cl)
+	if err != nil {
+		return 0, &APIError{Kind: KindUnexpected, cause: err}
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, fail(err)
+	}
+	defer func() {
+		// Reading the rest keeps the connection; if it fails, the connection is
+		// closed, and the answer has been judged already.
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+		_ = resp.Body.Close()
+	}()
+	c.noteDate(resp.Header.Get("Date"))
+
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return resp.StatusCode, c.refusal(resp)
+	}
+	if cl.read == nil || resp.StatusCode == http.StatusNoContent {
+		return resp.StatusCode, nil
+	}
+	limit := cl.limit
+	if limit == 0 {
+		limit = maxAnswer
+	}
+	body := &boundedReader{r: resp.Body, left: limit}
+	if err := cl.read(body); err != nil {
+		switch {
+		case body.err != nil: // the connection, not the content
+			return resp.StatusCode, fail(body.err)
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return resp.StatusCode, fail(io.ErrUnexpectedEOF)
+		}
+		return resp.StatusCode, &APIError{Kind: KindMalformed, Status: resp.StatusCode, InDoubt: true, cause: err}
+	}
+	return resp.StatusCode, nil
+}
+
+func (c *Client) request(ctx context.Context, cl *call) (*http.Request, error) {
+	u := c.base.JoinPath(apiPath + cl.path)
+	u.RawQuery = cl.query.Encode()
+	var body io.Reader
+	if cl.body != nil {
+		body = bytes.NewReader(cl.body) // gives the request its length and a way to send it again
+	}
+	req, err := http.NewRequestWithContext(ctx, cl.method, u.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", authorization(c.token))
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("Accept", "application/json")
+	if c.cfg.ActUnder != "" {
+		req.Header.Set("X-Act-Under-Account-ID", c.cfg.ActUnder)
+	}
+	if cl.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
+// refusal reads an answer that is not 2xx.
+func (c *Client) refusal(resp *http.Response) *APIError {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorAnswer))
+	// Some servers quote the header that they refuse. A word as short as this
+	// is no secret, and could stand in any message.
+	if len(c.token) > 8 {
+		body = bytes.ReplaceAll(body, []byte(c.token), []byte("[token]"))
+	}
+	e := &APIError{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
+	e.Code, e.Message, e.RequestID, e.Payload = errorAnswer(body)
+	e.Kind = ofStatus(e.Status, e.Code)
+	switch {
+	case err != nil && (e.Kind == KindInvalid || e.Kind == KindConflict):
+		// What such an answer means stands in its body. That there is a conflict
+		// can mean that the request was carried out before.
+		e.InDoubt = e.Kind == KindConflict
+		e.Kind, e.Payload, e.cause = KindBroken, nil, err
+		return e
+	case e.Kind == KindQuota:
+		e.Interval = intervalOf(e.Payload)
+	}
+	e.InDoubt = maybeDone(e.Kind)
+	return e
+}
+
+// noteDate remembers how far the server's clock is ahead of ours.
+func (c *Client) noteDate(header string) {
+	if date, err := http.ParseTime(header); err == nil {
+		c.ahead.Store(int64(date.Sub(time.Now().Round(0))))
+		c.dated.Store(true)
+	}
+}
+
+var errTooLong = errors.New("the answer is longer than it can rightly be")
+
+// boundedReader reads at most so many bytes and remembers why reading failed.
+type boundedReader struct {
+	r    io.Reader
+	left int64
+	err  error // of r, other than io.EOF
+}
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLong
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.r.Read(p)
+	b.left -= int64(n)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// Pool reads a pool.
+func (c *Client) Pool(ctx context.Context, id string) (toloka.Pool, error) {
+	return get[toloka.Pool](ctx, c, "reading pool "+id, "/pools/"+url.PathEscape(id))
+}
+
+// Project reads a project.
+func (c *Client) Project(ctx context.Context, id string) (toloka.Project, error) {
+	return get[toloka.Project](ctx, c, "reading project "+id, "/projects/"+url.PathEscape(id))
+}
+
+// Requester is what GET /requester gives of the token's account, as far as it
+// is used.
+type Requester struct {
+	ID         string            `json:"id"`
+	Balance    json.Number       `json:"balance"`
+	PublicName map[string]string `json:"public_name"`
+}
+
+// Requester reads the account that the token belongs to.
+func (c *Client) Requester(ctx context.Context) (Requester, error) {
+	return get[Requester](ctx, c, "reading the account", "/requester")
+}
+
+func get[T any](ctx context.Context, c *Client, what, path string) (T, error) {
+	var value T
+	err := c.do(ctx, &call{what: what, method: http.MethodGet, path: path, read: func(r io.Reader) error {
+		body, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(body, &value)
+	}})
+	if err != nil {
+		return value, err
+	}
+	return value, nil
+}
+
+// OpenPool opens a pool and waits until that has happened. A pool that is open
+// already stays so.
+func (c *Client) OpenPool(ctx context.Context, id string) error {
+	what := "opening pool " + id
+	var op toloka.Operation
+	err := c.do(ctx, &call{what: what, method: http.MethodPost, path: "/pools/" + url.PathEscape(id) + "/open", read: func(r io.Reader) error {
+		var err error
+		op, err = c.decode.operation(r)
+		return err
+	}})
+	if err != nil {
+		return err
+	}
+	for n := 0; op.ID != "" && !op.Done(); n++ {
+		if sleep(ctx, pollDelay(n, 0, jitter())) != nil {
+			return canceled(ctx, what, nil)
+		}
+		if op, err = c.operation(ctx, op.ID); err != nil {
+			return err
+		}
+	}
+	if op.Status == toloka.OperationFail {
+		return fmt.Errorf("%s failed: open it in the web interface to see what is missing%s", what, details(op))
+	}
+	return nil
+}
+
+// operation reads an operation.
+func (c *Client) operation(ctx context.Context, id string) (toloka.Operation, *APIError) {
+	var op toloka.Operation
+	err := c.do(ctx, &call{
+		what: "reading operation " + id, method: http.MethodGet, path: "/operations/" + url.PathEscape(id),
+		read: func(r io.Reader) error {
+			var err error
+			op, err = c.decode.operation(r)
+			return err
+		},
+	})
+	return op, err
+}
+
+// details gives a failed operation's details in brackets, where it has any.
+func details(op toloka.Operation) string {
+	if text := string(op.Details); text != "" && text != "{}" {
+		return " (" + cut(text, maxText) + ")"
+	}
+	return ""
+}

@@ -1,0 +1,28 @@
+// Package uploader brings chunks of tasks into a pool.
+//
+// What goes in: batcher.Chunks. What comes out: for each an Outcome, which says
+// for every row whether it was created (with the task's id), rejected (with the
+// server's reasons), or not sent. One call of Upload is a chunk's whole life:
+// attempts, back-off, splitting, the operation's end and its log.
+//
+// A chunk is never created twice. In asynchronous mode the server sees to that:
+// the operation's id is a name for the chunk's content (see OperationID), and
+// the server takes each id once, so whatever is in doubt is simply sent again.
+// In synchronous mode the server gives no such help: a chunk whose answer was
+// lost is looked for in the pool before it is sent again. What that can't
+// guard against is said at Sync.
+//
+// Failures of rows are data. An error ends the run: a refused token, an unknown
+// pool, retries that are used up. The Outcome beside it still says what is known
+// of each row, and which rows the server may have all the same.
+//
+// Memory: answers are parsed as they stream in. A chunk at work holds, beside
+// itself, about
+//
+//	250 bytes × tasks + 32 KiB + the largest single task in an answer
+//
+// plus the errors of rejected rows; an error answer is held whole, up to 8 MiB.
+// A chunk that had to be split or sent in part holds a second body. In
+// synchronous mode the ids of the tasks that were created during the oldest
+// request in flight are kept too.
+package uploader

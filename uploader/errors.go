@@ -1,0 +1,360 @@
+package uploader
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-faster/jx"
+
+	"poolfill/internal/toloka"
+)
+
+// Kind says what a failed request means for who sent it.
+type Kind string
+
+// The kinds of failure. Those marked with a star are tried again.
+const (
+	KindInvalid     Kind = "invalid"     // 400: the request can't be carried out as it is
+	KindAuth        Kind = "auth"        // 401, 403: the token is wrong or may not do this
+	KindNotFound    Kind = "not found"   // 404
+	KindConflict    Kind = "conflict"    // 409: not in the state that things are in
+	KindBusy        Kind = "busy"        // * 409: another operation holds the pool
+	KindTooLarge    Kind = "too large"   // 413
+	KindQuota       Kind = "quota"       // * 429; also tasks that never fit into the quota (Status 0)
+	KindTransient   Kind = "transient"   // * 408, 5xx
+	KindTimeout     Kind = "timeout"     // * no answer in time
+	KindBroken      Kind = "broken"      // * the connection broke before the answer was whole
+	KindMalformed   Kind = "malformed"   // * a 2xx answer that isn't what it should be
+	KindUnreachable Kind = "unreachable" // * nothing was sent: no connection
+	KindInsecure    Kind = "insecure"    // nothing was sent: TLS could not be verified
+	KindUnexpected  Kind = "unexpected"  // any other answer
+	KindCanceled    Kind = "canceled"    // the context ended
+)
+
+// codePoolLocked is a 409 that passes by itself.
+const codePoolLocked = "POOL_LOCKED_BY_ANOTHER_OPERATION"
+
+// APIError is a request that failed. Its text is for people and never holds
+// the token.
+type APIError struct {
+	Kind Kind
+	// What says what was asked for, such as "reading pool 12".
+	What string
+	// Host is the server's name.
+	Host string
+	// Status is the HTTP status; 0 where there was no answer.
+	Status int
+	// Code, Message, RequestID and Payload are the server's own words; empty
+	// where it had none.
+	Code      string
+	Message   string
+	RequestID string
+	Payload   json.RawMessage
+	// Interval is the payload's interval of a 429: MIN, HOUR or DAY.
+	Interval string
+	// RetryAfter is the header of that name.
+	RetryAfter string
+	// Attempts counts the requests that were sent for this.
+	Attempts int
+	// InDoubt says that one of the attempts may have been carried out
+	// although there is no answer that says so.
+	InDoubt bool
+
+	cause error // what Go says, or the context's cause
+	last  error // what went wrong before the context ended
+}
+
+// Unwrap gives the causes, so that errors.Is finds context.Canceled.
+func (e *APIError) Unwrap() []error {
+	var causes []error
+	for _, err := range []error{e.cause, e.last} {
+		if err != nil {
+			causes = append(causes, err)
+		}
+	}
+	return causes
+}
+
+// Retryable reports whether the same request can succeed later.
+func (e *APIError) Retryable() bool {
+	switch e.Kind {
+	case KindQuota:
+		return e.Status != 0
+	case KindBusy, KindTransient, KindTimeout, KindBroken, KindMalformed:
+		return true
+	case KindUnreachable:
+		// A name that the DNS says doesn't exist is a typing mistake.
+		var dns *net.DNSError
+		return !errors.As(e.cause, &dns) || !dns.IsNotFound
+	}
+	return false
+}
+
+// Error says what happened, for what request, and what to do about it.
+func (e *APIError) Error() string {
+	var b strings.Builder
+	switch e.Kind {
+	case KindInvalid:
+		fmt.Fprintf(&b, "the server refused the request for %s%s", e.What, e.answer())
+		if e.Code == toloka.CodeMixerConfigRequired {
+			b.WriteString(": the pool has no smart mixing; set up its mixer_config")
+		}
+	case KindAuth:
+		if e.Status == http.StatusForbidden {
+			fmt.Fprintf(&b, "access was denied while %s%s: check that the token's account may do this", e.What, e.answer())
+			break
+		}
+		fmt.Fprintf(&b, "the token was refused while %s%s: check TOLOKA_TOKEN, and that it belongs to %s", e.What, e.answer(), e.Host)
+	case KindNotFound:
+		fmt.Fprintf(&b, "not found while %s%s: check the id, and that it belongs to the token's account on %s", e.What, e.answer(), e.Host)
+	case KindConflict:
+		fmt.Fprintf(&b, "%s is not possible now%s%s", e.What, e.answer(), conflictHint(e.Code))
+	case KindBusy:
+		fmt.Fprintf(&b, "%s was not possible, as another operation holds the pool%s: try again when that has ended", e.What, e.answer())
+	case KindTooLarge:
+		fmt.Fprintf(&b, "the request for %s is too large%s: make the chunks smaller", e.What, e.answer())
+	case KindQuota:
+		if e.Status == 0 {
+			fmt.Fprintf(&b, "%s is not possible: %v", e.What, e.cause)
+			return b.String()
+		}
+		fmt.Fprintf(&b, "the quota was used up while %s%s: try again later", e.What, e.answer())
+	case KindTransient:
+		fmt.Fprintf(&b, "the server has failed while %s%s: try again later", e.What, e.answer())
+	case KindTimeout:
+		fmt.Fprintf(&b, "%s did not answer in time while %s: try again later, or allow a longer request timeout", e.Host, e.What)
+	case KindBroken:
+		fmt.Fprintf(&b, "the connection to %s broke while %s: check the network and try again", e.Host, e.What)
+	case KindMalformed:
+		fmt.Fprintf(&b, "the answer of %s makes no sense while %s%s: check that the address is that of the API", e.Host, e.What, e.answer())
+	case KindUnreachable:
+		fmt.Fprintf(&b, "%s can't be reached for %s: %s", e.Host, e.What, unreachableHint(e.cause))
+	case KindInsecure:
+		fmt.Fprintf(&b, "the connection to %s for %s is not safe, as its certificate can't be verified: check the address, the clock and the proxy", e.Host, e.What)
+	case KindCanceled:
+		fmt.Fprintf(&b, "stopped while %s", e.What)
+	default:
+		fmt.Fprintf(&b, "the server gave an unexpected answer while %s%s: check the address", e.What, e.answer())
+	}
+	if e.Attempts > 1 && e.Retryable() {
+		fmt.Fprintf(&b, "; gave up after %d attempts", e.Attempts)
+	}
+	if e.last != nil {
+		fmt.Fprintf(&b, " (before that: %v)", e.last)
+	}
+	if e.cause != nil {
+		fmt.Fprintf(&b, " (%v)", e.cause)
+	}
+	return b.String()
+}
+
+// answer gives the server's own words in brackets.
+func (e *APIError) answer() string {
+	if e.Status == 0 {
+		return ""
+	}
+	s := fmt.Sprintf(" (%d", e.Status)
+	if e.Code != "" {
+		s += " " + e.Code
+	}
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	if e.RequestID != "" {
+		s += ", request " + e.RequestID
+	}
+	return s + ")"
+}
+
+func conflictHint(code string) string {
+	switch code {
+	case toloka.CodeInappropriateStatus:
+		return ": check that the pool is not archived"
+	case toloka.CodePoolTasksCountExceeded:
+		return ": the pool is full; fill another one"
+	case toloka.CodeMixerConfigRequired:
+		return ": the pool has no smart mixing; set up its mixer_config"
+	}
+	return ": check the state of the pool"
+}
+
+func unreachableHint(cause error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(cause, &dns) && dns.IsNotFound:
+		return "no host has this name; check the address"
+	case errors.As(cause, &dns):
+		return "its name can't be looked up; check the network"
+	case errors.Is(cause, syscall.ECONNREFUSED):
+		return "nothing listens there; check the address and that the server runs"
+	}
+	return "check the network, the address and the proxy"
+}
+
+// ofStatus tells what an answer that is not 2xx means.
+func ofStatus(status int, code string) Kind {
+	switch {
+	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
+		return KindInvalid
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return KindAuth
+	case status == http.StatusNotFound:
+		return KindNotFound
+	case status == http.StatusConflict && code == codePoolLocked:
+		return KindBusy
+	case status == http.StatusConflict:
+		return KindConflict
+	case status == http.StatusRequestEntityTooLarge:
+		return KindTooLarge
+	case status == http.StatusTooManyRequests:
+		return KindQuota
+	case status == http.StatusRequestTimeout, status >= 500:
+		return KindTransient
+	}
+	return KindUnexpected
+}
+
+// ofFailure tells what it means that there was no answer. noConnection says
+// that there was never a connection to send the request on.
+func ofFailure(err error, noConnection bool) Kind {
+	var (
+		verify  *tls.CertificateVerificationError
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+		dns     *net.DNSError
+		op      *net.OpError
+	)
+	switch {
+	case errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &invalid), errors.As(err, &record):
+		return KindInsecure
+	case errors.As(err, &dns), errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"):
+		return KindUnreachable
+	case noConnection:
+		return KindUnreachable
+	case isTimeout(err):
+		return KindTimeout
+	}
+	return KindBroken
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// maybeDone reports whether a request that failed so may have been carried out.
+func maybeDone(k Kind) bool {
+	switch k {
+	case KindTransient, KindTimeout, KindBroken, KindMalformed:
+		return true
+	}
+	return false
+}
+
+// statKey names a failure in Stats.
+func statKey(e *APIError) string {
+	if e.Status != 0 && e.Kind != KindMalformed && e.Kind != KindBroken {
+		return strconv.Itoa(e.Status)
+	}
+	if e.Kind == KindBroken {
+		if errors.Is(e.cause, syscall.ECONNRESET) {
+			return "reset"
+		}
+		if errors.Is(e.cause, io.ErrUnexpectedEOF) || errors.Is(e.cause, io.EOF) {
+			return "truncated"
+		}
+	}
+	return string(e.Kind)
+}
+
+// maxText bounds what is quoted of a server's message.
+const maxText = 500
+
+// errorAnswer reads the body of an answer that is not 2xx. Whatever isn't the
+// API's JSON, such as a proxy's HTML, leaves everything empty.
+func errorAnswer(body []byte) (code, message, requestID string, payload json.RawMessage) {
+	d := jx.DecodeBytes(body)
+	if d.Next() != jx.Object {
+		return "", "", "", nil
+	}
+	err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+		var err error
+		switch {
+		case string(key) == "payload":
+			var raw jx.Raw
+			if raw, err = d.Raw(); err == nil && raw.Type() != jx.Null {
+				payload = append(payload, raw...)
+			}
+		case d.Next() != jx.String:
+			return d.Skip()
+		case string(key) == "code":
+			code, err = d.Str()
+		case string(key) == "message":
+			message, err = d.Str()
+		case string(key) == "request_id":
+			requestID, err = d.Str()
+		default:
+			return d.Skip()
+		}
+		return err
+	})
+	if err != nil {
+		payload = nil // cut off somewhere: what was read whole is good
+	}
+	return cut(code, maxText), cut(message, maxText), cut(requestID, maxText), payload
+}
+
+// intervalOf reads payload.interval of a 429.
+func intervalOf(payload []byte) string {
+	var interval string
+	d := jx.DecodeBytes(payload)
+	if d.Next() != jx.Object {
+		return ""
+	}
+	// What can't be read names no interval.
+	_ = d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+		if string(key) != "interval" || d.Next() != jx.String {
+			return d.Skip()
+		}
+		var err error
+		interval, err = d.Str()
+		return err
+	})
+	return interval
+}
+
+// cut bounds a text, at a character's border.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most] + "…"
+}
+
+// canceled tells that the context ended while something was done.
+func canceled(ctx context.Context, what string, last error) *APIError {
+	return &APIError{Kind: KindCanceled, What: what, cause: context.Cause(ctx), last: last}
+}
+
+// timeoutError is the cause of a request's own end.
+type timeoutError struct{ after time.Duration }
+
+func (e timeoutError) Error() string { return fmt.Sprintf("no answer within %v", e.after) }
+func (timeoutError) Timeout() bool   { return true }

@@ -1,0 +1,43 @@
+package uploader
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// namespace is the namespace of operation ids. Changing it, or what goes into
+// the name below, makes every upload that is under way start again.
+const namespace = "5b3a0a52-8f0e-5d5c-9c39-3d9b2a2f6d41"
+
+// OperationName is all that an operation id depends on.
+type OperationName struct {
+	// PoolID is the pool, and RunKey tells uploads to it apart.
+	PoolID, RunKey string
+	// Chunk is the chunk's number; Base the index of the first task that is
+	// sent, counted in the whole chunk; Len the number of tasks.
+	Chunk, Base, Len int
+	// Sum is the SHA-256 of the request's body.
+	Sum [32]byte
+	// Generation counts the operations that failed with nothing done: a failed
+	// operation has used up its id.
+	Generation int
+}
+
+// OperationID is the id under which the tasks are sent: a name-based UUID
+// (version 5). The same tasks of the same run always get the same id, even if
+// nothing is remembered, and the server takes an id once.
+func OperationID(n OperationName) string {
+	name := strings.Join([]string{
+		strconv.Quote(n.PoolID),
+		strconv.Quote(n.RunKey),
+		strconv.Itoa(n.Chunk),
+		strconv.Itoa(n.Base),
+		strconv.Itoa(n.Len),
+		hex.EncodeToString(n.Sum[:]),
+		strconv.Itoa(n.Generation),
+	}, " ")
+	return uuid.NewSHA1(uuid.MustParse(namespace), []byte(name)).String()
+}

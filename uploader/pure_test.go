@@ -1,0 +1,374 @@
+package uploader
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-faster/jx"
+	"pgregory.net/rapid"
+)
+
+func TestOperationIDsAreNamesForContent(t *testing.T) {
+	base := OperationName{PoolID: "12", RunKey: "run", Chunk: 3, Base: 10, Len: 5, Sum: [32]byte{1, 2, 3}}
+	// Were this value to change, uploads that are under way would be doubled.
+	if got, want := OperationID(base), "42bbe286-cc4e-5f9a-8c54-5d8805720eea"; got != want {
+		t.Errorf("the id is %s, want %s", got, want)
+	}
+	seen := map[string]string{OperationID(base): "base"}
+	for name, change := range map[string]func(*OperationName){
+		"pool":                 func(n *OperationName) { n.PoolID = "1" },
+		"run":                  func(n *OperationName) { n.RunKey = "other" },
+		"border of the names":  func(n *OperationName) { n.PoolID, n.RunKey = `12" "run`, "" },
+		"chunk":                func(n *OperationName) { n.Chunk = 31 },
+		"base":                 func(n *OperationName) { n.Base = 0 },
+		"length":               func(n *OperationName) { n.Len = 6 },
+		"content":              func(n *OperationName) { n.Sum[31] = 1 },
+		"generation":           func(n *OperationName) { n.Generation = 1 },
+		"border of the counts": func(n *OperationName) { n.Chunk, n.Base = 31, 0 },
+	} {
+		n := base
+		change(&n)
+		id := OperationID(n)
+		if other, ok := seen[id]; ok {
+			t.Errorf("another %s gives the id of another %s", name, other)
+		}
+		seen[id] = name
+	}
+}
+
+func TestBackOffGrowsAndIsBounded(t *testing.T) {
+	for n, want := range map[int]time.Duration{1: 500, 2: 1000, 3: 2000, 6: 16000, 7: 30000, 1000: 30000} {
+		want *= time.Millisecond
+		if got := backOff(n, 0.9999999); got > want || got < want*99/100 {
+			t.Errorf("before repetition %d it waits up to %v, want %v", n, got, want)
+		}
+		if got := backOff(n, 0); got != 0 {
+			t.Errorf("before repetition %d it waits at least %v", n, got)
+		}
+	}
+}
+
+func TestABudgetIsNeverOverdrawn(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		all := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(rt, "all"))
+		b := budget{left: all}
+		var spent time.Duration
+		for range 1000 {
+			asked := time.Duration(rapid.Int64Range(0, int64(2*time.Minute)).Draw(rt, "asked"))
+			delay, ok := b.next(asked, 0.5)
+			if !ok {
+				return
+			}
+			if spent += delay; delay < asked || spent > all {
+				rt.Fatalf("it waits %v, %v in all, though %v was asked for and %v is all", delay, spent, asked, all)
+			}
+			if asked == 0 {
+				return
+			}
+		}
+	})
+}
+
+func TestPollDelays(t *testing.T) {
+	for _, tc := range []struct {
+		n       int
+		typical time.Duration
+		want    time.Duration
+	}{
+		{0, 0, 100 * time.Millisecond},
+		{1, 0, 160 * time.Millisecond},
+		{20, 0, 10 * time.Second},
+		{1 << 30, 0, 10 * time.Second},
+		{0, time.Millisecond, 100 * time.Millisecond},
+		{0, 10 * time.Second, 7 * time.Second},
+		{1, 10 * time.Second, 3 * time.Second},
+		{2, 10 * time.Second, 4800 * time.Millisecond},
+		{0, time.Hour, 10 * time.Second},
+		{1, time.Hour, 10 * time.Second},
+	} {
+		got := pollDelay(tc.n, tc.typical, 0)
+		if diff := got - tc.want; diff > time.Millisecond || diff < -time.Millisecond {
+			t.Errorf("poll %d of an operation of %v waits %v, want %v", tc.n, tc.typical, got, tc.want)
+		}
+		if most := pollDelay(tc.n, tc.typical, 1); most < got || most > got*12/10 {
+			t.Errorf("with jitter it waits %v instead of %v", most, got)
+		}
+	}
+	if got := typicalAfter(0, time.Second); got != time.Second {
+		t.Errorf("after one operation of a second %v are typical", got)
+	}
+	if got := typicalAfter(time.Second, 5*time.Second); got != 2*time.Second {
+		t.Errorf("a longer operation makes %v typical, want 2s", got)
+	}
+}
+
+func canonical(t testing.TB, s string) string {
+	t.Helper()
+	out, err := appendCanonical(nil, jx.DecodeStr(s))
+	if err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+	return string(out)
+}
+
+func TestEqualValuesHaveOneForm(t *testing.T) {
+	for _, tc := range []struct {
+		a, b  string
+		equal bool
+	}{
+		{`{"a":1,"b":[true,false,null]}`, ` { "b" : [ true , false , null ] , "a" : 1.0 } `, true},
+		{`{"a":null}`, `{}`, true},
+		{`[null]`, `[]`, false},
+		{`"\u0041\/\n"`, "\"A/\\n\"", true},
+		{`"1"`, `1`, false},
+		{`100`, `1e2`, true},
+		{`100`, `1.00E+2`, true},
+		{`-0`, `0.000`, true},
+		{`0e5`, `0`, true},
+		{`0.1`, `1e-1`, true},
+		{`0.1`, `0.10000000000000001`, false},
+		{`12345678901234567890`, `12345678901234567891`, false},
+		{`1e99999999999999999999`, `1e99999999999999999999`, true},
+		{`1e99999999999999999999`, `1e99999999999999999998`, false},
+		{`-1`, `1`, false},
+		{`[1,23]`, `[12,3]`, false},
+		{`[[1],2]`, `[[1,2]]`, false},
+		{`["a","b"]`, `["ab",""]`, false},
+		{`{"a":"b"}`, `{"ab":""}`, false},
+		{`{"a":{"b":1}}`, `{"a":{},"b":1}`, false},
+		{`true`, `false`, false},
+		{`null`, `"n"`, false},
+	} {
+		if got := canonical(t, tc.a) == canonical(t, tc.b); got != tc.equal {
+			t.Errorf("%s and %s: equal is %v, want %v", tc.a, tc.b, got, tc.equal)
+		}
+	}
+	for _, bad := range []string{`{"a":}`, `[1,`, `{"a"`, `"a`, `x`, `-`, ``, `[tru]`} {
+		if _, err := appendCanonical(nil, jx.DecodeStr(bad)); err == nil {
+			t.Errorf("%s is taken for JSON", bad)
+		}
+	}
+}
+
+func TestCanonicalNumbersKeepTheirValue(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		number := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?`)
+		a, b := number.Draw(rt, "a"), number.Draw(rt, "b")
+		value := func(s string) *big.Rat {
+			r, ok := new(big.Rat).SetString(s)
+			if !ok {
+				rt.Fatalf("%s is no number", s)
+			}
+			return r
+		}
+		ca, cb := canonicalNumber(a), canonicalNumber(b)
+		if value(ca).Cmp(value(a)) != 0 {
+			rt.Fatalf("%s becomes %s", a, ca)
+		}
+		if (ca == cb) != (value(a).Cmp(value(b)) == 0) {
+			rt.Fatalf("%s and %s become %s and %s", a, b, ca, cb)
+		}
+		if canonicalNumber(ca) != ca {
+			rt.Fatalf("%s becomes %s", ca, canonicalNumber(ca))
+		}
+	})
+}
+
+func TestATasksKeyIsItsContent(t *testing.T) {
+	task := `{"pool_id":"1","input_values":{"a":1},"known_solutions":[{"output_values":{"r":"x"},"correctness_weight":1}],"message_on_unknown_solution":"hint"}`
+	for _, tc := range []struct {
+		name, other string
+		equal       bool
+	}{
+		{"what the server adds", `{"id":"t","overlap":3,"created":"2026","message_on_unknown_solution":"hint","baseline_solutions":null,"known_solutions":[{"correctness_weight":0.5,"output_values":{"r":"x"}}],"input_values":{"a":1.0,"b":null}}`, true},
+		{"another value", strings.Replace(task, `"a":1`, `"a":2`, 1), false},
+		{"another solution", strings.Replace(task, `"x"`, `"y"`, 1), false},
+		{"another hint", strings.Replace(task, `"hint"`, `"hints"`, 1), false},
+		{"a baseline instead", strings.Replace(task, `known_solutions`, `baseline_solutions`, 1), false},
+		{"no solution", `{"input_values":{"a":1},"message_on_unknown_solution":"hint"}`, false},
+	} {
+		a, errA := keyOf([]byte(task))
+		b, errB := keyOf([]byte(tc.other))
+		if errA != nil || errB != nil || (a == b) != tc.equal {
+			t.Errorf("%s: equal is %v, want %v (%v, %v)", tc.name, a == b, tc.equal, errA, errB)
+		}
+	}
+	if _, err := keyOf([]byte(`[]`)); err == nil {
+		t.Error("an array is taken for a task")
+	}
+}
+
+func TestErrorsOfItemsComeInManyShapes(t *testing.T) {
+	for _, tc := range []struct {
+		name, payload string
+		items         map[int]string
+		flat          string
+	}{
+		{"keyed by place", `{"3":{"input_values.a":{"code":"C","message":"m","params":["x"]},"overlap":{"code":"D"}}}`, map[int]string{3: "input_values.a:C:m overlap:D:"}, ""},
+		{"keyed by place and field", `{"3.input_values.a":{"code":"C"},"3.b":{"code":"D"}}`, map[int]string{3: "input_values.a:C: b:D:"}, ""},
+		{"flat", `{"input_values.a":{"code":"C","message":"m"},"b":{"code":"D"}}`, nil, "input_values.a:C:m b:D:"},
+		{"within validation_errors", `{"validation_errors":{"0":{"a":{"code":"C"}},"b":{"code":"D"}}}`, map[int]string{0: "a:C:"}, "b:D:"},
+		{"nested fields", `{"0":{"input_values":{"a":{"code":"C"}}}}`, map[int]string{0: "input_values.a:C:"}, ""},
+		{"lists of errors", `{"0":{"a":[{"code":"C"},{"code":"D"}]}}`, map[int]string{0: "a:C: a:D:"}, ""},
+		{"plain texts", `{"0":"bad","a":"worse"}`, map[int]string{0: ":VALIDATION_ERROR:bad"}, "a:VALIDATION_ERROR:worse"},
+		{"fields called code and message", `{"0":{"code":{"code":"C"},"message":{"code":"D"}}}`, map[int]string{0: "code:C: message:D:"}, ""},
+		{"an error of a whole item", `{"0":{"code":"C","message":"m"}}`, map[int]string{0: ":C:m"}, ""},
+		{"nothing to read", `{"0":null,"1":5,"a":true,"b":""}`, map[int]string{0: "", 1: ""}, ""},
+		{"a negative place", `{"-1":{"code":"C"}}`, nil, "-1:C:"},
+		{"no object", `["a"]`, nil, ""},
+		{"cut off", `{"0":{"a":{"code":"C"}},"1":{"a":{"co`, map[int]string{0: "a:C:"}, ""},
+		{"nothing", ``, nil, ""},
+		{"endless nesting", `{"a":` + strings.Repeat(`{"a":`, 50) + `{"code":"C"}` + strings.Repeat("}", 51), nil, ""},
+	} {
+		byItem, flat := itemErrors([]byte(tc.payload))
+		items := map[int]string{}
+		for i, errs := range byItem {
+			items[i] = list1(errs)
+		}
+		if !maps.Equal(items, tc.items) || list1(flat) != tc.flat {
+			t.Errorf("%s: items %v, flat %q", tc.name, items, list1(flat))
+		}
+	}
+}
+
+func list1(errs []FieldError) string {
+	var parts []string
+	for _, e := range errs {
+		parts = append(parts, e.Field+":"+e.Code+":"+e.Message)
+	}
+	return strings.Join(parts, " ")
+}
+
+func TestErrorAnswersAreNeverTakenForJSON(t *testing.T) {
+	for _, tc := range []struct{ body, code, message, id, payload string }{
+		{`{"request_id":"r","code":"C","message":"m","payload":{"interval":"MIN"},"more":[1]}`, "C", "m", "r", `{"interval":"MIN"}`},
+		{`{"code":"C","message":null,"payload":null}`, "C", "", "", ""},
+		{`{"code":5}`, "", "", "", ""},
+		{html502, "", "", "", ""},
+		{`[1]`, "", "", "", ""},
+		{``, "", "", "", ""},
+		{`{"code":"C","payload":{"a":`, "C", "", "", ""},
+		{`{"message":"` + strings.Repeat("é", 400) + `"}`, "", strings.Repeat("é", 250) + "…", "", ""},
+	} {
+		code, message, id, payload := errorAnswer([]byte(tc.body))
+		if code != tc.code || message != tc.message || id != tc.id || string(payload) != tc.payload {
+			t.Errorf("%.60s gives %q %q %q %q", tc.body, code, message, id, payload)
+		}
+	}
+	for payload, want := range map[string]string{`{"interval":"MIN"}`: "MIN", `{"a":1,"interval":5}`: "", `[]`: "", ``: ""} {
+		if got := intervalOf([]byte(payload)); got != want {
+			t.Errorf("the interval of %s is %q", payload, got)
+		}
+	}
+	if got := cut("aé", 2); got != "a…" {
+		t.Errorf("a cut within a character gives %q", got)
+	}
+}
+
+func TestASynchronousAnswerMustNameItemsOfTheRequest(t *testing.T) {
+	var p decoders
+	for _, bad := range []string{
+		`{}`, `[]`, `{"items":{"2":{"id":"t"}}}`, `{"items":{"-1":{"id":"t"}}}`, `{"items":{"x":{"id":"t"}}}`,
+		`{"items":{"0":{"id":"t"}}`, `{"items":{"0":5}}`, `{"validation_errors":{"7":{}}}`, `{"items":null}`, ``,
+	} {
+		if ids, refused, err := p.created(strings.NewReader(bad), 2); err == nil {
+			t.Errorf("%s gives %v, %v", bad, ids, refused)
+		}
+	}
+	ids, refused, err := p.created(strings.NewReader(`{"items":{"1":{"a":[{}],"id":"t"}},"validation_errors":{"0":{}}}`), 2)
+	if err != nil || !maps.Equal(ids, map[int]string{1: "t"}) || len(refused[0]) != 1 {
+		t.Errorf("got %v, %v, %v", ids, refused, err)
+	}
+}
+
+func TestAnswersLongerThanTheBufferAreStreamed(t *testing.T) {
+	var p decoders
+	var b strings.Builder
+	b.WriteString("[")
+	const n = 5000
+	for i := range n {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		fmt.Fprintf(&b, `{"type":"TASK_CREATE","success":true,"input":{"__item_idx":"%d","input_values":{"a":%q}},"output":{"task_id":"t%d"}}`,
+			i, strings.Repeat("x", rand.IntN(200)), i)
+	}
+	fmt.Fprintf(&b, `,{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":%q}},"output":{"task_id":"last"}}]`, strings.Repeat("y", 3*decodeBuffer))
+	var got []logEntry
+	if err := p.log(strings.NewReader(b.String()), func(e logEntry) { got = append(got, e) }); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if e := got[i]; e.index != i || e.taskID != fmt.Sprint("t", i) || !e.created {
+			t.Fatalf("entry %d is %+v", i, e)
+		}
+	}
+	want, err := keyOf(fmt.Appendf(nil, `{"input_values":{"a":%q}}`, strings.Repeat("y", 3*decodeBuffer)))
+	if last := got[n]; err != nil || last.index != -1 || last.key != want || last.taskID != "last" {
+		t.Errorf("the last entry is %+v", last)
+	}
+}
+
+func FuzzAnswers(f *testing.F) {
+	for _, seed := range []string{
+		logOf(0, 1), itemsOf("t0", "t1"), tasksOf(true, "t0", "a"), success, existing, html502, `{"0":{"a":{"code":"C"}}}`,
+		`[{"input":{"input_values":{"a":[1,{"b":null}]}},"type":"TASK_CREATE","success":true}]`, ``, `{"a":1e999999999999}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var p decoders
+		read := func() *strings.Reader { return strings.NewReader(string(data)) }
+		// None of them may panic, and what they give must be usable.
+		if ids, _, err := p.created(read(), 2); err == nil {
+			for i := range ids {
+				if i < 0 || i > 1 {
+					t.Errorf("item %d of 2", i)
+				}
+			}
+		}
+		_ = p.log(read(), func(e logEntry) {
+			if !e.created && len(e.errors) == 0 {
+				t.Error("a refusal without a reason")
+			}
+		})
+		_, _ = p.tasks(read(), func(id string, _ taskKey) {
+			if id == "" {
+				t.Error("a task without id")
+			}
+		})
+		_, _ = p.operation(read())
+		_, _, _, payload := errorAnswer(data)
+		_, _ = itemErrors(payload)
+		_, _ = itemErrors(data)
+		if json.Valid(data) {
+			if _, err := appendCanonical(nil, jx.DecodeBytes(data)); err != nil && !strings.Contains(err.Error(), "depth") {
+				t.Errorf("valid JSON has no form: %v", err)
+			}
+		}
+	})
+}
+
+func TestPartsAreWhatTheChunkIs(t *testing.T) {
+	c := chunkOf(t, true, "a", "b", "c")
+	all := whole(c)
+	same := partOf(c, []int{0, 1, 2})
+	if string(all.body) != string(same.body) || all.sum != same.sum || !slices.Equal(all.rows, same.rows) {
+		t.Error("the whole chunk and a part of all its rows differ")
+	}
+	slice := c.Slice(1, 3)
+	if p := partOf(c, []int{1, 2}); string(p.body) != string(slice.Body()) || p.sum != slice.Sum() {
+		t.Error("a slice and a part of the same rows differ")
+	}
+	if !reflect.DeepEqual(items(all.body), items(c.Body())) {
+		t.Error("the body is no list of the tasks")
+	}
+}

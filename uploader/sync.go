@@ -1,0 +1,315 @@
+package uploader
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"poolfill/ratelimit"
+)
+
+const (
+	// listPage is the number of tasks that are listed at a time.
+	listPage = 1000
+	// The server's clock is known to within a second by its Date header; where
+	// there was none, clocks may differ by minutes.
+	knownClockMargin   = 10 * time.Second
+	unknownClockMargin = 2 * time.Minute
+	// A server that gave no answer in time may still be at work: so many times
+	// longer it gets to settle.
+	settleAfterTimeout = 5
+
+	// createdLayout is the API's form of a time, in UTC.
+	createdLayout = "2006-01-02T15:04:05"
+)
+
+// sync sends a part and takes the tasks from the answer. It gives what is to be
+// sent again; where it fails, whether the server may have the rows.
+func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err error) {
+	f := &flight{}
+	defer j.recent.end(f)
+	b := budget{left: j.client.cfg.RetryFor}
+	post := j.post(p)
+	malformed := 0
+	var last *APIError
+	defer func() { j.out.Attempts += post.sent }()
+	for {
+		var ids map[int]string
+		var refused map[int][]FieldError
+		post.limit = logBase + logGrowth*int64(len(p.body)) + logEntrySize*int64(len(p.rows))
+		post.hold = func(ctx context.Context) (func(), error) { return j.recent.depart(ctx, f) }
+		post.read = func(r io.Reader) error {
+			var err error
+			if ids, refused, err = j.client.decode.created(r, len(p.rows)); err == nil {
+				j.recent.name(ids, j.client.clockMargin())
+			}
+			return err
+		}
+		failed := j.client.once(ctx, post)
+		if failed == nil {
+			j.answered(p, ids, refused)
+			return nil, false, nil
+		}
+		if failed.Kind == KindCanceled {
+			if last != nil {
+				failed.last = last
+			}
+			return nil, failed.InDoubt, failed
+		}
+		last = failed
+		if failed.InDoubt {
+			missing, err := j.reconcile(ctx, p, f.since, failed)
+			if err != nil {
+				return nil, true, err
+			}
+			if len(missing) == 0 {
+				return nil, false, nil
+			}
+			if len(missing) < len(p.rows) {
+				p = partOf(p.chunk, missing)
+				post.what, post.body, post.tasks = "sending "+p.String(), p.body, len(p.rows)
+			}
+			post.inDoubt, failed.InDoubt = false, false
+		}
+		if failed.Kind == KindMalformed {
+			malformed++
+		}
+		if !failed.Retryable() || malformed > maxMalformed {
+			return j.refused(p, failed)
+		}
+		if failed.Kind != KindQuota {
+			b.left -= post.took
+			if !b.pause(ctx, ratelimit.ParseRetryAfter(failed.RetryAfter, time.Now())) {
+				if ctx.Err() != nil {
+					return nil, false, canceled(ctx, post.what, failed)
+				}
+				return nil, false, failed
+			}
+		}
+		j.client.warn(post, failed)
+	}
+}
+
+// answered gives rows their status by the answer to a synchronous upload.
+func (j *job) answered(p part, ids map[int]string, refused map[int][]FieldError) {
+	for i, row := range p.rows {
+		if id, ok := ids[i]; ok {
+			j.created(row, id)
+		} else if errs, ok := refused[i]; ok {
+			j.rejected(row, errs)
+		} else if len(refused) == 0 || j.cfg.SkipInvalid {
+			j.unsent(row, reasonNotAnswered, true)
+		}
+	}
+}
+
+// reconcile looks for the tasks of a part whose answer was lost, and gives the
+// rows that the pool doesn't have. Meanwhile no other chunk is under way, so
+// that each task of the pool is either named in an answer already, or was
+// created by a request whose answer was lost, and then equal tasks are
+// interchangeable.
+func (j *job) reconcile(ctx context.Context, p part, since time.Time, cause *APIError) (missing []int, err error) {
+	what := "looking for the tasks of " + p.String()
+	release, err := j.recent.alone(ctx)
+	if err != nil {
+		return nil, canceled(ctx, what, cause)
+	}
+	defer release()
+
+	settle := j.cfg.Settle
+	if cause.Kind == KindTimeout {
+		settle *= settleAfterTimeout
+	}
+	// Two listings must agree, unless one has found everything.
+	var found map[int]string
+	for listings, settled := 0, false; !settled; listings++ {
+		if sleep(ctx, settle) != nil {
+			return nil, canceled(ctx, what, cause)
+		}
+		now, err := j.find(ctx, p, what, since)
+		if err != nil {
+			return nil, err
+		}
+		settled = len(now) == len(p.rows) || listings > 0 && len(now) <= len(found)
+		found = now
+	}
+	for _, row := range p.rows {
+		if id, ok := found[row]; ok {
+			j.created(row, id)
+		} else {
+			missing = append(missing, row)
+		}
+	}
+	j.recent.name(found, j.client.clockMargin())
+	j.log.Warn("an answer was lost; the pool was searched for the tasks", zap.Int("chunk", p.chunk.Number),
+		zap.Int("rows", len(p.rows)), zap.Int("found", len(found)))
+	return missing, nil
+}
+
+// find lists the tasks created since the first attempt, and gives those that
+// are tasks of the part, by their row.
+func (j *job) find(ctx context.Context, p part, what string, since time.Time) (map[int]string, error) {
+	alike, err := rowsByContent(p)
+	if err != nil {
+		return nil, &APIError{Kind: KindUnexpected, What: what, Host: j.client.base.Host, cause: err}
+	}
+	others := j.recent.ids()
+	found := map[int]string{}
+	c := j.client
+	from := since.Add(time.Duration(c.ahead.Load()) - c.clockMargin()).UTC().Format(createdLayout)
+	query := url.Values{"pool_id": {j.cfg.PoolID}, "created_gte": {from}, "sort": {"id"}, "limit": {strconv.Itoa(listPage)}}
+	for after, more := "", true; more; {
+		if after != "" {
+			query.Set("id_gt", after)
+		}
+		type listed struct {
+			id  string
+			key taskKey
+		}
+		var page []listed
+		failed := c.do(ctx, &call{
+			what: what, method: http.MethodGet, path: "/tasks", query: query, limit: 1 << 30,
+			read: func(r io.Reader) error {
+				page = page[:0] // a page that broke off is read from the start
+				var err error
+				more, err = c.decode.tasks(r, func(id string, key taskKey) { page = append(page, listed{id, key}) })
+				return err
+			},
+		})
+		if failed != nil {
+			return nil, failed
+		}
+		for _, t := range page {
+			if rows := alike[t.key]; len(rows) > 0 && !others[t.id] {
+				found[rows[0]] = t.id
+				alike[t.key] = rows[1:]
+			}
+		}
+		if len(page) == 0 || len(found) == len(p.rows) {
+			break
+		}
+		next := page[len(page)-1].id
+		if next == after {
+			return nil, &APIError{
+				Kind: KindUnexpected, What: what, Host: c.base.Host,
+				cause: fmt.Errorf("the list of tasks doesn't go on after %s", after),
+			}
+		}
+		after = next
+	}
+	return found, nil
+}
+
+// clockMargin bounds the error in what is known of the server's clock.
+func (c *Client) clockMargin() time.Duration {
+	if c.dated.Load() {
+		return knownClockMargin
+	}
+	return unknownClockMargin
+}
+
+// recent knows which tasks the answers to synchronous uploads have named
+// lately, and keeps others from uploading while the pool is searched.
+type recent struct {
+	road *semaphore.Weighted // shared by requests, held alone by a search
+
+	mu      sync.Mutex
+	flights map[*flight]struct{}
+	named   []named // in the order of time
+}
+
+// roadWidth is more than the requests that are ever under way.
+const roadWidth = 1 << 30
+
+// flight is the upload of a part, from its first attempt until its rows are
+// known.
+type flight struct{ since time.Time }
+
+type named struct {
+	at  time.Time
+	ids []string
+}
+
+func newRecent() recent {
+	return recent{road: semaphore.NewWeighted(roadWidth), flights: map[*flight]struct{}{}}
+}
+
+// depart waits while the pool is searched, and begins a flight.
+func (r *recent) depart(ctx context.Context, f *flight) (release func(), err error) {
+	if err := r.road.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.since.IsZero() {
+		f.since = time.Now()
+		r.flights[f] = struct{}{}
+	}
+	return func() { r.road.Release(1) }, nil
+}
+
+// alone waits until no request is under way, and lets none depart.
+func (r *recent) alone(ctx context.Context) (release func(), err error) {
+	if err := r.road.Acquire(ctx, roadWidth); err != nil {
+		return nil, err
+	}
+	return func() { r.road.Release(roadWidth) }, nil
+}
+
+// end ends a flight, whether it began or not.
+func (r *recent) end(f *flight) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.flights, f)
+}
+
+// name remembers the ids of tasks that were created, and forgets those that no
+// search can come across any more: a search goes back to the beginning of the
+// oldest flight, and by what the clocks may differ.
+func (r *recent) name(ids map[int]string, margin time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	oldest := now
+	for f := range r.flights {
+		if f.since.Before(oldest) {
+			oldest = f.since
+		}
+	}
+	oldest = oldest.Add(-2 * margin)
+	old := 0
+	for old < len(r.named) && r.named[old].at.Before(oldest) {
+		old++
+	}
+	r.named = append(r.named[:0], r.named[old:]...)
+	clear(r.named[len(r.named):cap(r.named)])
+	if len(ids) == 0 {
+		return
+	}
+	n := named{at: now, ids: make([]string, 0, len(ids))}
+	for _, id := range ids {
+		n.ids = append(n.ids, id)
+	}
+	r.named = append(r.named, n)
+}
+
+// ids gives all that are remembered.
+func (r *recent) ids() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := map[string]bool{}
+	for _, n := range r.named {
+		for _, id := range n.ids {
+			ids[id] = true
+		}
+	}
+	return ids
+}

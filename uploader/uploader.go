@@ -1,0 +1,403 @@
+package uploader
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poolfill/batcher"
+	"poolfill/internal/toloka"
+)
+
+// Mode says how a chunk is sent.
+type Mode string
+
+// The modes.
+const (
+	// Async sends each chunk as an operation, which the server takes only once
+	// however often it comes: no task is ever created twice.
+	Async Mode = "async"
+	// Sync creates the tasks within the request. Where an answer is lost, the
+	// chunk is looked for among the tasks created since, by content. That is
+	// exact as long as nobody else uploads equal tasks to the same pool at the
+	// same time, and the server has finished with a request within Config.Settle
+	// after its connection was lost. A server that takes longer can create a
+	// chunk twice.
+	Sync Mode = "sync"
+)
+
+// The defaults of Config.
+const (
+	DefaultOperationTimeout = 30 * time.Minute
+	DefaultSettle           = 3 * time.Second
+)
+
+// Config says what is uploaded and how.
+type Config struct {
+	// PoolID is the pool that the chunks are for. It must not be empty.
+	PoolID string
+	// Mode is Async or Sync; empty means Async.
+	Mode Mode
+	// SkipInvalid lets the valid rows of a chunk be created when others are
+	// refused. When it is false, a chunk with a refused row creates nothing; but
+	// where the server took the chunk only in parts (answer 413), the parts
+	// before it have been created.
+	SkipInvalid bool
+	// RunKey tells this upload apart from others to the same pool: the same
+	// chunk of the same RunKey is created once. It must not be empty in Async.
+	RunKey string
+	// OperationTimeout bounds the time that an operation takes; 0 means 30
+	// minutes.
+	OperationTimeout time.Duration
+	// Settle is how long Sync waits, twice, for the server to finish with a
+	// request whose connection was lost, and five times as long where there was
+	// no answer in time; 0 means 3 seconds.
+	Settle time.Duration
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.PoolID == "" {
+		errs = append(errs, errors.New("the pool's id is empty"))
+	}
+	switch c.Mode {
+	case "", Async:
+		if c.RunKey == "" {
+			errs = append(errs, errors.New("the run's key is empty"))
+		}
+	case Sync:
+	default:
+		errs = append(errs, fmt.Errorf("the mode must be async or sync: %q", c.Mode))
+	}
+	if c.OperationTimeout < 0 {
+		errs = append(errs, fmt.Errorf("the time for an operation is negative: %v", c.OperationTimeout))
+	}
+	if c.Settle < 0 {
+		errs = append(errs, fmt.Errorf("the time to settle is negative: %v", c.Settle))
+	}
+	return errors.Join(errs...)
+}
+
+// Uploader uploads chunks. It is safe for concurrent use.
+type Uploader struct {
+	client *Client
+	cfg    Config
+	log    *zap.Logger
+	recent recent // the tasks that Sync created lately
+
+	mu      sync.Mutex
+	typical time.Duration // that an operation takes
+}
+
+// New returns an Uploader, or an error that says what is wrong with cfg. It
+// sends nothing.
+func New(client *Client, cfg Config) (*Uploader, error) {
+	if client == nil {
+		return nil, errors.New("there is no client")
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Mode = cmp.Or(cfg.Mode, Async)
+	cfg.OperationTimeout = cmp.Or(cfg.OperationTimeout, DefaultOperationTimeout)
+	cfg.Settle = cmp.Or(cfg.Settle, DefaultSettle)
+	return &Uploader{client: client, cfg: cfg, log: client.log, recent: newRecent()}, nil
+}
+
+// Status is what became of a row.
+type Status uint8
+
+// The states of a row.
+const (
+	// Unsent: the row is not known to be created. Its Reason says why, and
+	// InDoubt whether the server may have it all the same.
+	Unsent Status = iota
+	// Created: the row is a task now.
+	Created
+	// Rejected: the server refuses the row; sending it again is no use.
+	Rejected
+)
+
+// String gives the status as reports have it.
+func (s Status) String() string {
+	switch s {
+	case Created:
+		return "created"
+	case Rejected:
+		return "rejected"
+	}
+	return "unsent"
+}
+
+// RowOutcome is what became of one row.
+type RowOutcome struct {
+	Status Status
+	// TaskID is the created task's id. It is empty where the row was created
+	// but the server no longer tells the id, as Reason says.
+	TaskID string
+	// Errors has the server's reasons, at least one, where the row is Rejected.
+	Errors []FieldError
+	// Reason says why a row is Unsent, or why a Created one has no id; a clause
+	// for people.
+	Reason string
+	// InDoubt says that the server may have created the task of an Unsent row.
+	InDoubt bool
+}
+
+// Outcome is what became of a chunk.
+type Outcome struct {
+	Chunk *batcher.Chunk
+	// Rows has one entry for each task of the chunk, in its order.
+	Rows []RowOutcome
+	// Operation is the id of the last operation, and Generation its generation.
+	// Both are empty in Sync.
+	Operation  string
+	Generation int
+	// Attempts counts the requests that were sent to create tasks.
+	Attempts int
+	// Known says that the server knew the chunk already from an earlier upload
+	// with the same RunKey.
+	Known bool
+}
+
+// Count gives the number of rows with a status.
+func (o Outcome) Count(s Status) int {
+	n := 0
+	for i := range o.Rows {
+		if o.Rows[i].Status == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Reasons for rows that were not sent.
+const (
+	reasonInvalidBeside = "not created because the chunk has an invalid row"
+	reasonNotNamed      = "the operation's log doesn't name this row"
+	reasonNotAnswered   = "the server's answer doesn't name this row"
+	reasonLogGone       = "the operation failed and its log is no longer kept"
+	reasonInDoubt       = "the upload ended before the server's answer was known"
+	reasonNotSent       = "the upload ended before this row was created"
+	reasonNoID          = "created, but the operation's log with the task ids is no longer kept"
+	reasonIDMissing     = "created, but the server didn't give the task's id"
+	reasonNoIDSkip      = reasonNoID + "; rows that the server refused can't be told apart"
+)
+
+// Upload brings a chunk into the pool. It takes as long as the chunk takes,
+// retries and waiting for the quota included.
+//
+// An error (an *APIError, or one that wraps it) means that the run can't go on,
+// or that ctx ended; then Upload returns at once. In any case the Outcome says
+// what is known of each row.
+func (u *Uploader) Upload(ctx context.Context, chunk *batcher.Chunk) (Outcome, error) {
+	j := &job{
+		Uploader: u,
+		out:      Outcome{Chunk: chunk, Rows: make([]RowOutcome, chunk.Len())},
+		retries:  budget{left: u.client.cfg.RetryFor},
+	}
+	var err error
+	if chunk.Len() > 0 {
+		err = j.run(ctx)
+	}
+	return j.out, err
+}
+
+// job is one call of Upload.
+type job struct {
+	*Uploader
+	out     Outcome
+	retries budget // for operations that fail with nothing done
+}
+
+// part is what of a chunk goes into one request.
+type part struct {
+	chunk *batcher.Chunk
+	rows  []int // indexes into the chunk, ascending
+	body  []byte
+	sum   [sha256.Size]byte
+	// generation counts the operations of just these rows that failed with
+	// nothing done.
+	generation int
+}
+
+func whole(chunk *batcher.Chunk) part {
+	p := part{chunk: chunk, rows: make([]int, chunk.Len()), body: chunk.Body(), sum: chunk.Sum()}
+	for i := range p.rows {
+		p.rows[i] = i
+	}
+	return p
+}
+
+func partOf(chunk *batcher.Chunk, rows []int) part {
+	size := 2
+	for _, row := range rows {
+		size += len(chunk.Task(row)) + 1
+	}
+	body := append(make([]byte, 0, size), '[')
+	for i, row := range rows {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, chunk.Task(row)...)
+	}
+	body = append(body, ']')
+	return part{chunk: chunk, rows: rows, body: body, sum: sha256.Sum256(body)}
+}
+
+func (p part) String() string {
+	return fmt.Sprintf("chunk %d (%d rows)", p.chunk.Number, len(p.rows))
+}
+
+// run sends the chunk, and what remains of it, until each row has its status.
+func (j *job) run(ctx context.Context) error {
+	deliver := j.async
+	if j.cfg.Mode == Sync {
+		deliver = j.sync
+	}
+	queue := []part{whole(j.out.Chunk)}
+	for len(queue) > 0 {
+		p := queue[0]
+		rest, inDoubt, err := deliver(ctx, p)
+		if err != nil {
+			j.leave(p.rows, inDoubt)
+			for i := range j.out.Rows {
+				j.unsent(i, reasonNotSent, false)
+			}
+			return err
+		}
+		queue = append(rest, queue[1:]...)
+		if !j.cfg.SkipInvalid && j.out.Count(Rejected) > 0 {
+			queue = nil
+		}
+	}
+	for i := range j.out.Rows {
+		j.unsent(i, reasonInvalidBeside, false)
+	}
+	return nil
+}
+
+// leave marks the rows that were being sent when the upload ended.
+func (j *job) leave(rows []int, inDoubt bool) {
+	for _, row := range rows {
+		if inDoubt {
+			j.unsent(row, reasonInDoubt, true)
+		}
+	}
+}
+
+// unsent gives a row its reason, where it has no status yet.
+func (j *job) unsent(row int, reason string, inDoubt bool) {
+	if r := &j.out.Rows[row]; r.open() {
+		r.Reason, r.InDoubt = reason, inDoubt
+	}
+}
+
+// open reports whether nothing is known yet of a row.
+func (r *RowOutcome) open() bool { return r.Status == Unsent && r.Reason == "" }
+
+func (j *job) created(row int, id string) {
+	r := RowOutcome{Status: Created, TaskID: id}
+	if id == "" {
+		r.Reason = reasonIDMissing
+	}
+	j.out.Rows[row] = r
+}
+
+func (j *job) rejected(row int, errs []FieldError) {
+	if r := &j.out.Rows[row]; r.Status == Unsent {
+		*r = RowOutcome{Status: Rejected, Errors: errs}
+	}
+}
+
+// opens gives the rows of a part of which nothing is known yet.
+func (j *job) opens(p part) []int {
+	return slices.DeleteFunc(slices.Clone(p.rows), func(row int) bool { return !j.out.Rows[row].open() })
+}
+
+// post is the request that creates the tasks of a part.
+func (j *job) post(p part) *call {
+	query := url.Values{
+		"allow_defaults":     {"true"},
+		"async_mode":         {strconv.FormatBool(j.cfg.Mode == Async)},
+		"skip_invalid_items": {strconv.FormatBool(j.cfg.SkipInvalid)},
+	}
+	return &call{
+		what:   "sending " + p.String(),
+		method: http.MethodPost,
+		path:   "/tasks",
+		query:  query,
+		body:   p.body,
+		tasks:  len(p.rows),
+	}
+}
+
+// tooLarge halves a part that the server finds too large. A single row that is
+// too large is refused.
+func (j *job) tooLarge(p part, err *APIError) []part {
+	if n := len(p.rows); n > 1 {
+		j.log.Warn("a request was too large and is sent in halves", zap.Int("chunk", p.chunk.Number), zap.Int("rows", n))
+		return []part{partOf(p.chunk, p.rows[:n/2]), partOf(p.chunk, p.rows[n/2:])}
+	}
+	j.rejected(p.rows[0], []FieldError{{
+		Code:    cmp.Or(err.Code, "REQUEST_TOO_LARGE"),
+		Message: fmt.Sprintf("the server finds even this row alone too large (%d bytes): shorten it", len(p.body)),
+	}})
+	return nil
+}
+
+// refused takes an answer that says that nothing was created, gives what is to
+// be sent instead, and fails where that is no matter of single rows.
+func (j *job) refused(p part, failed *APIError) (rest []part, inDoubt bool, err error) {
+	switch {
+	case failed.Kind == KindTooLarge && !failed.InDoubt:
+		return j.tooLarge(p, failed), false, nil
+	case failed.Kind == KindInvalid && failed.Code == toloka.CodeValidationError:
+		return j.invalid(p, failed), false, nil
+	}
+	return nil, failed.InDoubt, failed
+}
+
+// invalid takes the reasons why the server refuses rows. Rows that it doesn't
+// name are sent again without the others, unless one invalid row stops all.
+func (j *job) invalid(p part, failed *APIError) []part {
+	byItem, flat := itemErrors(failed.Payload)
+	for i, errs := range byItem {
+		if i < len(p.rows) {
+			if len(errs) == 0 {
+				errs = fieldErrors(nil)
+			}
+			j.rejected(p.rows[i], errs)
+		}
+	}
+	open := j.opens(p)
+	if len(open) < len(p.rows) {
+		if len(open) == 0 || !j.cfg.SkipInvalid {
+			return nil
+		}
+		return []part{partOf(p.chunk, open)}
+	}
+	if len(flat) == 0 {
+		flat = []FieldError{{Code: failed.Code, Message: cmp.Or(failed.Message, "the server gave no reason")}}
+	}
+	if len(p.rows) > 1 {
+		for i := range flat {
+			flat[i].Message += fmt.Sprintf(" (the server refused all %d rows of the request together)", len(p.rows))
+		}
+	}
+	for _, row := range p.rows {
+		j.rejected(row, flat)
+	}
+	return nil
+}
