@@ -224,6 +224,33 @@ func guessCharset(text []byte) string {
 			return c.name
 		}
 	}
+	return guessShortCharset(text)
+}
+
+// guessShortCharset guesses for texts that are too short for statistics: words
+// of Cyrillic letters are runs of high bytes, in Western languages a high byte
+// stands alone between ASCII letters.
+func guessShortCharset(text []byte) string {
+	runs, alone := 0, 0
+	for i := 0; i < len(text); {
+		n := 0
+		for i+n < len(text) && text[i+n] >= 0xC0 {
+			n++
+		}
+		switch {
+		case n == 1:
+			alone++
+		case n > 1:
+			runs++
+		}
+		i += n + 1
+	}
+	switch {
+	case runs > alone:
+		return "windows-1251"
+	case alone > 0:
+		return "windows-1252"
+	}
 	return ""
 }
 

@@ -37,6 +37,34 @@ type target struct {
 	name string // the field, or the member of the task
 }
 
+// String gives the full name of a column with this target, and nothing for one
+// that is left out.
+func (t target) String() string {
+	numbered := func(prefix string) string { return fmt.Sprintf("%s[%d]:%s", prefix, t.n, t.name) }
+	switch t.kind {
+	case targetInput:
+		return "INPUT:" + t.name
+	case targetGolden:
+		if t.n == 1 {
+			return "GOLDEN:" + t.name
+		}
+		return numbered("GOLDEN")
+	case targetGoldenWeight:
+		return numbered("GOLDEN")
+	case targetBaseline, targetBaselineWeight:
+		return numbered("BASELINE")
+	case targetHint:
+		return "HINT:text"
+	case targetOverlap:
+		return "TASK:overlap"
+	case targetInfiniteOverlap:
+		return "TASK:infinite_overlap"
+	case targetIDs:
+		return "TASK:" + t.name
+	}
+	return ""
+}
+
 // maxSolution bounds the number in GOLDEN[n] and BASELINE[n].
 const maxSolution = 1000
 
@@ -242,6 +270,7 @@ type solution struct {
 // mapping says how the cells of a record become a task.
 type mapping struct {
 	names     []string // the header
+	targets   []string // what each column fills, by its full name; empty: nothing
 	inputs    []column // in the order of the file
 	golden    []solution
 	baselines []solution
@@ -274,7 +303,9 @@ func mapHeader(names []string, line int64, cfg *Config, warnings *warningLog) (*
 		excused: make(map[string]bool),
 	}
 	targets := h.targets()
+	h.mapping.targets = make([]string, len(targets))
 	for i, t := range targets {
+		h.mapping.targets[i] = t.String()
 		h.place(i, t)
 	}
 	h.checkSettings()

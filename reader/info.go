@@ -15,6 +15,9 @@ type Info struct {
 	// header's line as it stood, without its end.
 	Header    []string
 	HeaderRaw string
+	// Targets has the full name of what each column fills, such as
+	// "INPUT:image", whatever the file calls it; empty for a column left out.
+	Targets []string
 	// Bytes counts the bytes read so far as they are stored, before
 	// decompression; Size is the size of the file, 0 where it is unknown.
 	Bytes int64

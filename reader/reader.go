@@ -160,6 +160,7 @@ func (r *Reader) Info() Info {
 		Quotes:    r.dialect.Quotes,
 		Header:    slices.Clone(r.mapping.names),
 		HeaderRaw: string(r.header.Raw),
+		Targets:   slices.Clone(r.mapping.targets),
 	}
 	r.in.describe(&info)
 	return info

@@ -1,0 +1,41 @@
+.DEFAULT_GOAL := help
+GOLANGCI_LINT_VERSION := v2.15.0
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build bin/poolfill
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/poolfill ./cmd/poolfill
+
+.PHONY: test
+test: ## Run the tests
+	go test ./...
+
+.PHONY: race
+race: ## Run the tests with the race detector
+	go test -race ./...
+
+.PHONY: cover
+cover: ## Show the coverage of the packages on the data's way
+	go test -cover ./reader ./batcher ./ratelimit ./uploader ./pipeline
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
+	@for dir in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$dir/*_test.go | sed 's/^func //'); do \
+			echo "$$dir $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+		done; \
+	done
+
+.PHONY: lint
+lint: ## Check the format and run the linters (installs golangci-lint)
+	@command -v golangci-lint >/dev/null || go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	PATH="$$PATH:$$(go env GOPATH)/bin" golangci-lint run
+
+.PHONY: ci
+ci: ## Run what CI runs
+	bash .ci/run

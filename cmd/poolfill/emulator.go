@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"poolfill/internal/emulator"
+	"poolfill/internal/toloka"
+	"poolfill/pipeline"
+	"poolfill/reader"
+)
+
+func newEmulatorCommand(std streams) *cobra.Command {
+	var (
+		listen, spec, tokenFile, faults, latency, state string
+		seed                                            uint64
+		operationTime                                   time.Duration
+		limits                                          emulator.Limits
+	)
+	cmd := &cobra.Command{
+		Use:   "emulator",
+		Short: "Run a local Toloka to try uploads on",
+		Long: `Emulator serves the part of the Toloka API that filling pools needs: projects,
+pools, tasks, operations and their logs, with Toloka's limits, validation and
+errors. It prints its base URL as the first line and runs until Ctrl-C.
+
+It comes up with project 1 and these pools: 1 is open; 2 has no smart mixing, 3
+is archived, 4 is a training, 5 is closed. Any token is good, unless
+--token-file names one. GET /emulator/stats counts what it was asked.
+
+--faults makes requests fail with the given probabilities, in an order that
+--seed repeats:
+` + faultsHelp(),
+		Example: `  poolfill emulator &
+  TOLOKA_TOKEN=any poolfill upload tasks.tsv --url http://127.0.0.1:8090 --pool 1
+
+  poolfill emulator --spec spec.json --faults lost=0.1,502html=0.05,429=0.02 --seed 7`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("emulator takes no arguments, only flags\nSee '%s --help'", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := emulator.Config{Seed: seed, OperationTime: operationTime, State: state, Limits: withoutZeros(limits)}
+			var errs []error
+			var err error
+			if spec != "" {
+				if cfg.Spec, err = os.ReadFile(spec); err != nil {
+					errs = append(errs, fmt.Errorf("the spec can't be read: %w", err))
+				}
+			}
+			if tokenFile != "" {
+				if cfg.Token, err = readToken(tokenFile); err != nil {
+					errs = append(errs, err)
+				}
+			}
+			if cfg.Faults, err = emulator.ParseFaults(faults); err != nil {
+				errs = append(errs, err)
+			}
+			if cfg.MinLatency, cfg.MaxLatency, err = parseLatency(latency); err != nil {
+				errs = append(errs, err)
+			}
+			if err := errors.Join(errs...); err != nil {
+				return &usageError{err}
+			}
+			return serveEmulator(cmd.Context(), std, cfg, listen)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&listen, "listen", "127.0.0.1:8090", "the address to listen on; port 0 picks a free one")
+	flags.StringVar(&spec, "spec", "", "a JSON file with the spec of project 1")
+	flags.StringVar(&tokenFile, "token-file", "", "a file that holds the only good token")
+	flags.StringVar(&state, "state", "", "a file that keeps everything over a restart")
+	flags.StringVar(&faults, "faults", "", "what goes wrong how often: name=probability,…")
+	flags.Uint64Var(&seed, "seed", 1, "repeats the same faults for the same order of requests")
+	flags.StringVar(&latency, "latency", "0s", "the delay of each answer: a duration, or a range such as 50ms..200ms")
+	flags.DurationVar(&operationTime, "operation-time", 0, "how long an operation takes")
+	flags.IntVar(&limits.RequestsPerSecond, "requests-per-second", toloka.RequestsPerSecond, "refuse more requests; 0 for no limit")
+	flags.IntVar(&limits.TasksPerMinute, "tasks-per-minute", toloka.TasksPerMinute, "refuse more tasks in a minute; 0 for no limit")
+	flags.IntVar(&limits.TasksPerDay, "tasks-per-day", toloka.TasksPerDay, "refuse more tasks in a day; 0 for no limit")
+	flags.IntVar(&limits.TasksSync, "tasks-sync", toloka.MaxTasksSync, "the most tasks in a synchronous request; 0 for no limit")
+	flags.IntVar(&limits.TasksAsync, "tasks-async", toloka.MaxTasksAsync, "the most tasks in an asynchronous request; 0 for no limit")
+	flags.IntVar(&limits.InputBytes, "input-bytes", toloka.MaxInputBytes, "the most bytes of input_values in a request; 0 for no limit")
+	flags.IntVar(&limits.OutputBytes, "output-bytes", toloka.MaxOutputBytes, "the most bytes of output_values in a request; 0 for no limit")
+	flags.IntVar(&limits.PoolTasks, "pool-tasks", toloka.MaxPoolTasks, "the most tasks in a pool; 0 for no limit")
+	flags.DurationVar(&limits.Minute, "minute", time.Minute, "how long the minute of --tasks-per-minute lasts")
+	flags.DurationVar(&limits.Day, "day", 24*time.Hour, "how long the day of --tasks-per-day lasts")
+	return cmd
+}
+
+// withoutZeros translates the command line's 0, no limit, into the emulator's.
+func withoutZeros(l emulator.Limits) emulator.Limits {
+	for _, limit := range []*int{
+		&l.RequestsPerSecond, &l.TasksPerMinute, &l.TasksPerDay, &l.TasksSync, &l.TasksAsync, &l.InputBytes, &l.OutputBytes, &l.PoolTasks,
+	} {
+		if *limit == 0 {
+			*limit = -1
+		}
+	}
+	return l
+}
+
+// parseLatency reads "100ms" or "50ms..200ms".
+func parseLatency(s string) (least, most time.Duration, err error) {
+	from, to, isRange := strings.Cut(s, "..")
+	if !isRange {
+		to = from
+	}
+	least, err = time.ParseDuration(from)
+	if err == nil {
+		most, err = time.ParseDuration(to)
+	}
+	if err != nil || least < 0 || most < least {
+		return 0, 0, fmt.Errorf("--latency is a duration such as 100ms, or a range such as 50ms..200ms, not %q", s)
+	}
+	return least, most, nil
+}
+
+// serveEmulator serves until a signal comes.
+func serveEmulator(ctx context.Context, std streams, cfg emulator.Config, listen string) error {
+	server, err := emulator.New(cfg)
+	if err != nil {
+		return &usageError{err}
+	}
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return errors.Join(&usageError{fmt.Errorf("the emulator can't listen on %s: %w", listen, err)}, server.Close())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer stopOnSignals(cancel, cancel)()
+	fmt.Fprintf(std.out, "http://%s\n", listener.Addr())
+	fmt.Fprintf(std.err, "poolfill emulator: pool %s is open; Ctrl-C ends it\n", server.DemoPool())
+	return errors.Join(serve(ctx, server, listener), server.Close())
+}
+
+// serve answers requests until ctx is cancelled.
+func serve(ctx context.Context, handler http.Handler, listener net.Listener) error {
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
+	if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("the emulator stopped: %w", err)
+	}
+	return nil
+}
+
+// emulate starts an emulator in this process and points the run at it. It has
+// no quotas: what a run uploads to it costs nobody anything.
+func emulate(cfg *pipeline.Config) (stop func() error, err error) {
+	ec := emulator.Config{Limits: emulator.Limits{RequestsPerSecond: -1, TasksPerMinute: -1, TasksPerDay: -1}}
+	switch {
+	case cfg.Reader.Spec != nil:
+		ec.Spec, err = json.Marshal(cfg.Reader.Spec)
+	case cfg.NoSpec:
+		ec.Spec, err = looseSpec(cfg.Files, cfg.Reader)
+	}
+	if err != nil {
+		return nil, err
+	}
+	server, err := emulator.New(ec)
+	if err != nil {
+		return nil, fmt.Errorf("the emulator can't start: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the emulator can't listen: %w", err), server.Close())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, server, listener) }()
+
+	cfg.API.BaseURL = "http://" + listener.Addr().String()
+	cfg.API.Token = "emulator"
+	if cfg.PoolID == "" {
+		cfg.PoolID = server.DemoPool()
+	}
+	return func() error {
+		cancel()
+		return errors.Join(<-ended, server.Close())
+	}, nil
+}
+
+// looseSpec is a spec that takes every column of the files as an optional
+// string, as an upload without a spec does.
+func looseSpec(files []string, rc reader.Config) (json.RawMessage, error) {
+	spec := toloka.TaskSpec{Input: map[string]toloka.FieldSpec{}, Output: map[string]toloka.FieldSpec{}}
+	for _, path := range files {
+		if path == "-" {
+			return nil, &usageError{errors.New("--emulator with --no-spec can't read standard input, since it looks at the columns first: give --spec, or a file")}
+		}
+		r, err := reader.Open(path, nil, rc)
+		if err != nil {
+			return nil, &pipeline.SetupError{Err: err}
+		}
+		for _, target := range r.Info().Targets {
+			prefix, field, _ := strings.Cut(target, ":")
+			switch {
+			case prefix == "INPUT":
+				spec.Input[field] = toloka.FieldSpec{Type: toloka.TypeString}
+			case strings.HasPrefix(prefix, "GOLDEN"), strings.HasPrefix(prefix, "BASELINE"):
+				spec.Output[field] = toloka.FieldSpec{Type: toloka.TypeString}
+			}
+		}
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(spec)
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"poolfill/internal/report"
+	"poolfill/internal/ui"
+	"poolfill/pipeline"
+	"poolfill/reader"
+)
+
+// execute carries out an upload or a check.
+func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config, reading *readingFlags, api *apiFlags, output *outputFlags) (err error) {
+	display, log, err := output.display(std)
+	if err != nil {
+		return &usageError{err}
+	}
+	if cfg.Files, err = reader.Expand(args); err != nil {
+		return &usageError{err}
+	}
+	if cfg.Reader, err = reading.config(); err != nil {
+		return &usageError{err}
+	}
+	cfg.NoSpec = reading.noSpec
+	cfg.Stdin = std.in
+	cfg.PoolID = api.pool
+	cfg.Log = log
+	cfg.RunID = newRunID()
+
+	if !cfg.Check || api.pool != "" || api.emulator {
+		if cfg.API, cfg.Limits, err = api.target(cmd.Flags()); err != nil {
+			return &usageError{err}
+		}
+		cfg.API.Log = log
+	}
+	if api.emulator {
+		stop, err := emulate(&cfg)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+	}
+	dir := output.dir
+	if dir == "" {
+		dir = filepath.Join("poolfill-runs", runName(time.Now(), cfg))
+	}
+	return carryOut(cmd.Context(), std, cfg, dir, output.json, display)
+}
+
+// newRunID names a run: short enough to type, long enough to be alone.
+func newRunID() string {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails, by its contract
+	return hex.EncodeToString(id[:])
+}
+
+// runName is the name of a run's folder: runs sort by time.
+func runName(now time.Time, cfg pipeline.Config) string {
+	what := cfg.PoolID
+	if cfg.Check {
+		what = "check"
+	}
+	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, cfg.RunID)
+}
+
+// carryOut runs the pipeline and shows and writes what comes of it.
+func carryOut(ctx context.Context, std streams, cfg pipeline.Config, dir string, asJSON bool, display *ui.Display) error {
+	files := &lazyWriter{dir: dir, inputs: len(cfg.Files)}
+	cfg.Recorder = files
+	p, err := pipeline.New(cfg)
+	if err != nil {
+		return &usageError{err}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	release := stopOnSignals(func() {
+		fmt.Fprintln(display, "poolfill: stopping: no further rows are sent, those in flight are finished. Once more leaves at once.")
+		p.Stop()
+	}, cancel)
+	defer release()
+
+	stopDisplay := display.Watch(p.Progress)
+	result, err := p.Run(ctx)
+	stopDisplay()
+
+	var setup *pipeline.SetupError
+	if errors.As(err, &setup) || result.RunID == "" {
+		return errors.Join(err, files.discard())
+	}
+	result, fileErr := files.finish(result)
+	out := std.out
+	if cfg.PrintTasks != nil {
+		out = std.err
+	}
+	return errors.Join(fileErr, show(out, result, asJSON), outcome(result, err))
+}
+
+// show prints the result of a run.
+func show(w io.Writer, r pipeline.Report, asJSON bool) error {
+	if !asJSON {
+		return ui.Summary(w, r)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}
+
+// outcome makes an error of the way in which a run ended, for the exit code.
+func outcome(r pipeline.Report, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case r.State == pipeline.Interrupted:
+		return &interruptedError{"interrupted: run the same command again to go on"}
+	case r.Totals.Rejected > 0:
+		return &rejectedError{r.Totals.Rejected}
+	}
+	return nil
+}
+
+// stopOnSignals calls soft at the first signal and hard at the second.
+func stopOnSignals(soft, hard func()) (release func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		for _, stop := range []func(){soft, hard} {
+			select {
+			case <-done:
+				return
+			case <-signals:
+				stop()
+			}
+		}
+		signal.Stop(signals) // a third one ends the process as it would any other
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
+}
+
+// lazyWriter makes the report's folder when the first input is read, so that
+// a run that can't begin leaves nothing behind.
+type lazyWriter struct {
+	dir    string
+	inputs int
+	w      *report.Writer
+}
+
+// Input is part of pipeline.Recorder; it comes before any result.
+func (l *lazyWriter) Input(info reader.Info) error {
+	if l.w == nil {
+		w, err := report.Create(l.dir, l.inputs)
+		if err != nil {
+			return err
+		}
+		l.w = w
+	}
+	return l.w.Input(info)
+}
+
+// Record is part of pipeline.Recorder.
+func (l *lazyWriter) Record(results []pipeline.Result) error { return l.w.Record(results) }
+
+func (l *lazyWriter) finish(r pipeline.Report) (pipeline.Report, error) {
+	if l.w == nil {
+		return r, nil
+	}
+	return l.w.Finish(r)
+}
+
+func (l *lazyWriter) discard() error {
+	if l.w == nil {
+		return nil
+	}
+	return l.w.Discard()
+}

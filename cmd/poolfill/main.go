@@ -1,0 +1,86 @@
+// Command poolfill fills Toloka pools from dataset files.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"poolfill/pipeline"
+)
+
+// The exit codes are an interface for scripts; docs/exit-codes.md explains them.
+const (
+	exitOK          = 0   // every row is uploaded, or valid
+	exitFailed      = 1   // the run began and could not finish
+	exitUsage       = 2   // nothing was sent: the command, its settings or its input must change first
+	exitRejected    = 3   // finished, some rows rejected
+	exitInterrupted = 130 // the user ended it
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// streams are the standard streams of a command.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run carries out one command line and returns its exit code.
+func run(args []string, std streams) int {
+	root := newRootCommand(std)
+	root.SetArgs(args)
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	err := root.ExecuteContext(context.Background())
+	code := exitCode(err)
+	var rejected *rejectedError
+	if err != nil && !errors.As(err, &rejected) {
+		fmt.Fprintln(std.err, "poolfill: "+err.Error())
+	}
+	return code
+}
+
+// usageError is a command line that can't be carried out.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// rejectedError says that a run finished with rejected rows. The summary has
+// said so already.
+type rejectedError struct{ rows int64 }
+
+func (e *rejectedError) Error() string { return fmt.Sprintf("%d rows were rejected", e.rows) }
+
+// interruptedError is a run that the user ended after it had begun.
+type interruptedError struct{ cause string }
+
+func (e *interruptedError) Error() string { return e.cause }
+
+// exitCode is the one place where errors become exit codes.
+func exitCode(err error) int {
+	var (
+		usage       *usageError
+		setup       *pipeline.SetupError
+		rejected    *rejectedError
+		interrupted *interruptedError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage), errors.As(err, &setup):
+		return exitUsage
+	case errors.As(err, &rejected):
+		return exitRejected
+	case errors.As(err, &interrupted), errors.Is(err, pipeline.ErrInterrupted):
+		return exitInterrupted
+	default:
+		return exitFailed
+	}
+}

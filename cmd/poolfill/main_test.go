@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"poolfill/internal/emulator"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"poolfill": main})
+}
+
+// TestScripts runs the real binary. Besides testscript's own commands there are:
+//
+//	emulator [NAME=VALUE]   starts an emulator that outlives the command under
+//	                        test, and sets $URL
+//	exits CODE COMMAND …    runs a command and asserts its exit code
+//	pool ID COUNT           asserts how many tasks the pool has, each one once
+//	json FILE KEY WANT      asserts a value of a JSON file, keys parted by dots
+func TestScripts(t *testing.T) {
+	samples, err := filepath.Abs("../../testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("TESTDATA", samples)
+			env.Setenv("TOLOKA_TOKEN", "secret-token")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"emulator": startEmulator,
+			"pool":     assertPool,
+			"json":     assertJSON,
+			"exits":    assertExit,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// assertExit runs a command that must end with the given exit code.
+func assertExit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND [ARG ...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// startEmulator serves an emulator until the script ends. Flags are name=value:
+// faults, spec, token, tasks-per-minute, operation-time.
+func startEmulator(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("emulator can't be negated")
+	}
+	cfg := emulator.Config{Seed: 1, Limits: emulator.Limits{
+		RequestsPerSecond: emulator.NoLimit, TasksPerMinute: emulator.NoLimit, TasksPerDay: emulator.NoLimit,
+	}}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		var err error
+		switch name {
+		case "faults":
+			cfg.Faults, err = emulator.ParseFaults(value)
+		case "spec":
+			cfg.Spec = json.RawMessage(ts.ReadFile(value))
+		case "token":
+			cfg.Token = value
+		case "pool-tasks":
+			_, err = fmt.Sscan(value, &cfg.Limits.PoolTasks)
+		default:
+			ts.Fatalf("emulator: unknown setting %q", name)
+		}
+		ts.Check(err)
+	}
+	server, err := emulator.New(cfg)
+	ts.Check(err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, server, listener) }()
+	ts.Defer(func() {
+		cancel()
+		ts.Check(<-ended)
+		ts.Check(server.Close())
+	})
+	ts.Setenv("URL", "http://"+listener.Addr().String())
+}
+
+// assertPool counts a pool's tasks over the API and checks that no input is
+// there twice.
+func assertPool(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: pool ID COUNT")
+	}
+	seen := make(map[string]bool)
+	count, after := 0, ""
+	for more := true; more; {
+		var page struct {
+			Items []struct {
+				ID    string          `json:"id"`
+				Input json.RawMessage `json:"input_values"`
+			} `json:"items"`
+			HasMore bool `json:"has_more"`
+		}
+		getJSON(ts, fmt.Sprintf("/api/v1/tasks?pool_id=%s&sort=id&limit=10000&id_gt=%s", args[0], after), &page)
+		for _, item := range page.Items {
+			if seen[string(item.Input)] {
+				ts.Fatalf("pool %s has the task %s twice", args[0], item.Input)
+			}
+			seen[string(item.Input)] = true
+			after = item.ID
+			count++
+		}
+		more = page.HasMore
+	}
+	if fmt.Sprint(count) != args[1] {
+		ts.Fatalf("pool %s has %d tasks, want %s", args[0], count, args[1])
+	}
+}
+
+func getJSON(ts *testscript.TestScript, path string, into any) {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, ts.Getenv("URL")+path, nil)
+	ts.Check(err)
+	request.Header.Set("Authorization", "OAuth "+ts.Getenv("TOLOKA_TOKEN"))
+	answer, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	ts.Check(err)
+	if answer.StatusCode != http.StatusOK {
+		ts.Fatalf("GET %s: %s: %s", path, answer.Status, body)
+	}
+	ts.Check(json.Unmarshal(body, into))
+}
+
+// assertJSON compares one value of a JSON file, "stdout" or "stderr".
+func assertJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: json FILE KEY WANT")
+	}
+	var value any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &value))
+	for key := range strings.SplitSeq(args[1], ".") {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[key]
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(key, &i); err != nil || i >= len(v) {
+				ts.Fatalf("%s: no element %s of %d", args[0], key, len(v))
+			}
+			value = v[i]
+		default:
+			ts.Fatalf("%s: nothing under %s", args[0], key)
+		}
+	}
+	if got := fmt.Sprint(value); (got == args[2]) == neg {
+		ts.Fatalf("%s: %s is %s, want %s (negated: %v)", args[0], args[1], got, args[2], neg)
+	}
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+
+	"poolfill/internal/toloka"
+	"poolfill/internal/ui"
+	"poolfill/pipeline"
+	"poolfill/ratelimit"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// The addresses of Toloka's production and testing environments.
+const (
+	productionURL = "https://toloka.dev"
+	sandboxURL    = "https://sandbox.toloka.dev"
+)
+
+// tokenVariable holds the token, unless a file does. The name is that of
+// Toloka's own examples.
+const tokenVariable = "TOLOKA_TOKEN"
+
+// readingFlags say how inputs are read.
+type readingFlags struct {
+	delimiter, quotes, encoding  string
+	multiline, keepLineEnds      bool
+	spec                         string
+	noSpec, trustServer          bool
+	columns                      map[string]string
+	ignore                       []string
+	controlOverlap               string
+	skipRows, limitRows          int64
+	maxCellBytes, maxRecordBytes int
+}
+
+func (f *readingFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.delimiter, "delimiter", "", `what parts the cells: a character, or tab, comma, semicolon, pipe
+(found from the file by default)`)
+	flags.StringVar(&f.quotes, "quotes", string(reader.QuotesAuto), `what a quote means: auto (around a whole cell it quotes, elsewhere it is
+text), toloka (as the web upload: it always quotes and is dropped), none`)
+	flags.StringVar(&f.encoding, "encoding", "", "the file's charset, such as windows-1251 (UTF-8 and UTF-16 are found by themselves)")
+	flags.BoolVar(&f.multiline, "multiline", false, "quoted cells may hold lines that look like rows")
+	flags.BoolVar(&f.keepLineEnds, "keep-line-ends", false, "keep CR LF inside quoted cells instead of LF")
+	flags.StringVar(&f.spec, "spec", "", `a JSON file with {"input_spec": …, "output_spec": …}, instead of the spec of the pool's project`)
+	flags.BoolVar(&f.noSpec, "no-spec", false, "use no spec: every value is a string")
+	flags.BoolVar(&f.trustServer, "trust-server", false, "send rows that only the local check against the spec refuses")
+	flags.StringToStringVar(&f.columns, "map", nil, "what a column is: --map picture=INPUT:image (repeatable)")
+	flags.StringSliceVar(&f.ignore, "ignore-column", nil, "leave a column out (repeatable)")
+	flags.StringVar(&f.controlOverlap, "control-overlap", "infinite", `the overlap of control and training tasks whose row has none: infinite,
+pool (the pool's default) or a number`)
+	flags.Int64Var(&f.skipRows, "skip-rows", 0, "leave out that many rows at the start of each file")
+	flags.Int64Var(&f.limitRows, "limit-rows", 0, "take at most that many rows of each file")
+	flags.IntVar(&f.maxCellBytes, "max-cell-bytes", reader.DefaultMaxCellBytes, "the longest cell; a row with a longer one is rejected")
+	flags.IntVar(&f.maxRecordBytes, "max-record-bytes", reader.DefaultMaxRecordBytes, "the longest row; a longer one is rejected")
+}
+
+// config translates the flags.
+func (f *readingFlags) config() (reader.Config, error) {
+	c := reader.Config{
+		Quotes:         reader.QuoteMode(f.quotes),
+		KeepLineEnds:   f.keepLineEnds,
+		Multiline:      f.multiline,
+		Encoding:       f.encoding,
+		MaxCellBytes:   f.maxCellBytes,
+		MaxRecordBytes: f.maxRecordBytes,
+		SkipRows:       f.skipRows,
+		LimitRows:      f.limitRows,
+		Map:            f.columns,
+		Ignore:         f.ignore,
+		TrustServer:    f.trustServer,
+	}
+	var errs []error
+	var err error
+	if c.Delimiter, err = parseDelimiter(f.delimiter); err != nil {
+		errs = append(errs, err)
+	}
+	if c.ControlOverlap, err = parseControlOverlap(f.controlOverlap); err != nil {
+		errs = append(errs, err)
+	}
+	if f.spec != "" {
+		if c.Spec, err = readSpec(f.spec); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+func parseDelimiter(s string) (byte, error) {
+	names := map[string]byte{"": 0, "tab": '\t', `\t`: '\t', "comma": ',', "semicolon": ';', "pipe": '|'}
+	if d, ok := names[s]; ok {
+		return d, nil
+	}
+	if len(s) == 1 && s[0] < 0x80 && !strings.Contains("\"\r\n", s) {
+		return s[0], nil
+	}
+	return 0, fmt.Errorf("--delimiter is one character, or tab, comma, semicolon or pipe, not %q", s)
+}
+
+func parseControlOverlap(s string) (int, error) {
+	switch s {
+	case "infinite":
+		return reader.ControlOverlapInfinite, nil
+	case "pool":
+		return reader.ControlOverlapPool, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < toloka.MinOverlap || n > toloka.MaxOverlap {
+		return 0, fmt.Errorf("--control-overlap is infinite, pool, or a number from %d to %d, not %q", toloka.MinOverlap, toloka.MaxOverlap, s)
+	}
+	return n, nil
+}
+
+func readSpec(path string) (*toloka.TaskSpec, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("the spec can't be read: %w", err)
+	}
+	var spec toloka.TaskSpec
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return nil, fmt.Errorf("%s is not a spec in JSON: %w", path, err)
+	}
+	if spec.Input == nil {
+		return nil, fmt.Errorf(`%s has no "input_spec": a spec is {"input_spec": {field: {"type": …}}, "output_spec": {…}}`, path)
+	}
+	return &spec, nil
+}
+
+// apiFlags say how the server is reached and what its limits are.
+type apiFlags struct {
+	url                         string
+	sandbox, emulator           bool
+	pool, tokenFile, actUnder   string
+	requestsPerSecond           float64
+	tasksPerMinute, tasksPerDay int
+	retryFor, requestTimeout    time.Duration
+}
+
+func (f *apiFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.pool, "pool", "", "the pool's id")
+	flags.StringVar(&f.url, "url", productionURL, "the address of the API")
+	flags.BoolVar(&f.sandbox, "sandbox", false, "use Toloka's testing environment, "+sandboxURL)
+	flags.BoolVar(&f.emulator, "emulator", false, "use the built-in emulator, started for this run")
+	flags.StringVar(&f.tokenFile, "token-file", "", "a file that holds the token, instead of the variable "+tokenVariable)
+	flags.StringVar(&f.actUnder, "act-under-account", "", "the id of the account to act under")
+	flags.Float64Var(&f.requestsPerSecond, "requests-per-second", toloka.RequestsPerSecond, "the quota of requests; 0 for none")
+	flags.IntVar(&f.tasksPerMinute, "tasks-per-minute", toloka.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
+	flags.IntVar(&f.tasksPerDay, "tasks-per-day", toloka.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
+	flags.DurationVar(&f.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
+	flags.DurationVar(&f.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
+}
+
+// target fills in where and how the API is reached. flags tells which settings
+// the user made.
+func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimit.Config, error) {
+	api := uploader.ClientConfig{
+		BaseURL:        f.url,
+		ActUnder:       f.actUnder,
+		UserAgent:      "poolfill",
+		RetryFor:       f.retryFor,
+		RequestTimeout: f.requestTimeout,
+	}
+	limits := ratelimit.Config{
+		RequestsPerSecond: f.requestsPerSecond,
+		TasksPerMinute:    f.tasksPerMinute,
+		TasksPerDay:       f.tasksPerDay,
+	}
+	var chosen []string
+	for _, name := range []string{"url", "sandbox", "emulator"} {
+		if flags.Changed(name) {
+			chosen = append(chosen, "--"+name)
+		}
+	}
+	if len(chosen) > 1 {
+		return api, limits, fmt.Errorf("%s exclude each other", strings.Join(chosen, " and "))
+	}
+	if f.emulator {
+		// It is in this process and has no account to protect.
+		for name, limit := range map[string]func(){
+			"requests-per-second": func() { limits.RequestsPerSecond = 0 },
+			"tasks-per-minute":    func() { limits.TasksPerMinute = 0 },
+			"tasks-per-day":       func() { limits.TasksPerDay = 0 },
+		} {
+			if !flags.Changed(name) {
+				limit()
+			}
+		}
+		return api, limits, nil
+	}
+	if f.sandbox {
+		api.BaseURL = sandboxURL
+	}
+	var err error
+	api.Token, err = f.token()
+	return api, limits, err
+}
+
+// token reads the token. It is never an argument, where others on the machine
+// could see it.
+func (f *apiFlags) token() (string, error) {
+	if f.tokenFile == "" {
+		token := strings.TrimSpace(os.Getenv(tokenVariable))
+		if token == "" {
+			return "", fmt.Errorf("no token: set %s, or name a file with --token-file. Or try it out with --emulator", tokenVariable)
+		}
+		return token, nil
+	}
+	return readToken(f.tokenFile)
+}
+
+func readToken(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("the token can't be read: %w", err)
+	}
+	token := strings.TrimSpace(string(data))
+	if token == "" {
+		return "", fmt.Errorf("%s is empty: it should hold the token", path)
+	}
+	return token, nil
+}
+
+// outputFlags say what is shown and written.
+type outputFlags struct {
+	dir, progress, logFormat, logLevel string
+	json                               bool
+}
+
+func (f *outputFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.dir, "out", "", "the folder for the report's files (default poolfill-runs/<time>-<pool>-<run>)")
+	flags.BoolVar(&f.json, "json", false, "print the report as one JSON document instead of the summary")
+	flags.StringVar(&f.progress, "progress", "auto", "auto, bar, plain, json or none; auto is a bar on a terminal and plain lines elsewhere")
+	flags.StringVar(&f.logFormat, "log-format", "console", "console or json")
+	flags.StringVar(&f.logLevel, "log-level", "error", "debug, info, warn or error")
+}
+
+// display makes the progress display and the log that writes beside it.
+func (f *outputFlags) display(std streams) (*ui.Display, *zap.Logger, error) {
+	var errs []error
+	kind := ui.Kind(f.progress)
+	switch kind {
+	case "auto":
+		kind = ui.Plain
+		if file, ok := std.err.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+			kind = ui.Bar
+		}
+	case ui.Bar, ui.Plain, ui.JSON, ui.None:
+	default:
+		errs = append(errs, fmt.Errorf("--progress is auto, bar, plain, json or none, not %q", f.progress))
+	}
+	level, err := zapcore.ParseLevel(f.logLevel)
+	if err != nil || !slices.Contains([]string{"debug", "info", "warn", "error"}, f.logLevel) {
+		errs = append(errs, fmt.Errorf("--log-level is debug, info, warn or error, not %q", f.logLevel))
+	}
+	display := ui.NewDisplay(kind, std.err)
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.EncodeTime = zapcore.RFC3339TimeEncoder
+	var encoder zapcore.Encoder
+	switch f.logFormat {
+	case "json":
+		encoder = zapcore.NewJSONEncoder(encoding)
+	case "console":
+		encoder = zapcore.NewConsoleEncoder(encoding)
+	default:
+		errs = append(errs, fmt.Errorf("--log-format is console or json, not %q", f.logFormat))
+	}
+	if len(errs) > 0 {
+		return nil, nil, errors.Join(errs...)
+	}
+	return display, zap.New(zapcore.NewCore(encoder, zapcore.AddSync(display), level)), nil
+}
+
+// parseMaxRejected reads the value of --max-rejected: a number or a share.
+func parseMaxRejected(s string) (pipeline.MaxRejected, error) {
+	if s == "" {
+		return pipeline.MaxRejected{}, nil
+	}
+	if percent, ok := strings.CutSuffix(s, "%"); ok {
+		p, err := strconv.ParseFloat(percent, 64)
+		if err == nil && p >= 0 && p <= 100 {
+			return pipeline.MaxRejected{Percent: p, None: p == 0}, nil
+		}
+	} else if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 {
+		return pipeline.MaxRejected{Rows: n, None: n == 0}, nil
+	}
+	return pipeline.MaxRejected{}, fmt.Errorf("--max-rejected is a number of rows or a share such as 2%%, not %q", s)
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"poolfill/pipeline"
+	"poolfill/uploader"
+)
+
+func newUploadCommand(std streams) *cobra.Command {
+	var (
+		reading     readingFlags
+		api         apiFlags
+		output      outputFlags
+		mode        string
+		chunkSize   int
+		workers     int
+		onInvalid   string
+		maxRejected string
+		openPool    bool
+		again       bool
+	)
+	cmd := &cobra.Command{
+		Use:   "upload FILE...",
+		Short: "Read, check and upload files, and report on every row",
+		Long: `Upload reads CSV or TSV files (plain, gzip, zstd, bzip2 or xz; - is standard
+input; a glob in quotes works too), checks each row against the spec of the
+pool's project, and uploads the valid ones in chunks.
+
+The same command again continues or repeats the same upload: in asynchronous
+mode the server creates a chunk that it knows only once. --again uploads the
+same rows once more.
+
+At the end, or when it is interrupted, it writes report.json, results.tsv (one
+line for each row) and rejected.tsv (the rejected rows as they stood, with what
+is wrong with them; mend them there and upload that file).
+
+Exit codes: 0 every row is uploaded; 1 the run could not finish; 2 nothing was
+sent, because the command, its settings or its input must change first; 3
+finished, some rows rejected; 130 interrupted, can be continued.`,
+		Example: `  poolfill upload tasks.tsv --emulator
+  poolfill upload tasks.tsv --pool 1238218
+  poolfill upload 'exports/*.csv.gz' --pool 1238218 --max-rejected 1% --open-pool
+  zcat dump.gz | poolfill upload - --pool 1238218 --sandbox --json`,
+		Args: needInputs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg := pipeline.Config{
+				Mode:      uploader.Mode(mode),
+				ChunkSize: chunkSize,
+				Workers:   workers,
+				OnInvalid: pipeline.OnInvalid(onInvalid),
+				OpenPool:  openPool,
+			}
+			var err error
+			if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
+				return &usageError{err}
+			}
+			if again {
+				cfg.RunKey = uuid.NewString()
+			}
+			return execute(cmd, std, args, cfg, &reading, &api, &output)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	api.register(flags)
+	flags.StringVar(&mode, "mode", "async", "async, or sync for small uploads that should be there at once")
+	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
+	flags.IntVar(&workers, "workers", pipeline.DefaultWorkers, "how many chunks are uploaded at once")
+	flags.StringVar(&onInvalid, "on-invalid", string(pipeline.SkipInvalid), `what an invalid row does: skip (the valid ones are uploaded), or stop
+(nothing is created after the first one)`)
+	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
+	flags.BoolVar(&openPool, "open-pool", false, "open the pool at the end")
+	flags.BoolVar(&again, "again", false, "upload the rows once more, even if they were uploaded before")
+	reading.register(flags)
+	output.register(flags)
+	return cmd
+}
+
+// needInputs is the rule for the arguments of upload and check.
+func needInputs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return &usageError{fmt.Errorf("no input file: name at least one, or - for standard input\nSee '%s --help'", cmd.CommandPath())}
+	}
+	return nil
+}

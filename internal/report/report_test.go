@@ -1,0 +1,317 @@
+package report_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gocarina/gocsv"
+
+	"poolfill/internal/report"
+	"poolfill/pipeline"
+	"poolfill/reader"
+)
+
+func tsv(file string) reader.Info {
+	return reader.Info{File: file, Delimiter: '\t', Quotes: reader.QuotesAuto, Header: []string{"INPUT:a", "INPUT:b"}, HeaderRaw: "INPUT:a\tINPUT:b"}
+}
+
+func row(file string, record int64, status pipeline.Status) pipeline.Result {
+	r := pipeline.Result{Position: reader.Position{File: file, Line: record + 1, Record: record}, Status: status}
+	if status == pipeline.Created {
+		r.TaskID = fmt.Sprintf("task-%d", record)
+	}
+	return r
+}
+
+func rejected(file string, record int64, raw string, findings ...reader.Finding) pipeline.Result {
+	r := row(file, record, pipeline.Rejected)
+	r.Findings = findings
+	if raw != "" {
+		r.Raw = []byte(raw)
+	}
+	return r
+}
+
+func create(t *testing.T, dir string, inputs ...reader.Info) *report.Writer {
+	t.Helper()
+	w, err := report.Create(dir, len(inputs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, info := range inputs {
+		if err := w.Input(info); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func record(t *testing.T, w *report.Writer, results ...pipeline.Result) {
+	t.Helper()
+	if err := w.Record(results); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func finish(t *testing.T, w *report.Writer) pipeline.Report {
+	t.Helper()
+	r, err := w.Finish(pipeline.Report{Version: 1, RunID: "r1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func content(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+func TestResultsStandInTheOrderOfTheInput(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	w := create(t, dir, tsv("a.tsv"), tsv("b.tsv"))
+	record(t, w, row("b.tsv", 1, pipeline.Created), row("b.tsv", 2, pipeline.Unsent))
+	record(t, w, rejected("a.tsv", 2, "x\ty", reader.Finding{Line: 3, Field: "INPUT:a", Code: "VALUE_REQUIRED", Message: "say \"it\""}))
+	record(t, w, row("a.tsv", 1, pipeline.Created), row("a.tsv", 3, pipeline.Valid))
+	finish(t, w)
+	want := strings.Join([]string{
+		"file\tline\trecord\tstatus\ttask_id\tfield\tcode\tmessage",
+		"a.tsv\t2\t1\tcreated\ttask-1\t\t\t",
+		"a.tsv\t3\t2\trejected\t\tINPUT:a\tVALUE_REQUIRED\t\"say \"\"it\"\"\"",
+		"a.tsv\t4\t3\tvalid\t\t\t\t",
+		"b.tsv\t2\t1\tcreated\ttask-1\t\t\t",
+		"b.tsv\t3\t2\tunsent\t\t\t\t",
+		"",
+	}, "\n")
+	if got := content(t, filepath.Join(dir, report.ResultsFile)); got != want {
+		t.Errorf("results.tsv is\n%s\nwant\n%s", got, want)
+	}
+	if got := names(t, dir); !slices.Equal(got, []string{"rejected.tsv", "report.json", "results.tsv"}) {
+		t.Errorf("the folder has %v", got)
+	}
+}
+
+// Chunks end in any order and overlap with the rows that never reached one.
+func TestMergingManyOverlappingRunsKeepsEveryRowInOrder(t *testing.T) {
+	const rows = 20_000
+	rng := rand.New(rand.NewPCG(1, 2))
+	dir := filepath.Join(t.TempDir(), "run")
+	w := create(t, dir, tsv("a.tsv"))
+	var calls [][]pipeline.Result
+	var chunk, refused []pipeline.Result
+	for n := int64(1); n <= rows; n++ {
+		if rng.IntN(4) == 0 {
+			refused = append(refused, rejected("a.tsv", n, fmt.Sprintf("row\t%d", n), reader.Finding{Code: "C"}))
+		} else {
+			chunk = append(chunk, row("a.tsv", n, pipeline.Created))
+		}
+		if len(chunk) == 100 || n == rows {
+			calls, chunk = append(calls, chunk), nil
+		}
+		if len(refused) == 37 || n == rows {
+			calls, refused = append(calls, refused), nil
+		}
+	}
+	rng.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
+	var wg sync.WaitGroup
+	for part := range slices.Chunk(calls, len(calls)/4) {
+		wg.Go(func() {
+			for _, results := range part {
+				if err := w.Record(results); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	finish(t, w)
+
+	var got []struct {
+		Record int64  `csv:"record"`
+		Status string `csv:"status"`
+	}
+	lines := strings.Split(strings.TrimSpace(content(t, filepath.Join(dir, report.ResultsFile))), "\n")
+	if len(lines) != rows+1 {
+		t.Fatalf("results.tsv has %d lines, want %d", len(lines), rows+1)
+	}
+	if err := gocsv.UnmarshalString(strings.ReplaceAll(strings.Join(lines, "\n"), "\t", ","), &got); err != nil {
+		t.Fatal(err)
+	}
+	refusedRows := 0
+	for i, r := range got {
+		if r.Record != int64(i)+1 {
+			t.Fatalf("line %d has record %d", i+2, r.Record)
+		}
+		if r.Status == "rejected" {
+			refusedRows++
+		}
+	}
+	rejectedLines := strings.Split(strings.TrimSpace(content(t, filepath.Join(dir, report.RejectedFile))), "\n")
+	if len(rejectedLines) != refusedRows+1 {
+		t.Errorf("rejected.tsv has %d lines, want %d", len(rejectedLines), refusedRows+1)
+	}
+}
+
+func TestRejectedRowsStandAsTheyWere(t *testing.T) {
+	csvInfo := reader.Info{File: "b.csv", Delimiter: ',', Quotes: reader.QuotesAuto, Header: []string{"url", "label"}, HeaderRaw: "url,label"}
+	plain := csvInfo
+	plain.File, plain.Quotes = "c.csv", reader.QuotesNone
+	tests := map[string]struct {
+		info   reader.Info
+		result pipeline.Result
+		want   string
+	}{
+		"with every finding of the row": {
+			tsv("a.tsv"),
+			rejected("a.tsv", 4, "x\t\"multi\nline\"", reader.Finding{Field: "INPUT:a", Code: "A", Message: "one"}, reader.Finding{Field: "INPUT:b", Code: "B", Message: "two"}),
+			"ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b\n5\tINPUT:a; INPUT:b\tA; B\tone; two\tx\t\"multi\nline\"\n",
+		},
+		"in the dialect of the input": {
+			csvInfo,
+			rejected("b.csv", 1, `"a,b",c`, reader.Finding{Code: "A", Message: `has a "quote", and a comma`}),
+			"ERROR:line,ERROR:field,ERROR:code,ERROR:message,url,label\n2,,A,\"has a \"\"quote\"\", and a comma\",\"a,b\",c\n",
+		},
+		"without quotes where the input has none": {
+			plain,
+			rejected("c.csv", 1, `"a,b`, reader.Finding{Code: "A", Message: "one,\ntwo"}),
+			"ERROR:line,ERROR:field,ERROR:code,ERROR:message,url,label\n2,,A,one  two,\"a,b\n",
+		},
+		"short and long ones in place, behind what is wrong": {
+			tsv("a.tsv"),
+			rejected("a.tsv", 1, "only one cell", reader.Finding{Code: "COLUMN_COUNT", Message: "m"}),
+			"ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b\n2\t\tCOLUMN_COUNT\tm\tonly one cell\n",
+		},
+		"and without cells where the row was too long to keep": {
+			tsv("a.tsv"),
+			rejected("a.tsv", 1, "", reader.Finding{Code: "RECORD_TOO_LONG", Message: "m"}),
+			"ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b\n2\t\tRECORD_TOO_LONG\tm\t\t\n",
+		},
+		"with fresh columns in place of an earlier run's": {
+			reader.Info{
+				File: "rejected.tsv", Delimiter: '\t', Quotes: reader.QuotesAuto,
+				Header:    []string{"ERROR:line", "ERROR:field", "ERROR:code", "ERROR:message", "INPUT:a", "INPUT:b"},
+				HeaderRaw: "ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b",
+			},
+			rejected("rejected.tsv", 1, "17\tINPUT:a\tOLD\t\"old \"\"message\"\"\twith a tab\"\tx\t\"y\"", reader.Finding{Field: "INPUT:b", Code: "NEW", Message: "new"}),
+			"ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b\n2\tINPUT:b\tNEW\tnew\tx\t\"y\"\n",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			w := create(t, dir, tt.info)
+			record(t, w, tt.result)
+			finish(t, w)
+			if got := content(t, filepath.Join(dir, report.RejectedFile)); got != tt.want {
+				t.Errorf("rejected.tsv is\n%q\nwant\n%q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestEachHeaderGetsItsOwnFileOfRejectedRows(t *testing.T) {
+	dir := t.TempDir()
+	other := tsv("c.tsv")
+	other.Header, other.HeaderRaw = []string{"INPUT:c"}, "INPUT:c"
+	w := create(t, dir, tsv("a.tsv"), tsv("b.tsv"), other)
+	for _, file := range []string{"c.tsv", "b.tsv", "a.tsv"} {
+		record(t, w, rejected(file, 1, "raw "+file, reader.Finding{Code: "A"}))
+	}
+	r := finish(t, w)
+	if got := content(t, r.Outputs["rejected"]); !strings.Contains(got, "a.tsv:2\t\tA\t\traw a.tsv\nb.tsv:2\t\tA\t\traw b.tsv\n") {
+		t.Errorf("rejected.tsv is %q", got)
+	}
+	if got := content(t, r.Outputs["rejected_2"]); got != "ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:c\nc.tsv:2\t\tA\t\traw c.tsv\n" {
+		t.Errorf("rejected-2.tsv is %q", got)
+	}
+}
+
+func TestTheReportNamesItsFiles(t *testing.T) {
+	dir := t.TempDir()
+	w := create(t, dir, tsv("a.tsv"))
+	record(t, w, row("a.tsv", 1, pipeline.Created))
+	r := finish(t, w)
+	var onDisk pipeline.Report
+	if err := json.Unmarshal([]byte(content(t, filepath.Join(dir, report.ReportFile))), &onDisk); err != nil {
+		t.Fatal(err)
+	}
+	if onDisk.RunID != "r1" || onDisk.Outputs["results"] != filepath.Join(dir, "results.tsv") || onDisk.Outputs["report"] != r.Outputs["report"] {
+		t.Errorf("report.json is %+v", onDisk)
+	}
+	if _, ok := r.Outputs["rejected"]; ok {
+		t.Error("a file of rejected rows is named, and there are none")
+	}
+}
+
+func TestADiscardedReportLeavesNothing(t *testing.T) {
+	parent := t.TempDir()
+	w := create(t, filepath.Join(parent, "run"), tsv("a.tsv"))
+	record(t, w, row("a.tsv", 1, pipeline.Created))
+	if err := w.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if left := names(t, parent); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestAFolderThatCannotBeMadeIsAnError(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := report.Create(filepath.Join(file, "run"), 1); err == nil || !strings.Contains(err.Error(), "the folder for the report") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestARowOfAnUnannouncedInputIsAnError(t *testing.T) {
+	w := create(t, t.TempDir())
+	if err := w.Record([]pipeline.Result{row("x.tsv", 1, pipeline.Created)}); err == nil {
+		t.Error("no error")
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	w, err := report.Create(b.TempDir(), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := w.Input(tsv("a.tsv")); err != nil {
+		b.Fatal(err)
+	}
+	results := make([]pipeline.Result, 1000)
+	for i := range results {
+		results[i] = row("a.tsv", int64(i), pipeline.Created)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := w.Record(results); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,264 @@
+// Package ui shows a run to a person or to a log: its progress while it goes
+// on, and a summary at the end.
+//
+// What goes in: pipeline.Progress, looked at from time to time, and the final
+// pipeline.Report. What comes out: text. Progress goes to standard error, only
+// the summary is a result.
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"poolfill/pipeline"
+)
+
+// Kind is a way of showing progress.
+type Kind string
+
+// The kinds of progress display.
+const (
+	Bar   Kind = "bar"   // one line that is drawn again; for terminals
+	Plain Kind = "plain" // a line every few seconds
+	JSON  Kind = "json"  // an object a second, one a line
+	None  Kind = "none"
+)
+
+// The times between two looks at the run.
+const (
+	barEvery   = 150 * time.Millisecond
+	plainEvery = 10 * time.Second
+	jsonEvery  = time.Second
+)
+
+// Display shows progress, and passes on other lines, such as a log's, without
+// disturbing it. It is safe for concurrent use.
+type Display struct {
+	kind Kind
+	mu   sync.Mutex
+	out  io.Writer // where lines go: through the bar while there is one
+	base io.Writer
+}
+
+// NewDisplay returns a Display that writes to w.
+func NewDisplay(kind Kind, w io.Writer) *Display {
+	return &Display{kind: kind, out: w, base: w}
+}
+
+// Write writes lines beside the progress.
+func (d *Display) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.out.Write(p)
+}
+
+func (d *Display) through(w io.Writer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.out = w
+}
+
+// Watch shows progress until the function that it returns is called. That
+// function waits until the last line is out; more calls of it do nothing.
+func (d *Display) Watch(progress func() pipeline.Progress) (stop func()) {
+	switch d.kind {
+	case Bar:
+		return d.watchBar(progress)
+	case Plain:
+		return every(plainEvery, func(m *meter) { fmt.Fprintln(d, m.look(progress(), time.Now()).line()) })
+	case JSON:
+		e := json.NewEncoder(d)
+		return every(jsonEvery, func(m *meter) {
+			// A display that can't be written to is no reason to end an upload.
+			_ = e.Encode(m.look(progress(), time.Now()).object())
+		})
+	default:
+		return func() {}
+	}
+}
+
+// every calls show at each tick until the function that it returns is called.
+func every(d time.Duration, show func(*meter)) (stop func()) {
+	quit := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		var m meter
+		ticker := time.NewTicker(d)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				show(&m)
+			case <-quit:
+				return
+			}
+		}
+	})
+	return sync.OnceFunc(func() {
+		close(quit)
+		done.Wait()
+	})
+}
+
+// watchBar draws a bar over the bytes of the inputs, with the counts beside it.
+func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
+	container := mpb.New(mpb.WithOutput(d.base), mpb.WithWidth(24), mpb.WithAutoRefresh(), mpb.WithRefreshRate(barEvery))
+	var mu sync.Mutex
+	var m meter
+	seen := m.look(progress(), time.Now())
+	text := func(f func(view) string) decor.Decorator {
+		return decor.Any(func(decor.Statistics) string {
+			mu.Lock()
+			defer mu.Unlock()
+			return f(seen)
+		})
+	}
+	bar := container.New(max(1, seen.BytesTotal),
+		mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
+		mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(text(view.counts)),
+		mpb.AppendDecorators(text(view.outlook)))
+	d.through(container)
+	stopTicks := every(barEvery, func(*meter) {
+		p := progress()
+		mu.Lock()
+		seen = m.look(p, time.Now())
+		mu.Unlock()
+		// The bar must not complete by itself: rows are still in flight then.
+		bar.SetTotal(max(1, p.BytesTotal)+1, false)
+		bar.SetCurrent(p.BytesRead)
+	})
+	return sync.OnceFunc(func() {
+		stopTicks()
+		bar.Abort(true)
+		container.Wait()
+		d.through(d.base)
+	})
+}
+
+// meter derives speeds from looks at a run.
+type meter struct {
+	last     time.Time
+	lastDone int64
+	rate     float64 // rows a second, smoothed
+}
+
+// smoothing is the time over which the shown speed forgets.
+const smoothing = 10 * time.Second
+
+// look takes a look at the run at the time now.
+func (m *meter) look(p pipeline.Progress, now time.Time) view {
+	done := p.Totals.Created + p.Totals.Valid + p.Totals.Rejected + p.Totals.Duplicate + p.Totals.Unsent
+	switch {
+	case p.Started.IsZero():
+	case m.last.IsZero():
+		m.last, m.lastDone = p.Started, 0
+		fallthrough
+	default:
+		if dt := now.Sub(m.last).Seconds(); dt > 0 {
+			// A young average is the plain mean, an old one forgets.
+			keep := math.Exp(-dt / math.Min(smoothing.Seconds(), math.Max(dt, now.Sub(p.Started).Seconds())))
+			m.rate = keep*m.rate + (1-keep)*float64(done-m.lastDone)/dt
+			m.last, m.lastDone = now, done
+		}
+	}
+	v := view{Progress: p, now: now, done: done, rate: m.rate}
+	if p.BytesTotal > 0 && p.BytesRead > 0 && p.Totals.Rows > 0 && m.rate > 0 {
+		rows := float64(p.Totals.Rows) / float64(p.BytesRead) * float64(p.BytesTotal)
+		v.left = time.Duration(math.Max(0, rows-float64(done)) / m.rate * float64(time.Second)).Round(time.Second)
+		v.share = math.Min(1, float64(done)/math.Max(1, rows))
+	}
+	return v
+}
+
+// view is one look at a run, with what is derived from it.
+type view struct {
+	pipeline.Progress
+	now   time.Time
+	done  int64
+	rate  float64
+	share float64 // of the rows, 0 where it is unknown
+	left  time.Duration
+}
+
+func number(n int64) string {
+	return message.NewPrinter(language.English).Sprintf("%d", n)
+}
+
+func (v view) counts() string {
+	s := number(v.done) + " rows"
+	if v.rate >= 1 {
+		s += fmt.Sprintf(", %s/s", number(int64(v.rate)))
+	}
+	if v.Totals.Rejected > 0 {
+		s += fmt.Sprintf(", %s rejected", number(v.Totals.Rejected))
+	}
+	return s + " "
+}
+
+// outlook says how far the run is and what it waits for.
+func (v view) outlook() string {
+	s := ""
+	if v.share > 0 {
+		s = fmt.Sprintf(" %.0f%%", math.Floor(v.share*100))
+	}
+	switch {
+	case v.Stopping:
+		s += fmt.Sprintf(", stopping: %s rows in flight", number(v.InFlight))
+	case v.waiting() != "":
+		s += ", " + v.waiting()
+	case v.left > 0:
+		s += fmt.Sprintf(", %s left", v.left)
+	}
+	return s
+}
+
+// waiting says what the quota makes the run wait for.
+func (v view) waiting() string {
+	wait := v.Gate.PausedUntil.Sub(v.now).Round(time.Second)
+	if wait <= 0 || v.Gate.Reason == "" {
+		return ""
+	}
+	return fmt.Sprintf("waiting %s for quota (%s)", wait, v.Gate.Reason)
+}
+
+func (v view) line() string {
+	s := fmt.Sprintf("%s rows read, %s done, %s rejected, %s rows/s",
+		number(v.Totals.Rows), number(v.done), number(v.Totals.Rejected), number(int64(v.rate)))
+	if v.Retried > 0 {
+		s += fmt.Sprintf(", %s requests repeated", number(v.Retried))
+	}
+	if o := strings.TrimLeft(v.outlook(), ", "); o != "" {
+		s += ", " + o
+	}
+	return s
+}
+
+// object is the JSON form of a look.
+func (v view) object() any {
+	return struct {
+		Time       time.Time       `json:"time"`
+		Totals     pipeline.Totals `json:"totals"`
+		InFlight   int64           `json:"in_flight"`
+		Rate       float64         `json:"rows_per_second"`
+		BytesRead  int64           `json:"bytes_read"`
+		BytesTotal int64           `json:"bytes_total"`
+		Retried    int64           `json:"retried"`
+		Left       float64         `json:"seconds_left,omitempty"`
+		Waiting    string          `json:"waiting_for,omitempty"`
+		Stopping   bool            `json:"stopping,omitempty"`
+	}{
+		v.now.UTC().Truncate(time.Millisecond), v.Totals, v.InFlight, math.Round(v.rate*10) / 10,
+		v.BytesRead, v.BytesTotal, v.Retried, v.left.Seconds(), v.waiting(), v.Stopping,
+	}
+}

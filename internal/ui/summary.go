@@ -1,0 +1,143 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"poolfill/pipeline"
+)
+
+// The most rejection groups and warnings that a summary shows.
+const (
+	maxShownGroups   = 10
+	maxShownWarnings = 5
+)
+
+// Summary writes what came of a run, to be understood at a glance.
+func Summary(w io.Writer, r pipeline.Report) error {
+	var b strings.Builder
+	b.WriteString(headline(r) + "\n\n")
+
+	counts := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, line := range []struct {
+		name  string
+		count int64
+		shown bool
+	}{
+		{"created", r.Totals.Created, r.Mode != "check"},
+		{"valid", r.Totals.Valid, r.Mode == "check"},
+		{"rejected", r.Totals.Rejected, true},
+		{"duplicate", r.Totals.Duplicate, r.Totals.Duplicate > 0},
+		{"unsent", r.Totals.Unsent, r.Totals.Unsent > 0},
+		{"rows", r.Totals.Rows, true},
+	} {
+		if line.shown {
+			fmt.Fprintf(counts, "%s\t  %s\t\n", number(line.count), line.name)
+		}
+	}
+	if err := counts.Flush(); err != nil {
+		return err
+	}
+	writeRejections(&b, r)
+	writeWarnings(&b, r)
+	if r.Requests.Sent > 0 {
+		fmt.Fprintf(&b, "\n%s requests, %s of them repeated", number(r.Requests.Sent), number(r.Requests.Retried))
+		if r.Quota.Refused > 0 {
+			fmt.Fprintf(&b, ", %s refused by the quota", number(r.Quota.Refused))
+		}
+		b.WriteString(".\n")
+	}
+	writeOutputs(&b, r)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// headline is the one sentence that matters.
+func headline(r pipeline.Report) string {
+	elapsed := time.Duration(r.Seconds * float64(time.Second))
+	if elapsed > 10*time.Second {
+		elapsed = elapsed.Round(time.Second)
+	} else {
+		elapsed = elapsed.Round(10 * time.Millisecond)
+	}
+	done, what := r.Totals.Created, "Uploaded %s of %s rows to pool "+r.PoolID+" in %s"
+	if r.Mode == "check" {
+		done, what = r.Totals.Valid, "Checked: %s of %s rows are valid (%s)"
+	}
+	if r.Mode != "check" && r.State != pipeline.Finished {
+		what = map[pipeline.State]string{
+			pipeline.Stopped:     "Stopped",
+			pipeline.Interrupted: "Interrupted",
+			pipeline.Failed:      "Failed",
+		}[r.State] + ": " + strings.ToLower(what[:1]) + what[1:]
+	}
+	s := fmt.Sprintf(what, number(done), number(r.Totals.Rows), elapsed)
+	if r.Mode != "check" && r.Seconds >= 1 && done > 0 {
+		s += fmt.Sprintf(" (%s rows/s)", number(int64(float64(done)/r.Seconds)))
+	}
+	return s + "."
+}
+
+func writeRejections(b *strings.Builder, r pipeline.Report) {
+	if len(r.Rejections) == 0 {
+		return
+	}
+	b.WriteString("\nWhy rows were rejected:\n")
+	for i, g := range r.Rejections {
+		if i == maxShownGroups {
+			fmt.Fprintf(b, "  and %s more kinds: see the report\n", number(int64(len(r.Rejections)-i)))
+			break
+		}
+		fmt.Fprintf(b, "%9s  %s", number(g.Count), g.Code)
+		if g.Field != "" {
+			fmt.Fprintf(b, "  %s", g.Field)
+		}
+		fmt.Fprintf(b, "  (%s)\n           %s\n           at %s", g.Stage, g.Message, strings.Join(g.Samples, ", "))
+		if int64(len(g.Samples)) < g.Count {
+			b.WriteString(", …")
+		}
+		b.WriteString("\n")
+	}
+}
+
+func writeWarnings(b *strings.Builder, r pipeline.Report) {
+	if len(r.Warnings) == 0 {
+		return
+	}
+	b.WriteString("\nWarnings:\n")
+	for i, w := range r.Warnings {
+		if i == maxShownWarnings {
+			fmt.Fprintf(b, "  and %s more: see the report\n", number(int64(len(r.Warnings)-i)))
+			break
+		}
+		fmt.Fprintf(b, "%9s  %s: %s", number(w.Count), w.File, w.Message)
+		if len(w.Lines) > 0 {
+			fmt.Fprintf(b, " (line %s", strings.Trim(fmt.Sprint(w.Lines), "[]"))
+			if int64(len(w.Lines)) < w.Count {
+				b.WriteString(" …")
+			}
+			b.WriteString(")")
+		}
+		b.WriteString("\n")
+	}
+}
+
+func writeOutputs(b *strings.Builder, r pipeline.Report) {
+	report, ok := r.Outputs["report"]
+	if !ok {
+		return
+	}
+	fmt.Fprintf(b, "\nReport:         %s\nEvery row:      %s\n", report, r.Outputs["results"])
+	if rejected, ok := r.Outputs["rejected"]; ok {
+		fmt.Fprintf(b, "Rejected rows:  %s\n", rejected)
+		if _, several := r.Outputs["rejected_2"]; several {
+			fmt.Fprintf(b, "                and others beside it, one for each header: %s\n",
+				filepath.Join(filepath.Dir(rejected), "rejected-*.tsv"))
+		}
+		b.WriteString("                Mend them there and upload that file: its ERROR: columns are ignored.\n")
+	}
+}

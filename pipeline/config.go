@@ -1,0 +1,197 @@
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+
+	"go.uber.org/zap"
+
+	"poolfill/internal/toloka"
+	"poolfill/ratelimit"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// DefaultWorkers is the number of chunks that are uploaded at once.
+const DefaultWorkers = 8
+
+// OnInvalid says what an invalid row does to the run.
+type OnInvalid string
+
+// The rules for invalid rows.
+const (
+	// SkipInvalid uploads every valid row and reports the others.
+	SkipInvalid OnInvalid = "skip"
+	// StopAtInvalid creates nothing after the first invalid row that the check
+	// or the server finds. Chunks then go one at a time, in file order.
+	StopAtInvalid OnInvalid = "stop"
+)
+
+// MaxRejected bounds the rejected rows of a run. The zero value sets no bound.
+type MaxRejected struct {
+	// Rows stops the run when more rows than this are rejected; 0 sets no bound.
+	Rows int64
+	// Percent does the same for the share of the rows read, from 0 to 100. It
+	// is looked at from 1,000 rows on and before the last chunk is sent.
+	Percent float64
+	// None allows no rejected row at all. Rows and Percent have no effect then.
+	None bool
+}
+
+// percentFrom is the number of rows from which on a share says something.
+const percentFrom = 1000
+
+// exceeded reports whether the counts are over the bound. atEnd says that the
+// whole input was read.
+func (m MaxRejected) exceeded(rejected, rows int64, atEnd bool) bool {
+	switch {
+	case m.None:
+		return rejected > 0
+	case m.Rows > 0 && rejected > m.Rows:
+		return true
+	case m.Percent > 0 && (atEnd || rows >= percentFrom):
+		return float64(rejected)*100 > m.Percent*float64(rows)
+	}
+	return false
+}
+
+func (m MaxRejected) String() string {
+	switch {
+	case m.None:
+		return "0"
+	case m.Percent > 0:
+		return fmt.Sprintf("%g%%", m.Percent)
+	default:
+		return fmt.Sprint(m.Rows)
+	}
+}
+
+// Config says what to upload, where to and by which rules.
+type Config struct {
+	// Files are the inputs, in order; "-" is Stdin. At least one.
+	Files []string
+	// Stdin is read for the input "-"; nil is an empty one.
+	Stdin io.Reader
+	// Reader says how inputs are read. Its Spec is used where it is set;
+	// otherwise the spec of the pool's project is, unless NoSpec is set.
+	Reader reader.Config
+	// NoSpec asks for no spec: every value is a string.
+	NoSpec bool
+
+	// PoolID is the pool. It may be empty in a check that has a spec or NoSpec.
+	PoolID string
+	// Check does everything but send.
+	Check bool
+	// API says how the server is reached. A check without PoolID doesn't use it.
+	API uploader.ClientConfig
+	// Limits are the account's quotas; 0 in each of them means no limit.
+	Limits ratelimit.Config
+	// Mode is the way tasks are created; empty means uploader.Async.
+	Mode uploader.Mode
+	// ChunkSize is the most tasks in a request; 0 picks it from the mode and
+	// the quota, see chunkTasks.
+	ChunkSize int
+	// Workers is the number of chunks in flight; 0 means DefaultWorkers.
+	Workers int
+	// RunKey makes the names of operations: the same key, pool and rows give
+	// the same operations, which the server creates once. Empty derives it
+	// from the server's address and the pool.
+	RunKey string
+	// OnInvalid is the rule for invalid rows; empty means SkipInvalid.
+	OnInvalid OnInvalid
+	// MaxRejected ends the run when too many rows are rejected.
+	MaxRejected MaxRejected
+	// OpenPool opens the pool after every row was uploaded or rejected.
+	OpenPool bool
+	// PrintTasks receives each valid task as it would be sent, one JSON object
+	// a line, in file order; nil prints none.
+	PrintTasks io.Writer
+
+	// RunID names the run in its report.
+	RunID string
+	// Recorder receives what became of each row; nil keeps only the counts.
+	Recorder Recorder
+	// Log receives what happens on the way; nil logs nothing.
+	Log *zap.Logger
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if len(c.Files) == 0 {
+		errs = append(errs, errors.New("no input file: name at least one, or - for standard input"))
+	}
+	if c.PoolID == "" && !c.Check {
+		errs = append(errs, errors.New("no pool: name it with --pool"))
+	}
+	if c.PoolID == "" && c.Check && c.Reader.Spec == nil && !c.NoSpec {
+		errs = append(errs, errors.New("nothing to check against: give --pool, --spec FILE or --no-spec"))
+	}
+	if c.NoSpec && c.Reader.Spec != nil {
+		errs = append(errs, errors.New("--spec and --no-spec exclude each other"))
+	}
+	if c.ChunkSize < 0 {
+		errs = append(errs, fmt.Errorf("the chunk size is negative: %d", c.ChunkSize))
+	}
+	if c.Mode == uploader.Sync && c.ChunkSize > toloka.MaxTasksSync {
+		errs = append(errs, fmt.Errorf("the chunk size is %d: a synchronous request holds at most %d tasks", c.ChunkSize, toloka.MaxTasksSync))
+	}
+	if c.Limits.TasksPerMinute > 0 && c.ChunkSize > c.Limits.TasksPerMinute {
+		errs = append(errs, fmt.Errorf("the chunk size %d is over the limit of %d tasks a minute", c.ChunkSize, c.Limits.TasksPerMinute))
+	}
+	if c.Workers < 0 {
+		errs = append(errs, fmt.Errorf("the number of workers is negative: %d", c.Workers))
+	}
+	switch c.OnInvalid {
+	case "", SkipInvalid, StopAtInvalid:
+	default:
+		errs = append(errs, fmt.Errorf("the rule for invalid rows is skip or stop, not %q", c.OnInvalid))
+	}
+	if err := c.Reader.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.Limits.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Workers == 0 {
+		c.Workers = DefaultWorkers
+	}
+	c.Mode = cmp.Or(c.Mode, uploader.Async)
+	if c.OnInvalid == "" {
+		c.OnInvalid = SkipInvalid
+	}
+	if c.OnInvalid == StopAtInvalid {
+		c.Workers = 1
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	return c
+}
+
+// usesAPI reports whether the run talks to the server at all.
+func (c Config) usesAPI() bool { return !c.Check || c.PoolID != "" }
+
+// chunkTasks picks the most tasks in a chunk.
+//
+// A request takes its tasks out of the minute's window whole, so what is left
+// of the window when the next chunk no longer fits stays unused. Chunks of a
+// hundredth of the window waste at most 1% of it.
+func chunkTasks(asked int, limits ratelimit.Config) int {
+	if asked > 0 {
+		return asked
+	}
+	n := toloka.MaxTasksSync
+	for _, window := range []int{limits.TasksPerMinute, limits.TasksPerDay} {
+		if window > 0 {
+			n = min(n, max(1, window/100))
+		}
+	}
+	return n
+}

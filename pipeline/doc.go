@@ -1,0 +1,20 @@
+// Package pipeline runs an upload from end to end.
+//
+// What goes in: a Config that names the inputs, the pool and the rules. What
+// comes out: a Report whose counts close, and, row by row, what became of it,
+// handed to a Recorder while the run goes on.
+//
+//	inputs ─ reader ─► Task ─ batcher ─► Chunk ─ workers (uploader) ─► Result ─► Recorder
+//	            └────► RowError ───────────────────────────────────► Result ─┘
+//
+// It is the only package with an errgroup: one goroutine reads and batches, a
+// fixed number of workers upload.
+//
+// Stopping has two steps. Stop ends the reading and lets the chunks in flight
+// finish; cancelling the context given to Run leaves at once. Either way every
+// row that was read ends in exactly one Status.
+//
+// Memory: at most Workers + 2 chunks are alive, whatever the length of the
+// input (see package batcher for the size of a chunk), and the rejections are
+// merged into at most 1,000 groups of a few samples each.
+package pipeline

@@ -1,0 +1,225 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-faster/jx"
+
+	"poolfill/batcher"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// maxPending is the number of rejected rows that wait to be recorded together.
+const maxPending = 256
+
+// reject records a row that never reached a chunk.
+func (p *Pipeline) reject(e *reader.RowError) error {
+	r := Result{Position: e.Position, Status: Rejected, Findings: e.Findings, Raw: e.Raw}
+	p.mu.Lock()
+	p.tally.add(&r)
+	p.mu.Unlock()
+	if p.cfg.OnInvalid == StopAtInvalid {
+		p.stopAt(&r)
+	}
+	p.enforceMaxRejected(false)
+	p.pending = append(p.pending, r)
+	if len(p.pending) >= maxPending || len(e.Raw) > 64<<10 {
+		return p.flush()
+	}
+	return nil
+}
+
+// flush records the rejected rows that wait. Only the producer calls it.
+func (p *Pipeline) flush() error {
+	rows := p.pending
+	p.pending = p.pending[:0]
+	var err error
+	if len(rows) > 0 && p.cfg.Recorder != nil {
+		err = p.cfg.Recorder.Record(rows)
+	}
+	clear(rows)
+	if p.print != nil {
+		err = errors.Join(err, p.print.Flush())
+	}
+	return err
+}
+
+// record counts results and hands them on.
+func (p *Pipeline) record(results []Result) error {
+	p.mu.Lock()
+	for i := range results {
+		p.tally.add(&results[i])
+	}
+	p.mu.Unlock()
+	if p.cfg.Recorder == nil {
+		return nil
+	}
+	return p.cfg.Recorder.Record(results)
+}
+
+// pass records the rows of a chunk that a check finds valid.
+func (p *Pipeline) pass(c *batcher.Chunk) error {
+	err := p.record(alike(c, Valid, ""))
+	p.batcher.Recycle(c)
+	return err
+}
+
+// discard records the rows of a chunk that is not sent any more.
+func (p *Pipeline) discard(c *batcher.Chunk) error {
+	p.mu.Lock()
+	reason := "the run was interrupted before this row was sent"
+	if p.err != nil {
+		reason = "the run ended before this row was sent"
+	}
+	p.mu.Unlock()
+	err := p.record(alike(c, Unsent, reason))
+	p.batcher.Recycle(c)
+	return err
+}
+
+// leave discards the open chunk.
+func (p *Pipeline) leave() error {
+	if c := p.batcher.Flush(); c != nil {
+		return p.discard(c)
+	}
+	return nil
+}
+
+// alike gives every row of a chunk the same outcome.
+func alike(c *batcher.Chunk, status Status, reason string) []Result {
+	results := make([]Result, c.Len())
+	for i := range results {
+		results[i] = Result{Position: c.Row(i).Position, Status: status, Reason: reason}
+	}
+	return results
+}
+
+// resultsOf translates what the uploader says of a chunk's rows into the terms
+// of the input's columns.
+func (p *Pipeline) resultsOf(o uploader.Outcome) []Result {
+	results := make([]Result, len(o.Rows))
+	for i, row := range o.Rows {
+		r := Result{Position: o.Chunk.Row(i).Position, TaskID: row.TaskID, Reason: row.Reason}
+		switch row.Status {
+		case uploader.Created:
+			r.Status = Created
+		case uploader.Rejected:
+			r.Status, r.Raw = Rejected, o.Chunk.Raw(i)
+			r.Findings = p.serverFindings(r.Position, row.Errors)
+		default:
+			r.Status = Unsent
+			if row.InDoubt {
+				r.Reason += "; the server may have created it all the same"
+			}
+		}
+		results[i] = r
+	}
+	return results
+}
+
+func (p *Pipeline) serverFindings(at reader.Position, errs []uploader.FieldError) []reader.Finding {
+	p.mu.Lock()
+	info := p.infos[at.File]
+	p.mu.Unlock()
+	findings := make([]reader.Finding, 0, max(1, len(errs)))
+	for _, e := range errs {
+		column, name := columnOf(e.Field, info)
+		findings = append(findings, reader.Finding{
+			Stage: reader.StageServer, Line: at.Line, Column: column, Field: name, Code: e.Code, Message: e.Message,
+		})
+	}
+	if len(findings) == 0 {
+		findings = append(findings, reader.Finding{
+			Stage: reader.StageServer, Line: at.Line, Code: "REJECTED", Message: "the server refused the row and gave no reason",
+		})
+	}
+	// The server's errors are a JSON object: their order means nothing.
+	slices.SortStableFunc(findings, func(a, b reader.Finding) int {
+		if a.Column != b.Column {
+			return a.Column - b.Column
+		}
+		return strings.Compare(a.Code, b.Code)
+	})
+	return findings
+}
+
+// columnOf finds the column that filled a field of the API, such as
+// "input_values.image". Where no column did, it gives the column that would.
+func columnOf(field string, info reader.Info) (int, string) {
+	target := field
+	if name, ok := strings.CutPrefix(field, "input_values."); ok {
+		target = "INPUT:" + name
+	} else if i := strings.Index(field, ".output_values."); i >= 0 && strings.HasPrefix(field, "known_solutions") {
+		target = "GOLDEN:" + field[i+len(".output_values."):]
+	} else if field == "overlap" || field == "infinite_overlap" {
+		target = "TASK:" + field
+	}
+	if i := slices.Index(info.Targets, target); i >= 0 {
+		return i + 1, info.Header[i]
+	}
+	return 0, target
+}
+
+// report closes the books.
+func (p *Pipeline) report(started time.Time) (Report, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	finished := time.Now()
+	r := Report{
+		Version:    ReportVersion,
+		RunID:      p.cfg.RunID,
+		PoolID:     p.cfg.PoolID,
+		Mode:       p.mode(),
+		Started:    started.UTC().Truncate(time.Millisecond),
+		Finished:   finished.UTC().Truncate(time.Millisecond),
+		Seconds:    finished.Sub(started).Seconds(),
+		Totals:     p.tally.totals,
+		Files:      p.files,
+		Rejections: p.tally.rejections(),
+		Warnings:   p.warnings,
+		Requests:   Requests{ByStatus: map[string]int64{}, Chunks: p.chunks},
+		Quota: Quota{
+			RequestsPerSecond: p.cfg.Limits.RequestsPerSecond,
+			TasksPerMinute:    p.cfg.Limits.TasksPerMinute,
+			TasksPerDay:       p.cfg.Limits.TasksPerDay,
+		},
+		Outputs: map[string]string{},
+	}
+	for i := range r.Files {
+		r.Files[i].Totals = *p.tally.file(r.Files[i].Path)
+	}
+	if p.client != nil {
+		stats := p.client.Stats()
+		r.Requests.Sent, r.Requests.Retried, r.Requests.ByStatus = stats.Sent, stats.Retried, stats.ByStatus
+		r.Quota.Refused = stats.ByStatus["429"]
+	}
+	if !r.Totals.closes() {
+		p.state, p.err = Failed, errors.Join(p.err, fmt.Errorf(
+			"the counts don't close: %d rows were read, and %d created + %d valid + %d rejected + %d duplicate + %d unsent are %d. This is a defect of poolfill: please report it, and check the pool before you upload again",
+			r.Totals.Rows, r.Totals.Created, r.Totals.Valid, r.Totals.Rejected, r.Totals.Duplicate, r.Totals.Unsent,
+			r.Totals.Created+r.Totals.Valid+r.Totals.Rejected+r.Totals.Duplicate+r.Totals.Unsent))
+	}
+	r.State = p.state
+	if p.err != nil {
+		r.Error = p.err.Error()
+	}
+	return r, p.err
+}
+
+func (p *Pipeline) mode() string {
+	if p.cfg.Check {
+		return "check"
+	}
+	return string(p.cfg.Mode)
+}
+
+func appendJSONString(dst []byte, s string) []byte {
+	var e jx.Encoder
+	e.Str(s)
+	return append(dst, e.Bytes()...)
+}

@@ -1,0 +1,403 @@
+package pipeline
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"poolfill/batcher"
+	"poolfill/ratelimit"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// ErrInterrupted says that a run was stopped before it sent anything.
+var ErrInterrupted = errors.New("interrupted before anything was sent")
+
+// Pipeline is one run. It is used once.
+type Pipeline struct {
+	cfg      Config
+	gate     *ratelimit.Gate
+	client   *uploader.Client   // nil where nothing is asked of the server
+	uploader *uploader.Uploader // nil in a check
+	batcher  *batcher.Batcher
+	stdin    *reader.Reader
+	print    *bufio.Writer // nil where tasks are not printed
+	progress counters
+
+	stopOnce sync.Once
+	stopping chan struct{} // closed when no further row is taken
+
+	mu       sync.Mutex // guards what follows
+	tally    *tally
+	files    []File
+	infos    map[string]reader.Info // by path
+	warnings []Warning
+	chunks   int64
+	state    State
+	err      error // why the run ended early
+	pending  []Result
+}
+
+// New prepares a run without I/O. Its error joins everything that is wrong with
+// the configuration.
+func New(cfg Config) (*Pipeline, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	p := &Pipeline{
+		cfg:      cfg,
+		stopping: make(chan struct{}),
+		tally:    newTally(),
+		infos:    make(map[string]reader.Info),
+		state:    Finished,
+	}
+	var err error
+	if cfg.usesAPI() {
+		if p.gate, err = ratelimit.New(cfg.Limits); err != nil {
+			return nil, err
+		}
+		cfg.API.Gate = p.gate
+		if p.client, err = uploader.NewClient(cfg.API); err != nil {
+			return nil, err
+		}
+	}
+	if !cfg.Check {
+		p.uploader, err = uploader.New(p.client, uploader.Config{
+			PoolID:      cfg.PoolID,
+			Mode:        cfg.Mode,
+			SkipInvalid: cfg.OnInvalid == SkipInvalid,
+			RunKey:      cmp.Or(cfg.RunKey, cfg.API.BaseURL+" "+cfg.PoolID),
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	p.batcher, err = batcher.New(batcher.Config{
+		PoolID:    cmp.Or(cfg.PoolID, "0"), // a check without a pool cuts the same chunks
+		MaxTasks:  chunkTasks(cfg.ChunkSize, cfg.Limits),
+		ItemIndex: cfg.Mode == uploader.Async,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.PrintTasks != nil {
+		p.print = bufio.NewWriterSize(cfg.PrintTasks, 64<<10)
+	}
+	return p, nil
+}
+
+// Stop ends the reading. Chunks in flight finish; the rows that were read and
+// not yet sent end as Unsent. It may be called at any time and more than once.
+func (p *Pipeline) Stop() { p.stop(Interrupted, nil) }
+
+// stop ends the reading; the first caller decides the state and the cause.
+func (p *Pipeline) stop(state State, cause error) {
+	p.stopOnce.Do(func() {
+		p.mu.Lock()
+		p.state, p.err = state, cause
+		p.mu.Unlock()
+		close(p.stopping)
+	})
+}
+
+func (p *Pipeline) stopped() bool {
+	select {
+	case <-p.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// Run carries the run out. Cancelling ctx leaves at once: requests in flight
+// are broken off, and the rows in them end as Unsent with a reason that says
+// that the server may have them.
+//
+// The report is complete whatever the error. A *SetupError means that nothing
+// was sent; the report is empty then. Rejected rows are no error.
+func (p *Pipeline) Run(ctx context.Context) (Report, error) {
+	release := context.AfterFunc(ctx, p.Stop)
+	defer release()
+	if err := p.prepare(ctx); err != nil {
+		if p.stopped() {
+			return Report{}, ErrInterrupted
+		}
+		return Report{}, err
+	}
+	started := time.Now()
+	p.progress.started.Store(started.UnixNano())
+
+	chunks := make(chan *batcher.Chunk)
+	var group errgroup.Group
+	group.Go(func() error {
+		defer close(chunks)
+		return p.produce(ctx, chunks)
+	})
+	if !p.cfg.Check {
+		for range p.cfg.Workers {
+			group.Go(func() error { return p.work(ctx, chunks) })
+		}
+	}
+	// Every failure goes through stop as well, which keeps the first one.
+	if err := group.Wait(); err != nil {
+		p.stop(Failed, err)
+	}
+	if p.cfg.OpenPool && !p.stopped() {
+		if err := p.client.OpenPool(ctx, p.cfg.PoolID); err != nil {
+			p.stop(Failed, fmt.Errorf("every row is accounted for, but the pool was not opened: %w", err))
+		}
+	}
+	return p.report(started)
+}
+
+// produce reads all inputs and gives the chunks to the workers.
+func (p *Pipeline) produce(ctx context.Context, chunks chan<- *batcher.Chunk) error {
+	send := func(c *batcher.Chunk) error { return p.send(ctx, c, chunks) }
+	var rows int64
+	for _, path := range p.cfg.Files {
+		if p.stopped() {
+			break
+		}
+		n, err := p.readInput(path, send)
+		rows += n
+		if err != nil {
+			return errors.Join(p.fail(err), p.leave(), p.flush())
+		}
+	}
+	if rows == 0 && !p.stopped() {
+		return errors.Join(p.fail(p.noRows()), p.flush())
+	}
+	p.enforceMaxRejected(true)
+	if p.stopped() {
+		return errors.Join(p.leave(), p.flush())
+	}
+	if last := p.batcher.Flush(); last != nil {
+		if err := send(last); err != nil {
+			return err
+		}
+	}
+	return p.flush()
+}
+
+// fail makes err the run's end, unless it already has one, and returns it.
+func (p *Pipeline) fail(err error) error {
+	p.stop(Failed, err)
+	return err
+}
+
+// readInput reads one input and gives its chunks to send. It returns the number
+// of rows that it read.
+func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows int64, err error) {
+	r, err := p.open(path)
+	if err != nil {
+		return 0, err
+	}
+	info := r.Info()
+	p.mu.Lock()
+	p.infos[path] = info
+	p.mu.Unlock()
+	if p.cfg.Recorder != nil {
+		if err := p.cfg.Recorder.Input(info); err != nil {
+			return 0, errors.Join(err, r.Close())
+		}
+	}
+	defer func() {
+		err = errors.Join(err, p.closeInput(r))
+	}()
+	for !p.stopped() {
+		row, err := r.Next()
+		var empty *reader.InputError
+		switch {
+		case errors.Is(err, io.EOF):
+			return rows, nil
+		case errors.As(err, &empty) && empty.Findings[0].Code == reader.CodeNoRows:
+			// A header alone is only worth an error where no other input has rows.
+			p.warn(path, reader.Warning{Code: reader.CodeNoRows, Message: empty.Findings[0].Message, Count: 1})
+			return rows, nil
+		case err != nil:
+			return rows, err
+		}
+		rows++
+		if rows%256 == 0 {
+			p.progress.openBytes.Store(r.Info().Bytes)
+		}
+		if err := p.take(row, path, send); err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
+}
+
+// take moves one row on: into a chunk, or to the rejections.
+func (p *Pipeline) take(row reader.Row, path string, send func(*batcher.Chunk) error) error {
+	p.mu.Lock()
+	p.tally.read(path)
+	p.mu.Unlock()
+	if row.Err != nil {
+		return p.reject(row.Err)
+	}
+	full, rejected := p.batcher.Add(row.Task)
+	if full != nil {
+		if err := send(full); err != nil {
+			return err
+		}
+	}
+	if rejected != nil {
+		return p.reject(rejected)
+	}
+	return p.printTask(row.Task)
+}
+
+// printTask writes a task as it would be sent.
+func (p *Pipeline) printTask(t reader.Task) error {
+	if p.print == nil {
+		return nil
+	}
+	line := p.print.AvailableBuffer()
+	line = append(line, '{')
+	if p.cfg.PoolID != "" {
+		line = append(line, `"pool_id":`...)
+		line = appendJSONString(line, p.cfg.PoolID)
+		line = append(line, ',')
+	}
+	line = append(line, t.JSON...)
+	line = append(line, '}', '\n')
+	if _, err := p.print.Write(line); err != nil {
+		return fmt.Errorf("the tasks can't be printed: %w", err)
+	}
+	return nil
+}
+
+// closeInput keeps what is known of an input at its end.
+func (p *Pipeline) closeInput(r *reader.Reader) error {
+	info := r.Info()
+	err := r.Close()
+	p.progress.doneBytes.Add(info.Bytes)
+	p.progress.openBytes.Store(0)
+	for _, w := range r.Warnings() {
+		p.warn(info.File, w)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.files = append(p.files, File{
+		Path:        info.File,
+		SHA256:      info.SHA256,
+		Bytes:       info.Bytes,
+		Compression: info.Compression,
+		Encoding:    info.Encoding,
+		Delimiter:   string(rune(info.Delimiter)),
+	})
+	return err
+}
+
+func (p *Pipeline) warn(file string, w reader.Warning) {
+	p.cfg.Log.Warn(w.Message, zap.String("file", file), zap.String("code", w.Code),
+		zap.Int64("count", w.Count), zap.Int64s("lines", w.Lines))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.warnings = append(p.warnings, Warning{
+		File: file, Code: w.Code, Message: w.Message, Count: w.Count, Lines: w.Lines, Column: w.Column,
+	})
+}
+
+func (p *Pipeline) noRows() error {
+	files := "the input has"
+	if len(p.cfg.Files) > 1 {
+		files = "the inputs have"
+	}
+	return &SetupError{fmt.Errorf("%s no rows after the header: there is nothing to upload", files)}
+}
+
+// send gives a chunk to a worker. With StopAtInvalid it waits for the outcome,
+// so that no later row is even looked at before. In a check it is the outcome.
+func (p *Pipeline) send(ctx context.Context, c *batcher.Chunk, chunks chan<- *batcher.Chunk) error {
+	p.enforceMaxRejected(false)
+	switch {
+	case p.stopped():
+		return p.discard(c)
+	case p.cfg.Check:
+		return p.pass(c)
+	case p.cfg.OnInvalid == StopAtInvalid:
+		return p.upload(ctx, c)
+	}
+	select {
+	case chunks <- c:
+		return nil
+	case <-p.stopping:
+		return p.discard(c)
+	}
+}
+
+// work uploads chunks until there are no more. After a stop it discards what
+// the producer had already given away.
+func (p *Pipeline) work(ctx context.Context, chunks <-chan *batcher.Chunk) error {
+	var errs []error
+	for c := range chunks {
+		if p.stopped() {
+			errs = append(errs, p.discard(c))
+		} else {
+			errs = append(errs, p.upload(ctx, c))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// upload sends one chunk and records what became of its rows.
+func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
+	p.progress.inFlight.Add(int64(c.Len()))
+	outcome, err := p.uploader.Upload(ctx, c)
+	p.progress.inFlight.Add(-int64(c.Len()))
+	p.mu.Lock()
+	p.chunks++
+	p.mu.Unlock()
+
+	results := p.resultsOf(outcome)
+	recordErr := p.record(results)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = nil // the user left at once; Run's AfterFunc has stopped the run
+	case err != nil:
+		err = p.fail(err)
+	case p.cfg.OnInvalid == StopAtInvalid:
+		for i := range results {
+			if results[i].Status == Rejected {
+				p.stopAt(&results[i])
+				break
+			}
+		}
+	}
+	if recordErr != nil {
+		return errors.Join(err, p.fail(recordErr))
+	}
+	if err == nil {
+		p.batcher.Recycle(c)
+	}
+	return err
+}
+
+// stopAt ends the run at its first invalid row.
+func (p *Pipeline) stopAt(r *Result) {
+	p.stop(Stopped, fmt.Errorf("stopped at the first invalid row, %s:%d (%s): mend it and run the same command again, or use --on-invalid skip",
+		r.Position.File, r.Position.Line, r.Findings[0].Code))
+}
+
+// enforceMaxRejected stops the run when too many rows are rejected.
+func (p *Pipeline) enforceMaxRejected(atEnd bool) {
+	p.mu.Lock()
+	totals := p.tally.totals
+	p.mu.Unlock()
+	if p.cfg.MaxRejected.exceeded(totals.Rejected, totals.Rows, atEnd) {
+		p.stop(Stopped, fmt.Errorf("stopped: %d of %d rows were rejected, which is more than --max-rejected %s allows",
+			totals.Rejected, totals.Rows, p.cfg.MaxRejected))
+	}
+}

@@ -1,0 +1,127 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"poolfill/internal/toloka"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// SetupError says that a run could not begin: nothing was sent and nothing was
+// written. Its text says what has to change first.
+type SetupError struct{ Err error }
+
+func (e *SetupError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *SetupError) Unwrap() error { return e.Err }
+
+// prepare finds everything that can be found before a task is sent: whether the
+// pool takes tasks, what its spec is, and whether every header fits it.
+func (p *Pipeline) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-p.stopping:
+			cancel() // nothing is in flight yet that would deserve to be finished
+		case <-ctx.Done():
+		}
+	}()
+	if p.client != nil && p.cfg.PoolID != "" {
+		if err := p.consultPool(ctx); err != nil {
+			return err
+		}
+	}
+	return p.consultInputs()
+}
+
+// consultPool asks the server about the pool and takes the spec from its
+// project.
+func (p *Pipeline) consultPool(ctx context.Context) error {
+	pool, err := p.client.Pool(ctx, p.cfg.PoolID)
+	if err != nil {
+		return setupUnlessPassing(err)
+	}
+	if !p.cfg.Check {
+		if err := poolTakesTasks(pool); err != nil {
+			return &SetupError{err}
+		}
+	}
+	if p.cfg.NoSpec || p.cfg.Reader.Spec != nil {
+		return nil
+	}
+	project, err := p.client.Project(ctx, pool.ProjectID)
+	if err != nil {
+		return setupUnlessPassing(err)
+	}
+	p.cfg.Reader.Spec = &project.TaskSpec
+	return nil
+}
+
+// setupUnlessPassing tells an answer that asks for a change from a server
+// that can't be reached just now.
+func setupUnlessPassing(err error) error {
+	var api *uploader.APIError
+	if errors.As(err, &api) && !api.Retryable() {
+		return &SetupError{err}
+	}
+	return err
+}
+
+// poolTakesTasks says why a pool can't be filled, as far as the pool itself
+// tells.
+func poolTakesTasks(pool toloka.Pool) error {
+	switch {
+	case pool.Status == toloka.PoolArchived:
+		return fmt.Errorf("pool %s is archived: tasks can't be added to it. Clone it, or name another pool with --pool", pool.ID)
+	case len(pool.MixerConfig) == 0 || bytes.Equal(bytes.TrimSpace(pool.MixerConfig), []byte("null")):
+		return fmt.Errorf("pool %s has no smart mixing (mixer_config), which tasks uploaded by the API need: set it in the pool's settings", pool.ID)
+	}
+	return nil
+}
+
+// consultInputs opens each input and maps its header, so that a mistake in the
+// last file is found before the first is sent. Standard input can't be read
+// twice and stays open.
+func (p *Pipeline) consultInputs() error {
+	var errs []error
+	for _, path := range p.cfg.Files {
+		r, err := reader.Open(path, p.cfg.Stdin, p.cfg.Reader)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		info := r.Info()
+		p.progress.inputBytes.Add(info.Size)
+		if path == stdinName {
+			p.stdin = r
+			continue
+		}
+		if err := r.Close(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		if p.stdin != nil {
+			errs = append(errs, p.stdin.Close())
+		}
+		return &SetupError{errors.Join(errs...)}
+	}
+	return nil
+}
+
+// stdinName is how a user names standard input.
+const stdinName = "-"
+
+// open opens an input for the run.
+func (p *Pipeline) open(path string) (*reader.Reader, error) {
+	if path == stdinName {
+		return p.stdin, nil
+	}
+	return reader.Open(path, nil, p.cfg.Reader)
+}

@@ -1,0 +1,129 @@
+package pipeline
+
+import "time"
+
+// State says how a run ended.
+type State string
+
+// The states of a run.
+const (
+	// Finished: every row was read and has its outcome.
+	Finished State = "finished"
+	// Stopped: a rule of the run (an invalid row, too many rejections) ended it.
+	Stopped State = "stopped"
+	// Interrupted: the user ended it.
+	Interrupted State = "interrupted"
+	// Failed: something broke.
+	Failed State = "failed"
+)
+
+// ReportVersion is the version of the report's format. It goes up when a
+// reader of the old format would go wrong.
+const ReportVersion = 1
+
+// Report is the result of a run. Its JSON form is report.json.
+type Report struct {
+	Version  int       `json:"version"`
+	RunID    string    `json:"run_id"`
+	State    State     `json:"state"`
+	Error    string    `json:"error,omitempty"` // why the run was stopped or failed
+	PoolID   string    `json:"pool_id"`
+	Mode     string    `json:"mode"` // async, sync or check
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	Seconds  float64   `json:"seconds"`
+
+	Totals     Totals      `json:"totals"`
+	Files      []File      `json:"files"`
+	Rejections []Rejection `json:"rejections"`
+	Warnings   []Warning   `json:"warnings"`
+	Requests   Requests    `json:"requests"`
+	Quota      Quota       `json:"quota"`
+	// Outputs gives the path of each file that the run wrote, by its kind.
+	Outputs map[string]string `json:"outputs"`
+}
+
+// Totals counts rows. Rows is the sum of all the others: a run whose counts
+// don't close has failed.
+type Totals struct {
+	Rows      int64 `json:"rows"`
+	Created   int64 `json:"created"`
+	Valid     int64 `json:"valid,omitempty"`
+	Rejected  int64 `json:"rejected"`
+	Duplicate int64 `json:"duplicate"`
+	Unsent    int64 `json:"unsent"`
+}
+
+// closes reports whether every row has exactly one outcome.
+func (t Totals) closes() bool {
+	return t.Rows == t.Created+t.Valid+t.Rejected+t.Duplicate+t.Unsent
+}
+
+func (t *Totals) add(s Status) {
+	switch s {
+	case Created:
+		t.Created++
+	case Valid:
+		t.Valid++
+	case Rejected:
+		t.Rejected++
+	case Duplicate:
+		t.Duplicate++
+	case Unsent:
+		t.Unsent++
+	}
+}
+
+// File is one input of a run.
+type File struct {
+	Path string `json:"path"`
+	// SHA256 is the hash of the file as it is stored; empty where the run did
+	// not read it to its end.
+	SHA256      string `json:"sha256"`
+	Bytes       int64  `json:"bytes"`
+	Compression string `json:"compression,omitempty"`
+	Encoding    string `json:"encoding"`
+	Delimiter   string `json:"delimiter"`
+	Totals
+}
+
+// Rejection is all rejections of one kind: same stage, field and code.
+type Rejection struct {
+	Stage   string   `json:"stage"`
+	Field   string   `json:"field"`
+	Code    string   `json:"code"`
+	Message string   `json:"message"` // of the first one
+	Count   int64    `json:"count"`
+	Samples []string `json:"samples"` // "file:line" of the first ones
+	Value   string   `json:"value,omitempty"`
+}
+
+// Warning is something odd that stopped no row.
+type Warning struct {
+	File    string  `json:"file"`
+	Code    string  `json:"code"`
+	Message string  `json:"message"`
+	Count   int64   `json:"count"`
+	Lines   []int64 `json:"lines"`
+	Column  int     `json:"column,omitempty"`
+}
+
+// Requests counts HTTP requests.
+type Requests struct {
+	// Sent counts every request, Retried those of them that repeat another.
+	Sent    int64 `json:"sent"`
+	Retried int64 `json:"retried"`
+	// ByStatus counts the answers by HTTP status; what failed without an answer
+	// stands under a word, such as "timeout".
+	ByStatus map[string]int64 `json:"by_status"`
+	Chunks   int64            `json:"chunks"`
+}
+
+// Quota says which limits held and what they cost.
+type Quota struct {
+	RequestsPerSecond float64 `json:"requests_per_second"`
+	TasksPerMinute    int     `json:"tasks_per_minute"`
+	TasksPerDay       int     `json:"tasks_per_day"`
+	// Refused counts the answers 429.
+	Refused int64 `json:"refused"`
+}

@@ -1,0 +1,46 @@
+package pipeline
+
+import "poolfill/reader"
+
+// Status says what became of a row. Every row that is read ends in exactly one.
+type Status string
+
+// The statuses of a row.
+const (
+	// Created rows are tasks in the pool.
+	Created Status = "created"
+	// Valid rows passed a check that sends nothing.
+	Valid Status = "valid"
+	// Rejected rows were refused, by the reader or by the server.
+	Rejected Status = "rejected"
+	// Duplicate rows were in the pool before.
+	Duplicate Status = "duplicate"
+	// Unsent rows were read and not uploaded; Result.Reason says why, and
+	// whether the server may have them all the same.
+	Unsent Status = "unsent"
+)
+
+// Result is what became of one row.
+type Result struct {
+	Position reader.Position
+	Status   Status
+	// TaskID is the task's id, where the row was created and the server said it.
+	TaskID string
+	// Findings says why a row was rejected; all findings of the row are there.
+	Findings []reader.Finding
+	// Reason says why a row is unsent.
+	Reason string
+	// Raw is a rejected row as it stood in the input, as in reader.RowError.
+	Raw []byte
+}
+
+// Recorder keeps what became of each row. A failure of it ends the run: a
+// row that can't be accounted for must not be sent.
+type Recorder interface {
+	// Input announces an input before the first result of one of its rows.
+	Input(reader.Info) error
+	// Record takes results, in the order of the input within one call. Calls
+	// come from several goroutines and in any order. The results and what they
+	// hold are only valid during the call.
+	Record([]Result) error
+}

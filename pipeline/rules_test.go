@@ -1,0 +1,116 @@
+package pipeline
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"poolfill/ratelimit"
+	"poolfill/reader"
+)
+
+func TestMaxRejectedBounds(t *testing.T) {
+	tests := []struct {
+		bound          MaxRejected
+		rejected, rows int64
+		atEnd, want    bool
+	}{
+		{MaxRejected{}, 1_000_000, 1_000_000, true, false},
+		{MaxRejected{None: true}, 0, 10, true, false},
+		{MaxRejected{None: true}, 1, 10, false, true},
+		{MaxRejected{Rows: 3}, 3, 3, true, false},
+		{MaxRejected{Rows: 3}, 4, 1_000_000, false, true},
+		{MaxRejected{Percent: 10}, 999, 999, false, false}, // too few rows to say
+		{MaxRejected{Percent: 10}, 101, 1000, false, true},
+		{MaxRejected{Percent: 10}, 100, 1000, false, false},
+		{MaxRejected{Percent: 10}, 2, 10, true, true},
+		{MaxRejected{Percent: 0.1}, 1, 1000, true, false},
+	}
+	for _, tt := range tests {
+		if got := tt.bound.exceeded(tt.rejected, tt.rows, tt.atEnd); got != tt.want {
+			t.Errorf("%+v with %d of %d rows, at the end %v: exceeded is %v", tt.bound, tt.rejected, tt.rows, tt.atEnd, got)
+		}
+	}
+}
+
+func TestChunksAreAHundredthOfTheWindow(t *testing.T) {
+	tests := []struct {
+		asked  int
+		limits ratelimit.Config
+		want   int
+	}{
+		{0, ratelimit.Config{}, 5000},
+		{0, ratelimit.Config{TasksPerMinute: 200_000, TasksPerDay: 4_000_000}, 2000},
+		{0, ratelimit.Config{TasksPerMinute: 2_000}, 20},
+		{0, ratelimit.Config{TasksPerMinute: 7}, 1},
+		{0, ratelimit.Config{TasksPerDay: 1000}, 10},
+		{7000, ratelimit.Config{TasksPerMinute: 200_000}, 7000},
+	}
+	for _, tt := range tests {
+		if got := chunkTasks(tt.asked, tt.limits); got != tt.want {
+			t.Errorf("asked for %d with %+v: %d, want %d", tt.asked, tt.limits, got, tt.want)
+		}
+	}
+}
+
+func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
+	tally := newTally()
+	for i := range 3 * maxGroups {
+		for range i%2 + 1 {
+			tally.read("f")
+			tally.add(&Result{
+				Position: reader.Position{File: "f"}, Status: Rejected,
+				Findings: []reader.Finding{{Stage: reader.StageCheck, Line: int64(i), Field: fmt.Sprint("INPUT:", i), Code: "C", Message: "m"}},
+			})
+		}
+	}
+	groups := tally.rejections()
+	if len(groups) != maxGroups+1 {
+		t.Fatalf("%d groups", len(groups))
+	}
+	var sum int64
+	for _, g := range groups {
+		sum += g.Count
+		if len(g.Samples) > maxSamples {
+			t.Errorf("group %s has %d samples", g.Field, len(g.Samples))
+		}
+	}
+	if sum != tally.totals.Rejected || groups[0].Code != CodeOther {
+		t.Errorf("the groups hold %d of %d rejections; the largest is %s", sum, tally.totals.Rejected, groups[0].Code)
+	}
+	if groups[1].Count != 2 || groups[len(groups)-1].Count != 1 {
+		t.Error("the groups are not sorted by size")
+	}
+}
+
+func TestColumnsOfTheAPIsFields(t *testing.T) {
+	info := reader.Info{
+		Header:  []string{"picture", "GOLDEN:result", "TASK:overlap"},
+		Targets: []string{"INPUT:image", "GOLDEN:result", "TASK:overlap"},
+	}
+	for field, want := range map[string]string{
+		"input_values.image":                      "1 picture",
+		"known_solutions.0.output_values.result":  "2 GOLDEN:result",
+		"known_solutions[0].output_values.result": "2 GOLDEN:result",
+		"overlap":              "3 TASK:overlap",
+		"input_values.missing": "0 INPUT:missing",
+		"reserved_for":         "0 reserved_for",
+	} {
+		column, name := columnOf(field, info)
+		if got := fmt.Sprint(column, " ", name); got != want {
+			t.Errorf("%s is column %s, want %s", field, got, want)
+		}
+	}
+}
+
+func TestCountsThatDoNotCloseAreALoudFailure(t *testing.T) {
+	p, err := New(Config{Files: []string{"-"}, Check: true, NoSpec: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.tally.read("f")
+	r, err := p.report(time.Now())
+	if err == nil || r.State != Failed || r.Error == "" {
+		t.Errorf("%v: %s", err, r.State)
+	}
+}

@@ -1,0 +1,96 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"poolfill/reader"
+)
+
+// The bounds of what a tally keeps of the rejections.
+const (
+	maxGroups  = 1000
+	maxSamples = 5
+)
+
+// CodeOther stands for the rejections that no longer have a group of their own.
+const CodeOther = "OTHER"
+
+type groupKey struct {
+	stage reader.Stage
+	field string
+	code  string
+}
+
+// tally merges results into counts. It is pure bookkeeping: no I/O, no lock.
+type tally struct {
+	totals Totals
+	files  map[string]*Totals
+	groups map[groupKey]*Rejection
+}
+
+func newTally() *tally {
+	return &tally{files: make(map[string]*Totals), groups: make(map[groupKey]*Rejection)}
+}
+
+// read counts a row that was read and has no outcome yet.
+func (t *tally) read(file string) {
+	t.totals.Rows++
+	t.file(file).Rows++
+}
+
+// add counts the outcome of a row.
+func (t *tally) add(r *Result) {
+	t.totals.add(r.Status)
+	t.file(r.Position.File).add(r.Status)
+	for i := range r.Findings {
+		t.group(r.Position.File, &r.Findings[i])
+	}
+}
+
+func (t *tally) file(path string) *Totals {
+	f, ok := t.files[path]
+	if !ok {
+		f = &Totals{}
+		t.files[path] = f
+	}
+	return f
+}
+
+func (t *tally) group(file string, f *reader.Finding) {
+	key := groupKey{f.Stage, f.Field, f.Code}
+	g, ok := t.groups[key]
+	if !ok {
+		message := f.Message
+		if len(t.groups) >= maxGroups {
+			key, message = groupKey{code: CodeOther}, "further kinds of rejections, not told apart here: see the file of rejected rows"
+			g, ok = t.groups[key]
+		}
+		if !ok {
+			g = &Rejection{Stage: string(key.stage), Field: key.field, Code: key.code, Message: message, Value: f.Value}
+			t.groups[key] = g
+		}
+	}
+	g.Count++
+	if len(g.Samples) < maxSamples {
+		g.Samples = append(g.Samples, fmt.Sprintf("%s:%d", file, f.Line))
+	}
+}
+
+// rejections gives the groups, the largest first.
+func (t *tally) rejections() []Rejection {
+	all := make([]Rejection, 0, len(t.groups))
+	for _, g := range t.groups {
+		r := *g
+		r.Samples = slices.Clone(g.Samples)
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b Rejection) int {
+		if a.Count != b.Count {
+			return int(b.Count - a.Count)
+		}
+		return strings.Compare(a.Stage+"\x00"+a.Field+"\x00"+a.Code, b.Stage+"\x00"+b.Field+"\x00"+b.Code)
+	})
+	return all
+}
