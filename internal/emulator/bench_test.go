@@ -46,7 +46,7 @@ func BenchmarkCreateTasks(b *testing.B) {
 			body := tasksBody(n)
 			b.ReportAllocs()
 			for b.Loop() {
-				r := httptest.NewRequest(http.MethodPost, "/api/v1/tasks?allow_defaults=true&async_mode="+
+				r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/api/v1/tasks?allow_defaults=true&async_mode="+
 					map[string]string{"sync": "false", "async": "true&operation_id=" + uuid.NewString()}[mode], bytes.NewReader(body))
 				r.Header.Set("Authorization", "OAuth t")
 				r.Header.Set("Content-Type", "application/json")
@@ -65,13 +65,13 @@ func BenchmarkOperationLog(b *testing.B) {
 	s := unlimited(b)
 	const n = 10000
 	id := uuid.NewString()
-	r := httptest.NewRequest(http.MethodPost, "/api/v1/tasks?allow_defaults=true&async_mode=true&operation_id="+id, bytes.NewReader(tasksBody(n)))
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/api/v1/tasks?allow_defaults=true&async_mode=true&operation_id="+id, bytes.NewReader(tasksBody(n)))
 	r.Header.Set("Authorization", "OAuth t")
 	r.Header.Set("Content-Type", "application/json")
 	s.ServeHTTP(&discard{header: make(http.Header)}, r)
 	b.ReportAllocs()
 	for b.Loop() {
-		r := httptest.NewRequest(http.MethodGet, "/api/v1/operations/"+id+"/log", http.NoBody)
+		r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/api/v1/operations/"+id+"/log", http.NoBody)
 		r.Header.Set("Authorization", "OAuth t")
 		w := &discard{header: make(http.Header)}
 		s.ServeHTTP(w, r)

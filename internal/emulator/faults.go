@@ -189,18 +189,19 @@ func (f Fault) status() (status int, html, ok bool) {
 	return status, html, true
 }
 
-// draw picks the fault of one request. It takes exactly one number from rnd,
-// whatever the script, so that one request never shifts the luck of the next.
-func (fs Faults) draw(scope string, rnd *rand.Rand) (Fault, bool) {
+// draw picks the fault of one request; one without a name is none. It takes
+// exactly one number from rnd, whatever the script, so that one request never
+// shifts the luck of the next.
+func (fs Faults) draw(scope string, rnd *rand.Rand) Fault {
 	u := rnd.Float64()
 	for _, f := range fs {
 		if !f.applies(scope) {
 			continue
 		}
 		if u < f.Probability {
-			return f, true
+			return f
 		}
 		u -= f.Probability
 	}
-	return Fault{}, false
+	return Fault{}
 }

@@ -196,7 +196,7 @@ func (s *Server) admit(r *http.Request, scope string) (Fault, time.Duration, err
 	}
 	s.luckMu.Lock()
 	defer s.luckMu.Unlock()
-	fault, _ := s.cfg.Faults.draw(scope, s.luck)
+	fault := s.cfg.Faults.draw(scope, s.luck)
 	delay := s.cfg.MinLatency
 	if spread := s.cfg.MaxLatency - s.cfg.MinLatency; spread > 0 {
 		delay += time.Duration(s.luck.Int64N(int64(spread) + 1))

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -35,7 +36,7 @@ type answer struct {
 
 // send makes a request as a client with a token does.
 func send(s *Server, method, path, body string) answer {
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(body))
 	r.Header.Set("Authorization", "OAuth secret")
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -97,14 +98,14 @@ func (a answer) wantError(tb testing.TB, status int, code string) answer {
 	return a
 }
 
-// count gives how many tasks of a pool can be seen, each by its image, and fails
-// where one is there twice under the same id.
-func count(tb testing.TB, s *Server, pool string) map[string]int {
+// count gives how many tasks of the demo pool can be seen, each by its image, and
+// fails where ids come twice or out of order.
+func count(tb testing.TB, s *Server) map[string]int {
 	tb.Helper()
 	images := make(map[string]int)
 	ids := make(map[string]bool)
 	last := ""
-	for task, err := range s.Tasks(pool) {
+	for task, err := range s.Tasks(DemoPool) {
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -148,7 +149,7 @@ func TestRequestsNeedAToken(t *testing.T) {
 		{closed, "ApiKey other", http.StatusUnauthorized},
 		{closed, "ApiKey good", http.StatusOK},
 	} {
-		r := httptest.NewRequest(http.MethodGet, "/api/v1/requester", http.NoBody)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/requester", http.NoBody)
 		r.Header.Set("Authorization", tc.header)
 		a := do(tc.server, r)
 		if a.status != tc.want {
@@ -186,12 +187,12 @@ func TestUnknownPathsAnswerInTolokasForm(t *testing.T) {
 func TestPostsNeedJSON(t *testing.T) {
 	s := start(t, Config{})
 	for _, path := range []string{"/api/v1/tasks", "/api/v1/pools", "/api/v1/projects"} {
-		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("[]"))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader("[]"))
 		r.Header.Set("Authorization", "OAuth t")
 		r.Header.Set("Content-Type", "text/plain")
 		do(s, r).wantError(t, http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE")
 
-		r = httptest.NewRequest(http.MethodPost, path, strings.NewReader("[]"))
+		r = httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader("[]"))
 		r.Header.Set("Authorization", "OAuth t")
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Content-Encoding", "gzip")
@@ -337,7 +338,7 @@ func TestListsFilterSortAndPage(t *testing.T) {
 func TestStatsAreServedWithoutAToken(t *testing.T) {
 	s := start(t, Config{})
 	send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", goodTasks("1", 0, 3)).want(t, http.StatusCreated)
-	a := do(s, httptest.NewRequest(http.MethodGet, "/emulator/stats", http.NoBody)).want(t, http.StatusOK)
+	a := do(s, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/emulator/stats", http.NoBody)).want(t, http.StatusOK)
 	var got Stats
 	if err := json.Unmarshal([]byte(a.raw), &got); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package emulator
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -257,15 +256,6 @@ func (st *state) saw(id uint32, at stamp) {
 	st.last = max(st.last, at)
 }
 
-// batchOf finds the batch of the task with a number, or nil.
-func (st *state) batchOf(number uint64) *batch {
-	i := firstBatch(st.batches, number)
-	if i == len(st.batches) || st.batches[i].First > number {
-		return nil
-	}
-	return st.batches[i]
-}
-
 // firstBatch gives the index of the first batch with a task that has the number
 // or a later one.
 func firstBatch(batches []*batch, number uint64) int {
@@ -290,12 +280,3 @@ func number(id string) uint32 {
 }
 
 func formatNumber(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
-
-// createdIn gives how many tasks of a batch are in a pool.
-func (b *batch) createdIn(pool uint32) int {
-	i := slices.IndexFunc(b.Pools, func(p poolCount) bool { return p.Pool == pool })
-	if i < 0 {
-		return 0
-	}
-	return int(b.Pools[i].Created)
-}

@@ -78,7 +78,7 @@ func TestStateOutlivesTheServer(t *testing.T) {
 		t.Error("a new pool has the id of another")
 	}
 	send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", goodTasks("1", 100, 200)).want(t, http.StatusCreated)
-	if n := len(count(t, s, "1")); n != 102 {
+	if n := len(count(t, s)); n != 102 {
 		t.Errorf("%d tasks in the pool", n)
 	}
 	stop(t, s)
@@ -109,7 +109,7 @@ func TestATornRecordNeverHappened(t *testing.T) {
 		if size == len(longer) {
 			want, dropped = 4, 0
 		}
-		if n := len(count(t, s, "1")); n != want {
+		if n := len(count(t, s)); n != want {
 			t.Fatalf("cut at %d of %d: %d tasks, want %d", size, len(longer), n, want)
 		}
 		if got := s.Stats().StateBytesDropped; got != int64(dropped) {
@@ -118,7 +118,7 @@ func TestATornRecordNeverHappened(t *testing.T) {
 		send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", goodTasks("1", 4, 5)).want(t, http.StatusCreated)
 		stop(t, s)
 		s = open(t, torn)
-		if n := len(count(t, s, "1")); n != want+1 {
+		if n := len(count(t, s)); n != want+1 {
 			t.Fatalf("cut at %d: after another restart %d tasks, want %d", size, n, want+1)
 		}
 		stop(t, s)
@@ -213,7 +213,7 @@ func TestAFileThatCannotBeWrittenFailsTheRequestOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", goodTasks("1", 2, 3)).want(t, http.StatusCreated)
-	if got := count(t, s, "1"); len(got) != 2 || got["https://x/1"] != 0 {
+	if got := count(t, s); len(got) != 2 || got["https://x/1"] != 0 {
 		t.Errorf("tasks %v", got)
 	}
 }

@@ -286,8 +286,8 @@ func (c *checker) checkSolution(path, weight string, raw jx.Raw, fields *fieldSe
 		if err != nil {
 			return err
 		}
-		switch {
-		case key == "output_values":
+		switch key {
+		case "output_values":
 			answered = value.Type() != jx.Null
 			c.outputBytes += len(value)
 			// A solution may leave out fields, even required ones: they are then
@@ -295,7 +295,7 @@ func (c *checker) checkSolution(path, weight string, raw jx.Raw, fields *fieldSe
 			if err := c.checkObject(path+".output_values", value, fields, false); err != nil {
 				return err
 			}
-		case key == weight:
+		case weight:
 			if value.Type() == jx.Null {
 				continue
 			}

@@ -184,9 +184,11 @@ func TestTaskPropertiesAreChecked(t *testing.T) {
 		{"allow_defaults=true", base + `,"known_solutions":[1]`, "known_solutions.0 OBJECT_EXPECTED"},
 		{"allow_defaults=true", base + `,"known_solutions":[{}]`, "known_solutions.0.output_values VALUE_REQUIRED"},
 		{"allow_defaults=true", base + `,"known_solutions":[{"output_values":{}}]`, "known_solutions.0.output_values EMPTY_OBJECT_NOT_ALLOWED"},
-		{"allow_defaults=true", base + `,"known_solutions":[{"output_values":{"result":"cow","need":"x"},"correctness_weight":1.1,"w":1}]`,
+		{
+			"allow_defaults=true", base + `,"known_solutions":[{"output_values":{"result":"cow","need":"x"},"correctness_weight":1.1,"w":1}]`,
 			"known_solutions.0.output_values.result UNKNOWN_ENUM_VALUE,known_solutions.0.output_values.need VALUE_NOT_ALLOWED," +
-				"known_solutions.0.correctness_weight VALUE_OUT_OF_BOUNDS,known_solutions.0.w VALUE_NOT_ALLOWED"},
+				"known_solutions.0.correctness_weight VALUE_OUT_OF_BOUNDS,known_solutions.0.w VALUE_NOT_ALLOWED",
+		},
 		{"allow_defaults=true", base + `,"known_solutions":[{"output_values":{"result":"cat"},"correctness_weight":"1"}]`, "known_solutions.0.correctness_weight FLOAT_EXPECTED"},
 		{"allow_defaults=true", base + `,"baseline_solutions":[{"output_values":{"result":"cat"},"confidence_weight":0.5}]`, ""},
 		{"allow_defaults=true", base + `,"baseline_solutions":[{"output_values":{"result":"cat"},"correctness_weight":0.5}]`, "baseline_solutions.0.correctness_weight VALUE_NOT_ALLOWED"},
