@@ -115,7 +115,7 @@ func readVectors(t *testing.T, name string) []vector {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	closeLater(t, file)
 	var list []vector
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 16<<20)
@@ -349,7 +349,7 @@ func findingsOf(t *testing.T, path string) (findings string, good int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
+	closeLater(t, in)
 	d, err := detectDialect(path, in.head(), Config{})
 	if err != nil {
 		t.Fatal(err)

@@ -141,7 +141,7 @@ func nearCharsets(name string) []string {
 	var near []string
 	best := 3 // more mistakes than two are no near name
 	for _, known := range names {
-		switch d := mistakes(letters(name), letters(known)); {
+		switch d := editDistance(letters(name), letters(known), best+1); {
 		case d >= best && len(near) == 0, d > best, d >= len(letters(known)):
 		case d < best:
 			best, near = d, []string{known}
@@ -150,27 +150,6 @@ func nearCharsets(name string) []string {
 		}
 	}
 	return near
-}
-
-// mistakes counts the letters to insert, delete or replace to make a into b.
-func mistakes(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0]++
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // decode gives the text of r as UTF-8.

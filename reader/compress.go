@@ -12,8 +12,9 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// maxWindow bounds the memory of a decompressor: a file that needs a larger
-// window or dictionary is refused.
+// maxWindow bounds the memory of a decompressor: a file that asks for a larger
+// window is refused. Of xz only the first block is asked, since all blocks of
+// a file have one dictionary size unless the file was put together.
 const maxWindow = 128 << 20
 
 // compressionSigns is how many bytes tell a compression.

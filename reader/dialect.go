@@ -161,14 +161,7 @@ func canBeName(text string) bool {
 }
 
 func isFieldID(text string) bool {
-	for _, c := range text {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return text != ""
+	return text != "" && strings.IndexFunc(text, func(c rune) bool { return !isFieldRune(c) }) < 0
 }
 
 // String shows the reading for an error.

@@ -225,18 +225,24 @@ func (in *input) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the file; standard input stays open.
+// Close closes the file; standard input stays open. Closing again does nothing.
 func (in *input) Close() error {
 	in.closeUnpack()
 	if in.file == nil {
 		return nil
 	}
-	return in.file.Close()
+	file := in.file
+	in.file = nil
+	return file.Close()
 }
 
 func (in *input) closeUnpack() {
 	if in.unpack != nil {
 		in.unpack.close()
+		in.unpack = nil
+	}
+	if in.err == nil {
+		in.err = fs.ErrClosed
 	}
 }
 

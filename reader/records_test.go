@@ -355,6 +355,7 @@ func TestNoTextIsSearchedOftenWhateverItsQuotes(t *testing.T) {
 		"each row opens two":                    "\"1,\"x\n",
 		"quoted empty cells between":            "\"1,\"\",\"\"\n2,\"\"\n3,\"\"\n",
 		"cells over lines to the end":           "b\",\"a\n",
+		"long cells over lines to the end":      "b\",\"a" + strings.Repeat("a", 50) + "\n",
 		"even runs only":                        "\"\"\"\"x,\"\"\n",
 		"an odd run at the end of each row":     "\"\"\"\n",
 		"literal cells":                         "\"a\"b,\"c\"d,\"e\n",
@@ -365,10 +366,11 @@ func TestNoTextIsSearchedOftenWhateverItsQuotes(t *testing.T) {
 		"quoted parts of one cell, no line end": "\"a\"b",
 	} {
 		for _, quotes := range []QuoteMode{QuotesAuto, QuotesToloka} {
-			for _, multiline := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s, %s, multiline %v", name, quotes, multiline), func(t *testing.T) {
+			for _, limit := range []int{size / 2, 2 * size} {
+				multiline := limit < size
+				t.Run(fmt.Sprintf("%s, %s, multiline %v, at most %d", name, quotes, multiline, limit), func(t *testing.T) {
 					r := NewRecordReader("f", io.MultiReader(strings.NewReader("a,b\n"), &endless{piece: piece, n: size}),
-						Dialect{Delimiter: ',', Quotes: quotes, Multiline: multiline, MaxCellBytes: size / 4, MaxRecordBytes: size / 2})
+						Dialect{Delimiter: ',', Quotes: quotes, Multiline: multiline, MaxCellBytes: limit / 2, MaxRecordBytes: limit})
 					for {
 						_, err := r.Read()
 						if errors.Is(err, io.EOF) {
