@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -69,7 +70,7 @@ func utf16Charset(order unicode.Endianness, bom int) charset {
 
 // utf16Pattern tells UTF-16 without a byte order mark by its NUL bytes. A task
 // file has ASCII in its header at least, whose every second byte is then NUL,
-// while the other half has next to none.
+// while the other half has few.
 func utf16Pattern(head []byte) (unicode.Endianness, bool) {
 	head = head[:min(len(head), 1024)&^1]
 	var nuls [2]int
@@ -80,9 +81,9 @@ func utf16Pattern(head []byte) (unicode.Endianness, bool) {
 	}
 	pairs := len(head) / 2
 	switch {
-	case pairs > 0 && nuls[1]*10 >= pairs*3 && nuls[0]*20 <= nuls[1]:
+	case pairs > 0 && nuls[1]*10 >= pairs*3 && nuls[0]*4 <= nuls[1]:
 		return unicode.LittleEndian, true
-	case pairs > 0 && nuls[0]*10 >= pairs*3 && nuls[1]*20 <= nuls[0]:
+	case pairs > 0 && nuls[0]*10 >= pairs*3 && nuls[1]*4 <= nuls[0]:
 		return unicode.BigEndian, true
 	}
 	return unicode.LittleEndian, false
@@ -205,7 +206,16 @@ func checkUTF8(name string, head []byte, base int64, whole bool) error {
 // that can't decode the text is none.
 func guessCharset(text []byte) string {
 	for _, result := range chardet.DetectAll(text) {
-		c, err := namedCharset(result.Encoding)
+		name := result.Encoding
+		if name == "MacCyrillic" {
+			name = "x-mac-cyrillic"
+			// The two have the small letters at the same places; the capitals of
+			// Mac OS are where windows-1251 has next to nothing.
+			if !slices.ContainsFunc(text, func(b byte) bool { return 0x80 <= b && b <= 0x9F }) {
+				name = "windows-1251"
+			}
+		}
+		c, err := namedCharset(name)
 		if err != nil || c.decoding == nil || strings.HasPrefix(c.name, "utf-") {
 			continue
 		}
