@@ -34,54 +34,102 @@ func TestRowsBecomeTasks(t *testing.T) {
 		kind                    Kind
 		warnings                string
 	}{
-		{name: "without a spec every value is a string", header: "INPUT:a|INPUT:b|INPUT:c", row: `1|true|{"x":1}`,
-			want: `"input_values":{"a":"1","b":"true","c":"{\"x\":1}"}`},
-		{name: "empty cells are absent", header: "INPUT:a|INPUT:b|GOLDEN:c|HINT:text|TASK:overlap|TASK:reserved_for", row: `|x||||`,
-			want: `"input_values":{"b":"x"}`},
-		{name: "fields stand in the order of the file", header: "INPUT:b|GOLDEN:z|INPUT:a|GOLDEN:y", row: `1|2|3|4`, cfg: pool, kind: Control,
-			want: `"input_values":{"b":"1","a":"3"},"known_solutions":[{"output_values":{"z":"2","y":"4"}}]`},
-		{name: "a control task has an infinite overlap", header: "INPUT:a|GOLDEN:b", row: `1|2`, kind: Control,
-			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}],"infinite_overlap":true`},
-		{name: "a general task has the pool's overlap", header: "INPUT:a|GOLDEN:b", row: `1|`,
-			want: `"input_values":{"a":"1"}`},
-		{name: "a control task's overlap can be set for all", header: "INPUT:a|GOLDEN:b", row: `1|2`, cfg: Config{ControlOverlap: 7}, kind: Control,
-			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}],"overlap":7`},
-		{name: "a control task's own overlap wins", header: "INPUT:a|GOLDEN:b|TASK:overlap", row: `1|2|3`, kind: Control,
-			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}],"overlap":3`},
-		{name: "a control task can say that it is not infinite", header: "INPUT:a|GOLDEN:b|TASK:infinite_overlap", row: `1|2|false`, kind: Control,
-			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}]`},
-		{name: "a training task", header: "INPUT:a|GOLDEN:b|HINT:text", row: "1|2|Look \"closer\"\nplease", cfg: pool, kind: Training,
-			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}],"message_on_unknown_solution":"Look \"closer\"\nplease"`},
-		{name: "a hint without an answer", header: "INPUT:a|GOLDEN:b|HINT:text", row: "1||Look", warnings: "3,HINT_WITHOUT_GOLDEN",
-			want: `"input_values":{"a":"1"},"message_on_unknown_solution":"Look"`},
-		{name: "several solutions with weights", header: "GOLDEN[10]:b|INPUT:a|GOLDEN[2]:correctness_weight|GOLDEN[2]:b|GOLDEN:b|GOLDEN[1]:correctness_weight", row: "x|1|.50|y|z|+1.0", cfg: pool, kind: Control,
-			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"z"},"correctness_weight":1.0},{"output_values":{"b":"y"},"correctness_weight":0.50},{"output_values":{"b":"x"}}]`},
-		{name: "empty solutions are left out", header: "INPUT:a|GOLDEN[1]:b|GOLDEN[2]:b|GOLDEN[3]:b", row: "1||y|", cfg: pool, kind: Control,
-			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"y"}}]`},
-		{name: "a weight without brackets is a field", header: "INPUT:a|GOLDEN:correctness_weight", row: "1|heavy", cfg: pool, kind: Control,
-			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"correctness_weight":"heavy"}}]`},
-		{name: "a baseline makes no control task", header: "INPUT:a|BASELINE[1]:b|BASELINE[1]:confidence_weight", row: "1|y|0.5",
-			want: `"input_values":{"a":"1"},"baseline_solutions":[{"output_values":{"b":"y"},"confidence_weight":0.5}]`},
-		{name: "an infinite overlap in words", header: "INPUT:a|TASK:overlap", row: "1|infinite",
-			want: `"input_values":{"a":"1"},"infinite_overlap":true`},
-		{name: "an infinite overlap twice", header: "INPUT:a|TASK:overlap|TASK:infinite_overlap", row: "1|infinite|true",
-			want: `"input_values":{"a":"1"},"infinite_overlap":true`},
-		{name: "an infinite overlap in capitals", header: "INPUT:a|TASK:infinite_overlap", row: "1|TRUE", warnings: "2,BOOLEAN_CASE",
-			want: `"input_values":{"a":"1"},"infinite_overlap":true`},
-		{name: "no infinite overlap beside an overlap", header: "INPUT:a|TASK:overlap|TASK:infinite_overlap", row: "1| 007 |false",
-			want: `"input_values":{"a":"1"},"overlap":7`},
-		{name: "lists of ids", header: "INPUT:a|TASK:reserved_for|TASK:unavailable_for|TASK:traits_all_of|TASK:traits_any_of|TASK:traits_none_of_any", row: `1|u1, u2|u3|5|6,7|"8"`,
-			want: `"input_values":{"a":"1"},"reserved_for":["u1","u2"],"unavailable_for":["u3"],"traits_all_of":["5"],"traits_any_of":["6","7"],"traits_none_of_any":["8"]`},
-		{name: "types by the spec", header: "image|width|result", cfg: Config{Map: map[string]string{"result": "GOLDEN:result"}, ControlOverlap: ControlOverlapPool}, row: "www.e.com|07|yes", spec: catSpec, kind: Control,
-			want: `"input_values":{"image":"www.e.com","width":7},"known_solutions":[{"output_values":{"result":"yes"}}]`},
-		{name: "required output fields are left to the server", header: "INPUT:image|GOLDEN:sure|GOLDEN:result", row: "www.e.com|true|", spec: catSpec, cfg: pool, kind: Control,
-			want: `"input_values":{"image":"www.e.com"},"known_solutions":[{"output_values":{"sure":true}}]`},
-		{name: "an empty file field is no problem", header: "INPUT:image|INPUT:photo", row: "www.e.com|", spec: catSpec,
-			want: `"input_values":{"image":"www.e.com"}`},
-		{name: "a trusted server decides on values", header: "INPUT:image|INPUT:width", row: "cat.png|1,5", spec: catSpec, cfg: Config{TrustServer: true}, warnings: "0,SENT_UNCHECKED",
-			want: `"input_values":{"image":"cat.png","width":"1,5"}`},
-		{name: "a trusted server decides on missing values", header: "INPUT:image|INPUT:width", row: "|5", spec: catSpec, cfg: Config{TrustServer: true}, warnings: "0,SENT_UNCHECKED",
-			want: `"input_values":{"width":5}`},
+		{
+			name: "without a spec every value is a string", header: "INPUT:a|INPUT:b|INPUT:c", row: `1|true|{"x":1}`,
+			want: `"input_values":{"a":"1","b":"true","c":"{\"x\":1}"}`,
+		},
+		{
+			name: "empty cells are absent", header: "INPUT:a|INPUT:b|GOLDEN:c|HINT:text|TASK:overlap|TASK:reserved_for", row: `|x||||`,
+			want: `"input_values":{"b":"x"}`,
+		},
+		{
+			name: "fields stand in the order of the file", header: "INPUT:b|GOLDEN:z|INPUT:a|GOLDEN:y", row: `1|2|3|4`, cfg: pool, kind: Control,
+			want: `"input_values":{"b":"1","a":"3"},"known_solutions":[{"output_values":{"z":"2","y":"4"}}]`,
+		},
+		{
+			name: "a control task has an infinite overlap", header: "INPUT:a|GOLDEN:b", row: `1|2`, kind: Control,
+			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}],"infinite_overlap":true`,
+		},
+		{
+			name: "a general task has the pool's overlap", header: "INPUT:a|GOLDEN:b", row: `1|`,
+			want: `"input_values":{"a":"1"}`,
+		},
+		{
+			name: "a control task's overlap can be set for all", header: "INPUT:a|GOLDEN:b", row: `1|2`, cfg: Config{ControlOverlap: 7}, kind: Control,
+			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}],"overlap":7`,
+		},
+		{
+			name: "a control task's own overlap wins", header: "INPUT:a|GOLDEN:b|TASK:overlap", row: `1|2|3`, kind: Control,
+			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}],"overlap":3`,
+		},
+		{
+			name: "a control task can say that it is not infinite", header: "INPUT:a|GOLDEN:b|TASK:infinite_overlap", row: `1|2|false`, kind: Control,
+			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}]`,
+		},
+		{
+			name: "a training task", header: "INPUT:a|GOLDEN:b|HINT:text", row: "1|2|Look \"closer\"\nplease", cfg: pool, kind: Training,
+			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"2"}}],"message_on_unknown_solution":"Look \"closer\"\nplease"`,
+		},
+		{
+			name: "a hint without an answer", header: "INPUT:a|GOLDEN:b|HINT:text", row: "1||Look", warnings: "3,HINT_WITHOUT_GOLDEN",
+			want: `"input_values":{"a":"1"},"message_on_unknown_solution":"Look"`,
+		},
+		{
+			name: "several solutions with weights", header: "GOLDEN[10]:b|INPUT:a|GOLDEN[2]:correctness_weight|GOLDEN[2]:b|GOLDEN:b|GOLDEN[1]:correctness_weight", row: "x|1|.50|y|z|+1.0", cfg: pool, kind: Control,
+			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"z"},"correctness_weight":1.0},{"output_values":{"b":"y"},"correctness_weight":0.50},{"output_values":{"b":"x"}}]`,
+		},
+		{
+			name: "empty solutions are left out", header: "INPUT:a|GOLDEN[1]:b|GOLDEN[2]:b|GOLDEN[3]:b", row: "1||y|", cfg: pool, kind: Control,
+			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"b":"y"}}]`,
+		},
+		{
+			name: "a weight without brackets is a field", header: "INPUT:a|GOLDEN:correctness_weight", row: "1|heavy", cfg: pool, kind: Control,
+			want: `"input_values":{"a":"1"},"known_solutions":[{"output_values":{"correctness_weight":"heavy"}}]`,
+		},
+		{
+			name: "a baseline makes no control task", header: "INPUT:a|BASELINE[1]:b|BASELINE[1]:confidence_weight", row: "1|y|0.5",
+			want: `"input_values":{"a":"1"},"baseline_solutions":[{"output_values":{"b":"y"},"confidence_weight":0.5}]`,
+		},
+		{
+			name: "an infinite overlap in words", header: "INPUT:a|TASK:overlap", row: "1|infinite",
+			want: `"input_values":{"a":"1"},"infinite_overlap":true`,
+		},
+		{
+			name: "an infinite overlap twice", header: "INPUT:a|TASK:overlap|TASK:infinite_overlap", row: "1|infinite|true",
+			want: `"input_values":{"a":"1"},"infinite_overlap":true`,
+		},
+		{
+			name: "an infinite overlap in capitals", header: "INPUT:a|TASK:infinite_overlap", row: "1|TRUE", warnings: "2,BOOLEAN_CASE",
+			want: `"input_values":{"a":"1"},"infinite_overlap":true`,
+		},
+		{
+			name: "no infinite overlap beside an overlap", header: "INPUT:a|TASK:overlap|TASK:infinite_overlap", row: "1| 007 |false",
+			want: `"input_values":{"a":"1"},"overlap":7`,
+		},
+		{
+			name: "lists of ids", header: "INPUT:a|TASK:reserved_for|TASK:unavailable_for|TASK:traits_all_of|TASK:traits_any_of|TASK:traits_none_of_any", row: `1|u1, u2|u3|5|6,7|"8"`,
+			want: `"input_values":{"a":"1"},"reserved_for":["u1","u2"],"unavailable_for":["u3"],"traits_all_of":["5"],"traits_any_of":["6","7"],"traits_none_of_any":["8"]`,
+		},
+		{
+			name: "types by the spec", header: "image|width|result", cfg: Config{Map: map[string]string{"result": "GOLDEN:result"}, ControlOverlap: ControlOverlapPool}, row: "www.e.com|07|yes", spec: catSpec, kind: Control,
+			want: `"input_values":{"image":"www.e.com","width":7},"known_solutions":[{"output_values":{"result":"yes"}}]`,
+		},
+		{
+			name: "required output fields are left to the server", header: "INPUT:image|GOLDEN:sure|GOLDEN:result", row: "www.e.com|true|", spec: catSpec, cfg: pool, kind: Control,
+			want: `"input_values":{"image":"www.e.com"},"known_solutions":[{"output_values":{"sure":true}}]`,
+		},
+		{
+			name: "an empty file field is no problem", header: "INPUT:image|INPUT:photo", row: "www.e.com|", spec: catSpec,
+			want: `"input_values":{"image":"www.e.com"}`,
+		},
+		{
+			name: "a trusted server decides on values", header: "INPUT:image|INPUT:width", row: "cat.png|1,5", spec: catSpec, cfg: Config{TrustServer: true}, warnings: "0,SENT_UNCHECKED",
+			want: `"input_values":{"image":"cat.png","width":"1,5"}`,
+		},
+		{
+			name: "a trusted server decides on missing values", header: "INPUT:image|INPUT:width", row: "|5", spec: catSpec, cfg: Config{TrustServer: true}, warnings: "0,SENT_UNCHECKED",
+			want: `"input_values":{"width":5}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.cfg.Spec = specOf(t, c.spec)
@@ -129,8 +177,10 @@ func TestRowsThatCantBecomeTasksNameAllFindings(t *testing.T) {
 		{name: "a required cell is empty", header: "INPUT:width|INPUT:image", row: "5|", spec: catSpec, want: "2,VALUE_REQUIRED"},
 		{name: "all inputs are empty", header: "INPUT:a|INPUT:b|GOLDEN:c", row: "||x", want: "0,EMPTY_OBJECT_NOT_ALLOWED"},
 		{name: "a required cell explains empty inputs", header: "INPUT:image|INPUT:width|GOLDEN:result", row: "||x", spec: catSpec, want: "1,VALUE_REQUIRED"},
-		{name: "all findings in the order of the columns", header: "TASK:overlap|GOLDEN:sure|INPUT:width|INPUT:image", row: "0|1|x|y", spec: catSpec,
-			want: "1,OVERLAP;2,BOOLEAN_EXPECTED;3,INTEGER_EXPECTED;4,INVALID_URL_SYNTAX"},
+		{
+			name: "all findings in the order of the columns", header: "TASK:overlap|GOLDEN:sure|INPUT:width|INPUT:image", row: "0|1|x|y", spec: catSpec,
+			want: "1,OVERLAP;2,BOOLEAN_EXPECTED;3,INTEGER_EXPECTED;4,INVALID_URL_SYNTAX",
+		},
 		{name: "a file field is filled", header: "INPUT:image|INPUT:photo", row: "www.e.com|x", spec: catSpec, want: "2,VALUE_NOT_ALLOWED"},
 		{name: "an overlap is too great", header: "INPUT:a|TASK:overlap", row: "1|30001", want: "2,OVERLAP"},
 		{name: "an overlap is negative", header: "INPUT:a|TASK:overlap", row: "1|-5", want: "2,OVERLAP"},
