@@ -29,6 +29,10 @@ const (
 	DefaultRetryFor       = 10 * time.Minute
 	DefaultRequestTimeout = time.Minute
 	DefaultConnections    = 64
+
+	// firstContact bounds the repetitions while the server can't be reached and
+	// never has answered: a wrong address is likelier then than a bad moment.
+	firstContact = 15 * time.Second
 )
 
 const (
@@ -68,7 +72,8 @@ type ClientConfig struct {
 	// pauses after a 429.
 	Gate *ratelimit.Gate
 	// RetryFor bounds the time that repeating one request takes; waiting for the
-	// quota doesn't count. 0 means 10 minutes.
+	// quota doesn't count. A server that never answered and can't be reached is
+	// given up after 15 seconds. 0 means 10 minutes.
 	RetryFor time.Duration
 	// RequestTimeout bounds one attempt, the whole answer included; 0 means a
 	// minute.
@@ -140,16 +145,18 @@ func authorization(token string) string {
 // Client sends requests to the API, repeats those that can be repeated, and
 // tells apart what went wrong with the others. It is safe for concurrent use.
 type Client struct {
-	cfg    ClientConfig // without the token
-	token  string
-	base   *url.URL
-	http   *http.Client
-	own    *http.Transport // nil where the caller gave the HTTP client
-	gate   *ratelimit.Gate
-	log    *zap.Logger
-	ahead  atomic.Int64 // the server's clock less ours, in nanoseconds
-	dated  atomic.Bool  // whether that is known
-	decode decoders
+	cfg   ClientConfig // without the token
+	token string
+	base  *url.URL
+	http  *http.Client
+	own   *http.Transport // nil where the caller gave the HTTP client
+	gate  *ratelimit.Gate
+	log   *zap.Logger
+	ahead atomic.Int64 // the server's clock less ours, in nanoseconds
+	dated atomic.Bool  // whether that is known
+	// answered says that the server has answered at least once.
+	answered atomic.Bool
+	decode   decoders
 
 	mu    sync.Mutex
 	stats Stats
@@ -302,6 +309,9 @@ func (c *Client) do(ctx context.Context, cl *call) *APIError {
 			continue // the gate holds it until there is quota again
 		}
 		b.left -= cl.took
+		if err.Kind == KindUnreachable && !c.answered.Load() {
+			b.left = min(b.left, firstContact-b.spent)
+		}
 		delay, ok := b.next(ratelimit.ParseRetryAfter(err.RetryAfter, time.Now()), jitter())
 		if !ok {
 			return err
@@ -426,6 +436,7 @@ func (c *Client) exchange(ctx context.Context, cl *call) (status int, failed *AP
 		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
 		_ = resp.Body.Close()
 	}()
+	c.answered.Store(true)
 	c.noteDate(resp.Header.Get("Date"))
 
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {

@@ -26,6 +26,7 @@ func backOff(n int, jitter float64) time.Duration {
 // the quota is not spent.
 type budget struct {
 	left    time.Duration
+	spent   time.Duration // on pauses
 	repeats int
 }
 
@@ -38,6 +39,7 @@ func (b *budget) next(asked time.Duration, jitter float64) (time.Duration, bool)
 		return 0, false
 	}
 	b.left -= delay
+	b.spent += delay
 	return delay, true
 }
 
@@ -50,7 +52,7 @@ func (b *budget) pause(ctx context.Context, asked time.Duration) bool {
 
 // The bounds of the pause between two polls of an operation.
 const (
-	firstPoll  = 100 * time.Millisecond
+	firstPoll  = 25 * time.Millisecond
 	maxPoll    = 10 * time.Second
 	pollGrowth = 1.6
 	// Most operations take about as long as those before. The first poll comes

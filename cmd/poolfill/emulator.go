@@ -38,8 +38,11 @@ is archived, 4 is a training, 5 is closed. Any token is good, unless
 --token-file names one. GET /emulator/stats counts what it was asked.
 
 --faults makes requests fail with the given probabilities, in an order that
---seed repeats:
-` + faultsHelp(),
+--seed repeats. A fault is [kind of request:]name=probability[:delay]. The names:
+lost (carried out, no answer), reset (nothing is done), trunc (the answer breaks
+off), slow, hang, 429 429min 429hour 429day, any status from 400 to 599, and a
+status with html, such as 502html. The kinds of request: post, list, operation,
+log, pool, project, other; without one, all.`,
 		Example: `  poolfill emulator &
   TOLOKA_TOKEN=any poolfill upload tasks.tsv --url http://127.0.0.1:8090 --pool 1
 

@@ -143,19 +143,37 @@ func assertPool(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// getJSON asks until it gets an answer: faults can hit these requests too.
 func getJSON(ts *testscript.TestScript, path string, into any) {
+	const tries = 100
+	for try := 1; ; try++ {
+		err := tryJSON(ts, path, into)
+		if err == nil {
+			return
+		}
+		if try == tries {
+			ts.Fatalf("%v", err)
+		}
+	}
+}
+
+func tryJSON(ts *testscript.TestScript, path string, into any) error {
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, ts.Getenv("URL")+path, nil)
 	ts.Check(err)
 	request.Header.Set("Authorization", "OAuth "+ts.Getenv("TOLOKA_TOKEN"))
 	answer, err := http.DefaultClient.Do(request)
-	ts.Check(err)
+	if err != nil {
+		return err
+	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	ts.Check(err)
-	if answer.StatusCode != http.StatusOK {
-		ts.Fatalf("GET %s: %s: %s", path, answer.Status, body)
+	if err != nil {
+		return err
 	}
-	ts.Check(json.Unmarshal(body, into))
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s: %s", path, answer.Status, body)
+	}
+	return json.Unmarshal(body, into)
 }
 
 // assertJSON compares one value of a JSON file, "stdout" or "stderr".

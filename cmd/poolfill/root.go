@@ -35,6 +35,7 @@ name in capitals, with _ for -. A flag on the command line wins.`,
 		SilenceUsage:      true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return flagsFromEnvironment(cmd) },
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("poolfill {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}

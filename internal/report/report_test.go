@@ -11,8 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gocarina/gocsv"
-
 	"poolfill/internal/report"
 	"poolfill/pipeline"
 	"poolfill/reader"
@@ -150,23 +148,17 @@ func TestMergingManyOverlappingRunsKeepsEveryRowInOrder(t *testing.T) {
 	wg.Wait()
 	finish(t, w)
 
-	var got []struct {
-		Record int64  `csv:"record"`
-		Status string `csv:"status"`
-	}
 	lines := strings.Split(strings.TrimSpace(content(t, filepath.Join(dir, report.ResultsFile))), "\n")
 	if len(lines) != rows+1 {
 		t.Fatalf("results.tsv has %d lines, want %d", len(lines), rows+1)
 	}
-	if err := gocsv.UnmarshalString(strings.ReplaceAll(strings.Join(lines, "\n"), "\t", ","), &got); err != nil {
-		t.Fatal(err)
-	}
 	refusedRows := 0
-	for i, r := range got {
-		if r.Record != int64(i)+1 {
-			t.Fatalf("line %d has record %d", i+2, r.Record)
+	for i, line := range lines[1:] {
+		cells := strings.Split(line, "\t")
+		if cells[2] != fmt.Sprint(i+1) {
+			t.Fatalf("line %d has record %s", i+2, cells[2])
 		}
-		if r.Status == "rejected" {
+		if cells[3] == "rejected" {
 			refusedRows++
 		}
 	}
