@@ -45,27 +45,33 @@ func TestChunksAreCutByEachLimit(t *testing.T) {
 	}{
 		"by count, full to the last task": {
 			batcher.Config{PoolID: "1", MaxTasks: 3},
-			[]reader.Task{task(1, 10), task(2, 10), task(3, 10), task(4, 10)}, []int{3, 1},
+			[]reader.Task{task(1, 10), task(2, 10), task(3, 10), task(4, 10)},
+			[]int{3, 1},
 		},
 		"by input bytes, the limit itself still fits": {
 			batcher.Config{PoolID: "1", MaxInputBytes: 30},
-			[]reader.Task{task(1, 10), task(2, 20), task(3, 10)}, []int{2, 1},
+			[]reader.Task{task(1, 10), task(2, 20), task(3, 10)},
+			[]int{2, 1},
 		},
 		"by input bytes, one byte more does not": {
 			batcher.Config{PoolID: "1", MaxInputBytes: 30},
-			[]reader.Task{task(1, 10), task(2, 21)}, []int{1, 1},
+			[]reader.Task{task(1, 10), task(2, 21)},
+			[]int{1, 1},
 		},
 		"by output bytes": {
 			batcher.Config{PoolID: "1", MaxOutputBytes: 8},
-			[]reader.Task{output(4), output(4), output(1)}, []int{2, 1},
+			[]reader.Task{output(4), output(4), output(1)},
+			[]int{2, 1},
 		},
 		"by the bytes kept of the input": {
 			batcher.Config{PoolID: "1", MaxRawBytes: 12},
-			[]reader.Task{task(1, 10), task(2, 10), task(3, 10)}, []int{2, 1},
+			[]reader.Task{task(1, 10), task(2, 10), task(3, 10)},
+			[]int{2, 1},
 		},
 		"a row over the kept bytes goes alone": {
 			batcher.Config{PoolID: "1", MaxRawBytes: 2},
-			[]reader.Task{task(1, 10), task(2, 10)}, []int{1, 1},
+			[]reader.Task{task(1, 10), task(2, 10)},
+			[]int{1, 1},
 		},
 		"by default at the documented count": {
 			batcher.Config{PoolID: "1"},
@@ -74,7 +80,8 @@ func TestChunksAreCutByEachLimit(t *testing.T) {
 					all = append(all, task(int64(i), 10))
 				}
 				return
-			}(), []int{toloka.MaxTasksSync, 1},
+			}(),
+			[]int{toloka.MaxTasksSync, 1},
 		},
 	}
 	for name, tt := range tests {

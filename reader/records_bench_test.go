@@ -2,6 +2,7 @@ package reader
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func BenchmarkRecordReader(b *testing.B) {
 				r := NewRecordReader("f", bytes.NewReader(text), c.dialect)
 				for {
 					if _, err := r.Read(); err != nil {
-						if err != io.EOF {
+						if !errors.Is(err, io.EOF) {
 							b.Fatal(err)
 						}
 						break

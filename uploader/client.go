@@ -309,8 +309,8 @@ func (c *Client) do(ctx context.Context, cl *call) *APIError {
 			continue // the gate holds it until there is quota again
 		}
 		b.left -= cl.took
-		if err.Kind == KindUnreachable && !c.answered.Load() {
-			b.left = min(b.left, firstContact-b.spent)
+		if err.Kind == KindUnreachable && !c.answered.Load() && b.spent >= firstContact {
+			return err
 		}
 		delay, ok := b.next(ratelimit.ParseRetryAfter(err.RetryAfter, time.Now()), jitter())
 		if !ok {

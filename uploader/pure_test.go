@@ -83,11 +83,11 @@ func TestPollDelays(t *testing.T) {
 		typical time.Duration
 		want    time.Duration
 	}{
-		{0, 0, 100 * time.Millisecond},
-		{1, 0, 160 * time.Millisecond},
+		{0, 0, 25 * time.Millisecond},
+		{1, 0, 40 * time.Millisecond},
 		{20, 0, 10 * time.Second},
 		{1 << 30, 0, 10 * time.Second},
-		{0, time.Millisecond, 100 * time.Millisecond},
+		{0, time.Millisecond, 25 * time.Millisecond},
 		{0, 10 * time.Second, 7 * time.Second},
 		{1, 10 * time.Second, 3 * time.Second},
 		{2, 10 * time.Second, 4800 * time.Millisecond},

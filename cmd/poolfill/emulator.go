@@ -136,7 +136,7 @@ func serveEmulator(ctx context.Context, std streams, cfg emulator.Config, listen
 	if err != nil {
 		return &usageError{err}
 	}
-	listener, err := net.Listen("tcp", listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return errors.Join(&usageError{fmt.Errorf("the emulator can't listen on %s: %w", listen, err)}, server.Close())
 	}
@@ -175,11 +175,12 @@ func emulate(cfg *pipeline.Config) (stop func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the emulator can't start: %w", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(context.Background())
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
+		cancel()
 		return nil, errors.Join(fmt.Errorf("the emulator can't listen: %w", err), server.Close())
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- serve(ctx, server, listener) }()
 

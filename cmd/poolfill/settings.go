@@ -103,7 +103,7 @@ func parseDelimiter(s string) (byte, error) {
 	if d, ok := names[s]; ok {
 		return d, nil
 	}
-	if len(s) == 1 && s[0] < 0x80 && !strings.Contains("\"\r\n", s) {
+	if len(s) == 1 && s[0] < 0x80 && s != `"` && s != "\r" && s != "\n" {
 		return s[0], nil
 	}
 	return 0, fmt.Errorf("--delimiter is one character, or tab, comma, semicolon or pipe, not %q", s)

@@ -40,8 +40,8 @@ const (
 // Writer collects the results of a run and writes its files. It implements
 // pipeline.Recorder.
 type Writer struct {
-	dir     string
-	created bool // whether dir was made by the Writer, and goes with Discard
+	dir  string
+	made []string // the folders that Create made, the innermost first
 
 	mu      sync.Mutex
 	journal *journal
@@ -59,7 +59,13 @@ type input struct {
 // Create makes the folder dir and begins to collect. inputs is the number of
 // inputs of the run. Either Finish or Discard ends the Writer.
 func Create(dir string, inputs int) (*Writer, error) {
-	_, statErr := os.Stat(dir)
+	var made []string
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		made = append(made, d)
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the folder for the report can't be made: %w", err)
 	}
@@ -68,7 +74,7 @@ func Create(dir string, inputs int) (*Writer, error) {
 		return nil, fmt.Errorf("the folder for the report can't be written to: %w", err)
 	}
 	return &Writer{
-		dir: dir, created: errors.Is(statErr, os.ErrNotExist), journal: j,
+		dir: dir, made: made, journal: j,
 		inputs: make(map[string]*input), several: inputs > 1,
 	}, nil
 }
@@ -156,8 +162,8 @@ func (w *Writer) Discard() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	err := w.journal.remove()
-	if w.created {
-		err = errors.Join(err, os.Remove(w.dir))
+	for _, dir := range w.made {
+		err = errors.Join(err, os.Remove(dir))
 	}
 	return err
 }

@@ -261,7 +261,7 @@ func TestTheReportNamesItsFiles(t *testing.T) {
 
 func TestADiscardedReportLeavesNothing(t *testing.T) {
 	parent := t.TempDir()
-	w := create(t, filepath.Join(parent, "run"), tsv("a.tsv"))
+	w := create(t, filepath.Join(parent, "runs", "run"), tsv("a.tsv"))
 	record(t, w, row("a.tsv", 1, pipeline.Created))
 	if err := w.Discard(); err != nil {
 		t.Fatal(err)
