@@ -3,6 +3,7 @@ package uploader
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"net/url"
@@ -21,7 +22,7 @@ const (
 	listPage = 1000
 	// The server's clock is known to within a second by its Date header; where
 	// there was none, clocks may differ by minutes.
-	knownClockMargin   = 10 * time.Second
+	knownClockMargin   = 5 * time.Second
 	unknownClockMargin = 2 * time.Minute
 	// A server that gave no answer in time may still be at work: so many times
 	// longer it gets to settle.
@@ -188,7 +189,7 @@ func (j *job) find(ctx context.Context, p part, what string, since time.Time) (m
 			return nil, failed
 		}
 		for _, t := range page {
-			if rows := alike[t.key]; len(rows) > 0 && !others[t.id] {
+			if rows := alike[t.key]; len(rows) > 0 && !others[j.recent.hash(t.id)] {
 				found[rows[0]] = t.id
 				alike[t.key] = rows[1:]
 			}
@@ -224,6 +225,7 @@ type recent struct {
 	mu      sync.Mutex
 	flights map[*flight]struct{}
 	named   []named // in the order of time
+	seed    maphash.Seed
 }
 
 // roadWidth is more than the requests that are ever under way.
@@ -233,14 +235,20 @@ const roadWidth = 1 << 30
 // known.
 type flight struct{ since time.Time }
 
+// named are the tasks of one answer. Of each id only a 64-bit hash is kept: at
+// full speed there are millions in the time that a search can reach back, and
+// two ids with the same hash would have to meet in one search to do harm.
 type named struct {
 	at  time.Time
-	ids []string
+	ids []uint64
 }
 
 func newRecent() recent {
-	return recent{road: semaphore.NewWeighted(roadWidth), flights: map[*flight]struct{}{}}
+	return recent{road: semaphore.NewWeighted(roadWidth), flights: map[*flight]struct{}{}, seed: maphash.MakeSeed()}
 }
+
+// hash gives what is kept of a task's id.
+func (r *recent) hash(id string) uint64 { return maphash.String(r.seed, id) }
 
 // depart waits while the pool is searched, and begins a flight.
 func (r *recent) depart(ctx context.Context, f *flight) (release func(), err error) {
@@ -294,18 +302,18 @@ func (r *recent) name(ids map[int]string, margin time.Duration) {
 	if len(ids) == 0 {
 		return
 	}
-	n := named{at: now, ids: make([]string, 0, len(ids))}
+	n := named{at: now, ids: make([]uint64, 0, len(ids))}
 	for _, id := range ids {
-		n.ids = append(n.ids, id)
+		n.ids = append(n.ids, r.hash(id))
 	}
 	r.named = append(r.named, n)
 }
 
-// ids gives all that are remembered.
-func (r *recent) ids() map[string]bool {
+// ids gives the hashes of all that are remembered.
+func (r *recent) ids() map[uint64]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ids := map[string]bool{}
+	ids := map[uint64]bool{}
 	for _, n := range r.named {
 		for _, id := range n.ids {
 			ids[id] = true
