@@ -64,10 +64,10 @@ func (p *Pipeline) consultPool(ctx context.Context) error {
 }
 
 // setupUnlessPassing tells an answer that asks for a change from a server
-// that can't be reached just now.
+// that gives none just now.
 func setupUnlessPassing(err error) error {
 	var api *uploader.APIError
-	if errors.As(err, &api) && !api.Retryable() {
+	if errors.As(err, &api) && api.Status != 0 && !api.Retryable() {
 		return &SetupError{err}
 	}
 	return err

@@ -85,6 +85,7 @@ type Gate struct {
 	refusals    int // in a row
 	waiting     int
 	waitingDay  bool
+	roomAt      time.Time // when the window has room for the next request
 }
 
 // New returns a Gate, or an error that says what is wrong with cfg.
@@ -204,6 +205,7 @@ func (g *Gate) take(tasks int) (time.Duration, <-chan struct{}) {
 	case !known:
 		return clockCheck, g.changed
 	case byMinute > 0:
+		g.roomAt = now.Add(byMinute)
 		return byMinute, g.changed
 	}
 	g.window.grant(tasks)
@@ -265,8 +267,9 @@ func (g *Gate) pause(p Pause) {
 // State is what a progress line shows.
 type State struct {
 	// PausedUntil is the end of the pause, and Reason says why there is one.
-	// Both are zero where requests may pass. Waiting for the day's quota is a
-	// pause until midnight.
+	// Both are zero where requests may pass. Waiting for room in the minute's
+	// window is a pause until there is some, waiting for the day's quota one
+	// until midnight.
 	PausedUntil time.Time
 	Reason      Reason
 	// Waiting is the number of requests that wait to pass, for any reason.
@@ -286,6 +289,9 @@ func (g *Gate) State() State {
 	s := State{Waiting: g.waiting, TasksInWindow: g.window.used(now), TasksToday: g.day.used}
 	if g.pausedUntil.After(now) {
 		s.PausedUntil, s.Reason = g.pausedUntil, g.reason
+	}
+	if g.roomAt.After(now) && g.roomAt.After(s.PausedUntil) {
+		s.PausedUntil, s.Reason = g.roomAt, ReasonMinute
 	}
 	if until := now.Add(untilMidnight(now)); g.waitingDay && until.After(s.PausedUntil) {
 		s.PausedUntil, s.Reason = until, ReasonDay

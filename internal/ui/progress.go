@@ -75,12 +75,12 @@ func (d *Display) Watch(progress func() pipeline.Progress) (stop func()) {
 	case Bar:
 		return d.watchBar(progress)
 	case Plain:
-		return every(plainEvery, func(m *meter) { fmt.Fprintln(d, m.look(progress(), time.Now()).line()) })
+		return every(plainEvery, func() { fmt.Fprintln(d, look(progress(), time.Now()).line()) })
 	case JSON:
 		e := json.NewEncoder(d)
-		return every(jsonEvery, func(m *meter) {
+		return every(jsonEvery, func() {
 			// A display that can't be written to is no reason to end an upload.
-			_ = e.Encode(m.look(progress(), time.Now()).object())
+			_ = e.Encode(look(progress(), time.Now()).object())
 		})
 	default:
 		return func() {}
@@ -88,17 +88,16 @@ func (d *Display) Watch(progress func() pipeline.Progress) (stop func()) {
 }
 
 // every calls show at each tick until the function that it returns is called.
-func every(d time.Duration, show func(*meter)) (stop func()) {
+func every(d time.Duration, show func()) (stop func()) {
 	quit := make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
-		var m meter
 		ticker := time.NewTicker(d)
 		defer ticker.Stop()
 		for {
 			select {
 			case <-ticker.C:
-				show(&m)
+				show()
 			case <-quit:
 				return
 			}
@@ -114,8 +113,7 @@ func every(d time.Duration, show func(*meter)) (stop func()) {
 func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
 	container := mpb.New(mpb.WithOutput(d.base), mpb.WithWidth(24), mpb.WithAutoRefresh(), mpb.WithRefreshRate(barEvery))
 	var mu sync.Mutex
-	var m meter
-	seen := m.look(progress(), time.Now())
+	seen := look(progress(), time.Now())
 	text := func(f func(view) string) decor.Decorator {
 		return decor.Any(func(decor.Statistics) string {
 			mu.Lock()
@@ -129,10 +127,10 @@ func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
 		mpb.PrependDecorators(text(view.counts)),
 		mpb.AppendDecorators(text(view.outlook)))
 	d.through(container)
-	stopTicks := every(barEvery, func(*meter) {
+	stopTicks := every(barEvery, func() {
 		p := progress()
 		mu.Lock()
-		seen = m.look(p, time.Now())
+		seen = look(p, time.Now())
 		mu.Unlock()
 		// The bar must not complete by itself: rows are still in flight then.
 		bar.SetTotal(max(1, p.BytesTotal)+1, false)
@@ -146,37 +144,20 @@ func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
 	})
 }
 
-// meter derives speeds from looks at a run.
-type meter struct {
-	last     time.Time
-	lastDone int64
-	rate     float64 // rows a second, smoothed
-}
-
-// smoothing is the time over which the shown speed forgets.
-const smoothing = 10 * time.Second
-
-// look takes a look at the run at the time now.
-func (m *meter) look(p pipeline.Progress, now time.Time) view {
-	done := p.Totals.Created + p.Totals.Valid + p.Totals.Rejected + p.Totals.Duplicate + p.Totals.Unsent
-	switch {
-	case p.Started.IsZero():
-	case m.last.IsZero():
-		m.last, m.lastDone = p.Started, 0
-		fallthrough
-	default:
-		if dt := now.Sub(m.last).Seconds(); dt > 0 {
-			// A young average is the plain mean, an old one forgets.
-			keep := math.Exp(-dt / math.Min(smoothing.Seconds(), math.Max(dt, now.Sub(p.Started).Seconds())))
-			m.rate = keep*m.rate + (1-keep)*float64(done-m.lastDone)/dt
-			m.last, m.lastDone = now, done
-		}
+// look derives from a look at the run, at the time now, what a person asks for.
+//
+// The speed is the mean of the whole run: under a quota rows go in bursts, and
+// the speed of the last seconds would say nothing about the rest.
+func look(p pipeline.Progress, now time.Time) view {
+	t := p.Totals
+	v := view{Progress: p, now: now, done: t.Created + t.Valid + t.Rejected + t.Duplicate + t.Unsent}
+	if elapsed := now.Sub(p.Started).Seconds(); !p.Started.IsZero() && elapsed > 0 {
+		v.rate = float64(v.done) / elapsed
 	}
-	v := view{Progress: p, now: now, done: done, rate: m.rate}
-	if p.BytesTotal > 0 && p.BytesRead > 0 && p.Totals.Rows > 0 && m.rate > 0 {
-		rows := float64(p.Totals.Rows) / float64(p.BytesRead) * float64(p.BytesTotal)
-		v.left = time.Duration(math.Max(0, rows-float64(done)) / m.rate * float64(time.Second)).Round(time.Second)
-		v.share = math.Min(1, float64(done)/math.Max(1, rows))
+	if p.BytesTotal > 0 && p.BytesRead > 0 && t.Rows > 0 && v.rate > 0 {
+		rows := float64(t.Rows) / float64(p.BytesRead) * float64(p.BytesTotal)
+		v.left = time.Duration(math.Max(0, rows-float64(v.done)) / v.rate * float64(time.Second)).Round(time.Second)
+		v.share = math.Min(1, float64(v.done)/math.Max(1, rows))
 	}
 	return v
 }
@@ -186,7 +167,7 @@ type view struct {
 	pipeline.Progress
 	now   time.Time
 	done  int64
-	rate  float64
+	rate  float64 // rows a second
 	share float64 // of the rows, 0 where it is unknown
 	left  time.Duration
 }
@@ -229,7 +210,7 @@ func (v view) waiting() string {
 	if wait <= 0 || v.Gate.Reason == "" {
 		return ""
 	}
-	return fmt.Sprintf("waiting %s for quota (%s)", wait, v.Gate.Reason)
+	return fmt.Sprintf("waiting %s: %s", wait, v.Gate.Reason)
 }
 
 func (v view) line() string {
