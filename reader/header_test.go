@@ -223,3 +223,22 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+func TestTargetsHaveTheFullNameOfWhatAColumnFills(t *testing.T) {
+	names := []string{
+		"INPUT: image", "GOLDEN:result", "GOLDEN[2]:result", "GOLDEN[2]:correctness_weight", "BASELINE[1]:result",
+		"BASELINE[1]:confidence_weight", "HINT:text", "TASK:overlap", "TASK:infinite_overlap", "TASK:reserved_for", "OUTPUT:result", "ERROR:line",
+	}
+	want := []string{
+		"INPUT:image", "GOLDEN:result", "GOLDEN[2]:result", "GOLDEN[2]:correctness_weight", "BASELINE[1]:result",
+		"BASELINE[1]:confidence_weight", "HINT:text", "TASK:overlap", "TASK:infinite_overlap", "TASK:reserved_for", "", "",
+	}
+	m, findings := mapHeader(names, 1, &Config{}, &warningLog{})
+	if len(findings) > 0 || !slices.Equal(m.targets, want) {
+		t.Errorf("targets %q, findings %v", m.targets, findings)
+	}
+	m, findings = mapHeader([]string{"picture", "junk"}, 1, &Config{Map: map[string]string{"picture": "INPUT:image"}, Ignore: []string{"junk"}}, &warningLog{})
+	if len(findings) > 0 || !slices.Equal(m.targets, []string{"INPUT:image", ""}) {
+		t.Errorf("mapped: targets %q, findings %v", m.targets, findings)
+	}
+}
