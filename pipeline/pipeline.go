@@ -76,6 +76,7 @@ func New(cfg Config) (*Pipeline, error) {
 			PoolID:      cfg.PoolID,
 			Mode:        cfg.Mode,
 			SkipInvalid: cfg.OnInvalid == SkipInvalid,
+			Stop:        p.stopping,
 			RunKey:      cmp.Or(cfg.RunKey, cfg.API.BaseURL+" "+cfg.PoolID),
 		})
 		if err != nil {
@@ -364,8 +365,10 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 	results := p.resultsOf(outcome)
 	recordErr := p.record(results)
 	switch {
-	case err != nil && ctx.Err() != nil:
-		err = nil // the user left at once; Run's AfterFunc has stopped the run
+	case isCanceled(err):
+		// Left at once, or stopped while the chunk waited for the quota: the run
+		// has its cause already.
+		err = nil
 	case err != nil:
 		err = p.fail(err)
 	case p.cfg.OnInvalid == StopAtInvalid:
@@ -383,6 +386,11 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 		p.batcher.Recycle(c)
 	}
 	return err
+}
+
+func isCanceled(err error) bool {
+	var api *uploader.APIError
+	return errors.As(err, &api) && api.Kind == uploader.KindCanceled
 }
 
 // stopAt ends the run at its first invalid row.

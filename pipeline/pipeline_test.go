@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -358,6 +359,30 @@ func TestASoftStopFinishesWhatIsInFlight(t *testing.T) {
 	}
 	if !p.Progress().Stopping {
 		t.Error("the progress does not say that the run is stopping")
+	}
+}
+
+func TestASoftStopDoesNotWaitForTheQuota(t *testing.T) {
+	server, url := serve(t, emulator.Config{}, nil)
+	cfg := config(url, write(t, "a.tsv", images(100)))
+	cfg.ChunkSize, cfg.Limits.TasksPerDay = 10, 30
+	p, err := pipeline.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cfg.API.HTTP.CloseIdleConnections()
+	go func() {
+		for p.Progress().Totals.Created < 30 || p.Progress().Gate.PausedUntil.IsZero() {
+			runtime.Gosched()
+		}
+		p.Stop()
+	}()
+	r, err := p.Run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.State != pipeline.Interrupted || r.Totals.Created != 30 || r.Totals.Unsent != r.Totals.Rows-30 || server.Stats().Pools["1"] != 30 {
+		t.Errorf("%s with %+v, %d in the pool", r.State, r.Totals, server.Stats().Pools["1"])
 	}
 }
 

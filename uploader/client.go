@@ -272,6 +272,9 @@ type call struct {
 	limit  int64  // of a 2xx answer, in bytes; 0 means maxAnswer
 	// read takes a 2xx answer; nil ignores it. It may run once an attempt.
 	read func(io.Reader) error
+	// stop, once closed, ends the wait at the gate, as long as no attempt may
+	// have been carried out.
+	stop <-chan struct{}
 	// hold, where not nil, is called just before the request leaves; what it
 	// returns is called when the answer was read.
 	hold func(context.Context) (release func(), err error)
@@ -338,12 +341,18 @@ func (c *Client) warn(cl *call, err *APIError, fields ...zap.Field) {
 // once sends a request once. A failure's Attempts and InDoubt take the call's
 // earlier attempts into account.
 func (c *Client) once(ctx context.Context, cl *call) *APIError {
+	waiting, release := ctx, func() {}
+	if cl.stop != nil && !cl.inDoubt {
+		waiting, release = stoppable(ctx, cl.stop)
+	}
 	waited := time.Now()
-	grant, err := c.gate.Acquire(ctx, cl.tasks)
+	grant, err := c.gate.Acquire(waiting, cl.tasks)
+	ended := waiting.Err() != nil
+	release()
 	c.count(func(s *Stats) { s.QuotaWait += time.Since(waited) })
 	if err != nil {
-		failed := canceled(ctx, cl.what, nil)
-		if ctx.Err() == nil {
+		failed := canceled(waiting, cl.what, nil)
+		if !ended {
 			failed = &APIError{Kind: KindQuota, What: cl.what, cause: err}
 		}
 		failed.Host, failed.Attempts, failed.InDoubt = c.base.Host, cl.sent, cl.inDoubt
@@ -390,6 +399,23 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 	c.log.Debug("request", zap.String("method", cl.method), zap.String("path", cl.path), zap.Int("attempt", cl.sent),
 		zap.Int("bytes", len(cl.body)), zap.String("answer", key), zap.Duration("took", cl.took))
 	return failed
+}
+
+// errStopped is the cause of a context that a closed channel has ended.
+var errStopped = errors.New("the upload was stopped")
+
+// stoppable gives a context that also ends when stop is closed. release must be
+// called; it waits for nothing.
+func stoppable(ctx context.Context, stop <-chan struct{}) (stopped context.Context, release func()) {
+	stopped, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-stop:
+			cancel(errStopped)
+		case <-stopped.Done():
+		}
+	}()
+	return stopped, func() { cancel(context.Canceled) }
 }
 
 // exchange sends a request and reads the answer. Of a failure it gives what the

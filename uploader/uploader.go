@@ -59,6 +59,10 @@ type Config struct {
 	// OperationTimeout bounds the time that an operation takes; 0 means 30
 	// minutes.
 	OperationTimeout time.Duration
+	// Stop, once closed, keeps chunks from being sent of which nothing was sent
+	// yet: their rows end as Unsent, instead of waiting for a quota. Upload's
+	// error is canceled then. Nil never stops.
+	Stop <-chan struct{}
 	// Settle is how long Sync waits, twice, for the server to finish with a
 	// request whose connection was lost, and five times as long where there was
 	// no answer in time; 0 means 3 seconds.
@@ -340,6 +344,7 @@ func (j *job) post(p part) *call {
 		query:  query,
 		body:   p.body,
 		tasks:  len(p.rows),
+		stop:   j.cfg.Stop,
 	}
 }
 

@@ -121,20 +121,22 @@ func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
 			return f(seen)
 		})
 	}
-	bar := container.New(max(1, seen.BytesTotal),
+	// The scale is the bar's own: the size of the inputs is known only later, and
+	// a bar that has reached its total is gone for good.
+	const scale = 10_000
+	bar := container.New(scale,
 		mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(text(view.counts)),
 		mpb.AppendDecorators(text(view.outlook)))
 	d.through(container)
 	stopTicks := every(barEvery, func() {
-		p := progress()
+		now := look(progress(), time.Now())
 		mu.Lock()
-		seen = look(p, time.Now())
+		seen = now
 		mu.Unlock()
-		// The bar must not complete by itself: rows are still in flight then.
-		bar.SetTotal(max(1, p.BytesTotal)+1, false)
-		bar.SetCurrent(p.BytesRead)
+		// It stays short of the end: rows are still in flight then.
+		bar.SetCurrent(min(int64(now.share*scale), scale-1))
 	})
 	return sync.OnceFunc(func() {
 		stopTicks()

@@ -3,8 +3,10 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,7 +101,20 @@ func TestProgressAsLinesAndAsObjects(t *testing.T) {
 func TestOtherLinesPassBesideTheBar(t *testing.T) {
 	var out buffer
 	d := NewDisplay(Bar, &out)
-	stop := d.Watch(func() pipeline.Progress { return pipeline.Progress{BytesTotal: 10, BytesRead: 5} })
+	// At first nothing is known, as before the inputs were opened.
+	var looks atomic.Int64
+	stop := d.Watch(func() pipeline.Progress {
+		if looks.Add(1) == 1 {
+			return pipeline.Progress{}
+		}
+		return pipeline.Progress{
+			Started: time.Now().Add(-time.Second), BytesTotal: 1000, BytesRead: 500,
+			Totals: pipeline.Totals{Rows: 250, Created: 250},
+		}
+	})
+	for !strings.Contains(out.String(), "250 rows") {
+		runtime.Gosched() // the bar draws at its own pace
+	}
 	if _, err := d.Write([]byte("a line of the log\n")); err != nil {
 		t.Fatal(err)
 	}
