@@ -129,6 +129,9 @@ func (p *Pipeline) stopped() bool {
 func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 	release := context.AfterFunc(ctx, p.Stop)
 	defer release()
+	if p.client != nil {
+		defer p.client.Close()
+	}
 	if err := p.prepare(ctx); err != nil {
 		if p.stopped() {
 			return Report{}, ErrInterrupted
