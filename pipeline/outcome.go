@@ -179,6 +179,7 @@ func (p *Pipeline) report(started time.Time) (Report, error) {
 		Finished:   finished.UTC().Truncate(time.Millisecond),
 		Seconds:    finished.Sub(started).Seconds(),
 		Totals:     p.tally.totals,
+		Earlier:    p.earlier,
 		Files:      p.files,
 		Rejections: p.tally.rejections(),
 		Warnings:   p.warnings,

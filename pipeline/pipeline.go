@@ -42,6 +42,7 @@ type Pipeline struct {
 	infos    map[string]reader.Info // by path
 	warnings []Warning
 	chunks   int64
+	earlier  int64 // created rows of chunks that the server knew already
 	state    State
 	err      error // why the run ended early
 	pending  []Result
@@ -363,6 +364,9 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 	p.progress.inFlight.Add(-int64(c.Len()))
 	p.mu.Lock()
 	p.chunks++
+	if outcome.Known {
+		p.earlier += int64(outcome.Count(uploader.Created))
+	}
 	p.mu.Unlock()
 
 	results := p.resultsOf(outcome)

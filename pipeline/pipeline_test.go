@@ -532,10 +532,10 @@ func TestTheSameRunAgainDoublesNothing(t *testing.T) {
 	server, url := serve(t, emulator.Config{}, nil)
 	cfg := config(url, write(t, "a.tsv", images(100)))
 	cfg.ChunkSize = 7
-	for range 2 {
+	for _, earlier := range []int64{0, 100} {
 		cfg.API.HTTP = &http.Client{Transport: &http.Transport{}}
-		if r, err := run(t, cfg); err != nil || r.Totals.Created != 100 {
-			t.Fatalf("%v: %+v", err, r.Totals)
+		if r, err := run(t, cfg); err != nil || r.Totals.Created != 100 || r.Earlier != earlier {
+			t.Fatalf("%v: %+v, %d of them from an earlier run, want %d", err, r.Totals, r.Earlier, earlier)
 		}
 	}
 	if n := server.Stats().Pools["1"]; n != 100 {

@@ -33,7 +33,10 @@ type Report struct {
 	Finished time.Time `json:"finished"`
 	Seconds  float64   `json:"seconds"`
 
-	Totals     Totals      `json:"totals"`
+	Totals Totals `json:"totals"`
+	// Earlier counts those of the created rows that an earlier run of the same
+	// upload had created: the server knew their chunk already.
+	Earlier    int64       `json:"earlier,omitempty"`
 	Files      []File      `json:"files"`
 	Rejections []Rejection `json:"rejections"`
 	Warnings   []Warning   `json:"warnings"`

@@ -45,6 +45,10 @@ type journal struct {
 	open   run
 	head   []byte
 	err    error
+	// nameless says that the file has no name any more, so that it goes with the
+	// process, however that ends. Where the system doesn't allow that, remove
+	// deletes it.
+	nameless bool
 }
 
 func newJournal(dir string) (*journal, error) {
@@ -52,7 +56,7 @@ func newJournal(dir string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &journal{f: f, w: bufio.NewWriterSize(f, 256<<10)}, nil
+	return &journal{f: f, w: bufio.NewWriterSize(f, 256<<10), nameless: os.Remove(f.Name()) == nil}, nil
 }
 
 func (j *journal) begin() { j.open = run{offset: j.offset, file: -1} }
@@ -82,7 +86,11 @@ func (j *journal) end() error {
 
 // remove closes the journal and deletes it.
 func (j *journal) remove() error {
-	return errors.Join(j.f.Close(), os.Remove(j.f.Name()))
+	err := j.f.Close()
+	if !j.nameless {
+		err = errors.Join(err, os.Remove(j.f.Name()))
+	}
+	return err
 }
 
 // merge calls yield for each entry in the order of the inputs. An entry is

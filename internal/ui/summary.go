@@ -79,6 +79,9 @@ func headline(r pipeline.Report) string {
 	if r.Mode != "check" && r.Seconds >= 1 && done > 0 {
 		s += fmt.Sprintf(" (%s rows/s)", number(int64(float64(done)/r.Seconds)))
 	}
+	if r.Earlier > 0 {
+		s += fmt.Sprintf("; %s of them were there from an earlier run", number(r.Earlier))
+	}
 	return s + "."
 }
 

@@ -171,6 +171,10 @@ Rejected rows:  run/rejected.tsv
 	if out.String() != want {
 		t.Errorf("the summary is\n%s\nwant\n%s", out.String(), want)
 	}
+	r.Earlier = 2_000
+	if got := headline(r); !strings.HasSuffix(got, "(159 rows/s); 2,000 of them were there from an earlier run.") {
+		t.Errorf("the headline is %q", got)
+	}
 	for state, begin := range map[pipeline.State]string{
 		pipeline.Stopped:     "Stopped: uploaded 11,990 of 12,000 rows to pool 7",
 		pipeline.Interrupted: "Interrupted: uploaded",
