@@ -120,13 +120,13 @@ func FuzzAgainstEncodingCSV(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.ContainsAny(text, "\r\x00\x1A\uFEFF") || strings.ToValidUTF8(text, "") != text {
-			t.Skip("the rules differ")
+			return // the rules differ
 		}
 		standard := csv.NewReader(strings.NewReader(text))
 		standard.FieldsPerRecord = -1
 		want, err := standard.ReadAll()
 		if err != nil {
-			t.Skip("not strict CSV")
+			return // not strict CSV
 		}
 		var kept [][]string
 		for i, cells := range want {
