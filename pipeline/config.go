@@ -96,8 +96,8 @@ type Config struct {
 	// Workers is the number of chunks in flight; 0 means DefaultWorkers.
 	Workers int
 	// RunKey makes the names of operations: the same key, pool and rows give
-	// the same operations, which the server creates once. Empty derives it
-	// from the server's address and the pool.
+	// the same operations, which the server creates once. Empty means the
+	// pool's id: no server knows it but the one that has the pool.
 	RunKey string
 	// OnInvalid is the rule for invalid rows; empty means SkipInvalid.
 	OnInvalid OnInvalid

@@ -78,7 +78,7 @@ func New(cfg Config) (*Pipeline, error) {
 			Mode:        cfg.Mode,
 			SkipInvalid: cfg.OnInvalid == SkipInvalid,
 			Stop:        p.stopping,
-			RunKey:      cmp.Or(cfg.RunKey, cfg.API.BaseURL+" "+cfg.PoolID),
+			RunKey:      cmp.Or(cfg.RunKey, cfg.PoolID),
 		})
 		if err != nil {
 			return nil, err

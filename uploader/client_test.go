@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -393,6 +394,28 @@ func TestAnAnswerThatIsCutOffIsATransportFailure(t *testing.T) {
 	}
 	if s := c.Stats(); s.ByStatus["truncated"] != 1 || s.ByStatus["200"] != 1 {
 		t.Errorf("the stats are %+v", s)
+	}
+}
+
+func TestHTTP2IsSpokenWhereTheServerDoes(t *testing.T) {
+	var major atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		major.Store(int64(r.ProtoMajor))
+		_, _ = io.WriteString(w, `{"id":"1"}`)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	trusting := transport(1)
+	defer trusting.CloseIdleConnections()
+	trusting.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	trusting.TLSClientConfig.RootCAs.AddCert(server.Certificate())
+	c, err := NewClient(ClientConfig{BaseURL: server.URL, Token: testToken, HTTP: &http.Client{Transport: trusting}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Pool(t.Context(), "1"); err != nil || major.Load() != 2 {
+		t.Errorf("%v, over HTTP/%d", err, major.Load())
 	}
 }
 
