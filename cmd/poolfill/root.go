@@ -38,7 +38,7 @@ name in capitals, with _ for -. A flag on the command line wins.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("poolfill {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(err), cmd.CommandPath())}
 	})
 	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newEmulatorCommand(std))
 	// Cobra reports a wrong command only as text, and runs a root without one.
@@ -67,10 +67,17 @@ func flagsFromEnvironment(cmd *cobra.Command) error {
 			return
 		}
 		if e := cmd.Flags().Set(f.Name, value); e != nil {
-			err = &usageError{fmt.Errorf("the environment variable %s can't be used: %w", name, e)}
+			err = &usageError{fmt.Errorf("the environment variable %s can't be used: %s", name, flagProblem(e))}
 		}
 	})
 	return err
+}
+
+// flagProblem says what is wrong with a flag, without what Go's parsers add.
+func flagProblem(err error) string {
+	problem, _, _ := strings.Cut(err.Error(), ": strconv.")
+	problem, _, _ = strings.Cut(problem, ": time: ")
+	return problem
 }
 
 // version says which build this is, from what the Go toolchain recorded.
