@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/internal/report"
+	"poolfill/internal/state"
 	"poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/reader"
@@ -46,10 +47,17 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		}
 		cfg.API.Log = log
 	}
+	if !cfg.Check && !api.emulator && cfg.PoolID != "" {
+		lock, lockErr := lockPool(output.stateDir, cfg)
+		if lockErr != nil {
+			return lockErr
+		}
+		defer func() { err = errors.Join(err, lock.Release()) }()
+	}
 	if api.emulator {
-		stop, err := emulate(&cfg)
-		if err != nil {
-			return err
+		stop, startErr := emulate(&cfg)
+		if startErr != nil {
+			return startErr
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
@@ -58,6 +66,18 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		dir = filepath.Join("poolfill-runs", runName(time.Now(), cfg))
 	}
 	return carryOut(cmd.Context(), std, cfg, dir, output.json, display)
+}
+
+// lockPool keeps other runs on this machine from the pool.
+func lockPool(dir string, cfg pipeline.Config) (*state.Lock, error) {
+	if dir == "" {
+		var err error
+		if dir, err = state.DefaultDir(); err != nil {
+			return nil, &usageError{err}
+		}
+	}
+	owner := fmt.Sprintf("run %s, process %d, since %s", cfg.RunID, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	return state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
 }
 
 // newRunID names a run: short enough to type, long enough to be alone.

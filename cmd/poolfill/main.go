@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"poolfill/internal/state"
 	"poolfill/pipeline"
 )
 
@@ -18,6 +19,7 @@ const (
 	exitFailed      = 1   // the run began and could not finish
 	exitUsage       = 2   // nothing was sent: the command, its settings or its input must change first
 	exitRejected    = 3   // finished, some rows rejected
+	exitLocked      = 5   // another run on this machine uploads to this pool
 	exitInterrupted = 130 // the user ended it
 )
 
@@ -75,6 +77,7 @@ func exitCode(err error) int {
 		setup       *pipeline.SetupError
 		rejected    *rejectedError
 		interrupted *interruptedError
+		held        *state.HeldError
 	)
 	switch {
 	case err == nil:
@@ -83,6 +86,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &rejected):
 		return exitRejected
+	case errors.As(err, &held):
+		return exitLocked
 	case errors.As(err, &interrupted), errors.Is(err, pipeline.ErrInterrupted):
 		return exitInterrupted
 	default:

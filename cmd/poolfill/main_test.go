@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"poolfill/internal/emulator"
+	"poolfill/internal/state"
 )
 
 func TestMain(m *testing.M) {
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) {
 //	emulator [NAME=VALUE]   starts an emulator that outlives the command under
 //	                        test, and sets $URL
 //	exits CODE COMMAND …    runs a command and asserts its exit code
+//	hold POOL OWNER         holds a pool as another run would
 //	pool ID COUNT           asserts how many tasks the pool has, each one once
 //	json FILE KEY WANT      asserts a value of a JSON file, keys parted by dots
 func TestScripts(t *testing.T) {
@@ -39,6 +41,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TESTDATA", samples)
 			env.Setenv("TOLOKA_TOKEN", "secret-token")
+			env.Setenv("POOLFILL_STATE_DIR", env.WorkDir+"/state")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -46,10 +49,22 @@ func TestScripts(t *testing.T) {
 			"pool":     assertPool,
 			"json":     assertJSON,
 			"exits":    assertExit,
+			"hold":     holdPool,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// holdPool holds a pool of the emulator as another run would, until the script
+// ends.
+func holdPool(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hold POOL OWNER")
+	}
+	lock, err := state.LockPool(ts.Getenv("POOLFILL_STATE_DIR"), ts.Getenv("URL"), args[0], args[1])
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(lock.Release()) })
 }
 
 // assertExit runs a command that must end with the given exit code.

@@ -40,7 +40,8 @@ is wrong with them; mend them there and upload that file).
 
 Exit codes: 0 every row is uploaded; 1 the run could not finish; 2 nothing was
 sent, because the command, its settings or its input must change first; 3
-finished, some rows rejected; 130 interrupted, can be continued.`,
+finished, some rows rejected; 5 another run on this machine is uploading to this
+pool; 130 interrupted, can be continued.`,
 		Example: `  poolfill upload tasks.tsv --emulator
   poolfill upload tasks.tsv --pool 1238218
   poolfill upload 'exports/*.csv.gz' --pool 1238218 --max-rejected 1% --open-pool
