@@ -236,6 +236,43 @@ func TestStopAtInvalidCreatesNothingAfterIt(t *testing.T) {
 	}
 }
 
+// While a chunk is under way, the reader does not go on to rows whose error
+// would come before what the chunk creates.
+func TestStopAtInvalidReadsNothingWhileAChunkIsUnderWay(t *testing.T) {
+	release, arrived := make(chan struct{}), make(chan struct{}, 100)
+	_, url := serve(t, emulator.Config{}, holdPosts(release, arrived))
+	const chunk = 10
+	cfg := config(url, write(t, "a.tsv", images(100)))
+	cfg.OnInvalid, cfg.ChunkSize = pipeline.StopAtInvalid, chunk
+	p, err := pipeline.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cfg.API.HTTP.CloseIdleConnections()
+	go func() {
+		<-arrived
+		waitUntilSettled(p)
+		if read := p.Progress().Totals.Rows; read > chunk+1 {
+			t.Errorf("%d rows were read while the first %d were under way", read, chunk)
+		}
+		close(release)
+	}()
+	if r, err := p.Run(context.Background()); err != nil || r.Totals.Created != 100 {
+		t.Fatalf("%v: %+v", err, r.Totals)
+	}
+}
+
+// waitUntilSettled gives the reader every chance to run ahead.
+func waitUntilSettled(p *pipeline.Pipeline) {
+	for last := int64(-1); last != p.Progress().Totals.Rows; {
+		last = p.Progress().Totals.Rows
+		for range 1000 {
+			_ = p.Progress()
+			runtime.Gosched()
+		}
+	}
+}
+
 func TestTooManyRejectedRowsStopTheRun(t *testing.T) {
 	_, url := serve(t, emulator.Config{}, nil)
 	cfg := config(url, write(t, "a.tsv", images(100, 5, 6, 7)))
@@ -472,13 +509,7 @@ func TestBackpressureBoundsTheChunksAlive(t *testing.T) {
 		for range workers {
 			<-arrived
 		}
-		// Both workers are held. Give the reader every chance to run ahead.
-		for last := int64(-1); last != p.Progress().Totals.Rows; {
-			last = p.Progress().Totals.Rows
-			for range 1000 {
-				_ = p.Progress()
-			}
-		}
+		waitUntilSettled(p)
 		if read := p.Progress().Totals.Rows; read > (workers+2)*chunk {
 			t.Errorf("%d rows were read ahead of %d workers with chunks of %d", read, workers, chunk)
 		}

@@ -101,18 +101,25 @@ func TestProgressAsLinesAndAsObjects(t *testing.T) {
 func TestOtherLinesPassBesideTheBar(t *testing.T) {
 	var out buffer
 	d := NewDisplay(Bar, &out)
-	// At first nothing is known, as before the inputs were opened.
+	// At first nothing is known, as before the inputs were opened; at the end
+	// all is read and done, and the bar is still there.
+	const whole, most = 5, 200
 	var looks atomic.Int64
 	stop := d.Watch(func() pipeline.Progress {
-		if looks.Add(1) == 1 {
+		n := looks.Add(1)
+		if n == 1 {
 			return pipeline.Progress{}
 		}
+		rows := 50 * min(n, whole)
 		return pipeline.Progress{
-			Started: time.Now().Add(-time.Second), BytesTotal: 1000, BytesRead: 500,
-			Totals: pipeline.Totals{Rows: 250, Created: 250},
+			Started: time.Now().Add(-time.Second), BytesTotal: 100, BytesRead: 100,
+			Totals: pipeline.Totals{Rows: rows, Created: rows},
 		}
 	})
 	for !strings.Contains(out.String(), "250 rows") {
+		if looks.Load() > most {
+			t.Fatalf("after %d looks the bar shows %q", most, out.String())
+		}
 		runtime.Gosched() // the bar draws at its own pace
 	}
 	if _, err := d.Write([]byte("a line of the log\n")); err != nil {
