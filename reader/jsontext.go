@@ -198,7 +198,7 @@ func (s *jsonScanner) text() *jsonError {
 }
 
 func (s *jsonScanner) escape() *jsonError {
-	const unicodeEscape = 6 // \uXXXX
+	const unicodeEscape = 6 // \u and four hex digits
 	if s.pos+1 == len(s.src) {
 		return s.fail("a string has no closing quote")
 	}
@@ -228,7 +228,7 @@ func (s *jsonScanner) escape() *jsonError {
 	return nil
 }
 
-// codeUnit reads the escape \uXXXX at pos.
+// codeUnit reads the escape at pos: \u and four hex digits.
 func (s *jsonScanner) codeUnit(pos int) (unit uint64, ok bool) {
 	if pos+6 > len(s.src) || s.src[pos] != '\\' || s.src[pos+1] != 'u' {
 		return 0, false
