@@ -23,6 +23,6 @@
 //
 // plus the errors of rejected rows; an error answer is held whole, up to 8 MiB.
 // A chunk that had to be split or sent in part holds a second body. In
-// synchronous mode the ids of the tasks that were created during the oldest
-// request in flight are kept too.
+// synchronous mode 8 bytes are kept too for each task that was created since a
+// little before the oldest request in flight.
 package uploader
