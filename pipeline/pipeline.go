@@ -360,7 +360,7 @@ func (p *Pipeline) work(ctx context.Context, chunks <-chan *batcher.Chunk) error
 // upload sends one chunk and records what became of its rows.
 func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 	p.progress.inFlight.Add(int64(c.Len()))
-	outcome, err := p.uploader.Upload(ctx, c)
+	outcome, err := p.uploader.Upload(ctx, c, uploader.Prior{})
 	p.progress.inFlight.Add(-int64(c.Len()))
 	p.mu.Lock()
 	p.chunks++

@@ -95,13 +95,13 @@ type logEntry struct {
 	taskID  string
 	errors  []FieldError
 
-	index int     // of the task, as it was sent; -1 where the log doesn't say
-	key   taskKey // of the task, where there is no index
+	index int // of the task, as it was sent; -1 where the log doesn't say
+	key   Key // of the task, where there is no index or keys are asked for
 }
 
 // log reads an operation's log and gives the entries that say that a task was
 // created or refused; all others are passed over.
-func (p *decoders) log(r io.Reader, entry func(logEntry)) error {
+func (p *decoders) log(r io.Reader, keys bool, entry func(logEntry)) error {
 	return p.with(r, func(d *jx.Decoder) error {
 		return d.Arr(func(d *jx.Decoder) error {
 			e := logEntry{index: -1}
@@ -114,7 +114,7 @@ func (p *decoders) log(r io.Reader, entry func(logEntry)) error {
 				case string(key) == "input" && d.Next() == jx.Object:
 					var raw jx.Raw
 					if raw, err = d.Raw(); err == nil {
-						known = e.identify(raw)
+						known = e.identify(raw, keys)
 					}
 				case string(key) == "output":
 					var raw jx.Raw
@@ -147,8 +147,9 @@ func (p *decoders) log(r io.Reader, entry func(logEntry)) error {
 }
 
 // identify finds out which task an entry is about, by its index or else by its
-// content, and reports whether it is about one at all.
-func (e *logEntry) identify(input []byte) bool {
+// content, and reports whether it is about one at all. With keys, it gives the
+// content in any case.
+func (e *logEntry) identify(input []byte, keys bool) bool {
 	var hasInput bool
 	err := jx.DecodeBytes(input).ObjBytes(func(d *jx.Decoder, key []byte) error {
 		hasInput = hasInput || string(key) == "input_values"
@@ -164,14 +165,13 @@ func (e *logEntry) identify(input []byte) bool {
 	if err != nil {
 		return false
 	}
-	if e.index >= 0 {
+	if hasInput && (keys || e.index < 0) {
+		if e.key, err = ContentKey(input); err != nil {
+			return e.index >= 0
+		}
 		return true
 	}
-	if !hasInput {
-		return false
-	}
-	e.key, err = keyOf(input)
-	return err == nil
+	return e.index >= 0
 }
 
 // idOf reads the id of a created task.
@@ -240,7 +240,7 @@ func (p *decoders) created(r io.Reader, n int) (ids map[int]string, refused map[
 }
 
 // tasks reads a page of a pool's tasks.
-func (p *decoders) tasks(r io.Reader, task func(id string, key taskKey)) (more bool, err error) {
+func (p *decoders) tasks(r io.Reader, task func(Task)) (more bool, err error) {
 	listed := false
 	err = p.with(r, func(d *jx.Decoder) error {
 		return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
@@ -259,11 +259,11 @@ func (p *decoders) tasks(r io.Reader, task func(id string, key taskKey)) (more b
 					if err != nil {
 						return err
 					}
-					content, err := keyOf(raw)
+					content, err := ContentKey(raw)
 					if err != nil {
 						return err
 					}
-					task(id, content)
+					task(Task{Index: -1, Key: content, ID: id})
 					return nil
 				})
 			default:

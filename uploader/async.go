@@ -1,6 +1,7 @@
 package uploader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,27 +34,70 @@ const (
 
 // async sends a part as an operation and waits for its end. It gives what is
 // to be sent again; where it fails, whether the server may have the rows.
+//
+// From the first request until the log is read, nobody searches the pool.
 func (j *job) async(ctx context.Context, p part) (rest []part, inDoubt bool, err error) {
-	id := OperationID(OperationName{
+	defer j.clear()
+	id := j.operationID(p)
+	j.out.Operation, j.out.Generation = id, p.generation
+	deadline := time.Now().Add(j.cfg.OperationTimeout)
+
+	op, existed := j.asked[id]
+	for !op.Done() {
+		if op.Status == "" {
+			var known bool
+			var failed *APIError
+			if op, known, failed = j.submit(ctx, p, id); failed != nil {
+				return j.refused(p, failed)
+			}
+			existed = existed || known
+		}
+		// From here on the server has the operation.
+		if err := j.enter(ctx); err != nil {
+			return nil, true, canceled(ctx, "waiting for operation "+id, nil)
+		}
+		var failed *APIError
+		if op, failed = j.await(ctx, fmt.Sprintf("waiting for operation %s of %s", id, p), id, op, existed, deadline); failed != nil {
+			return nil, true, failed
+		}
+		if op.Status == "" && time.Now().Before(deadline) {
+			j.log.Warn("an operation got lost and is sent again", zap.String("operation", id))
+			continue
+		}
+		if !op.Done() {
+			j.tooLong(p, id, op)
+			return nil, false, nil
+		}
+	}
+	j.out.Known = j.out.Known || existed
+	return j.finish(ctx, p, id, op, existed)
+}
+
+func (j *job) operationID(p part) string {
+	if len(p.rows) == 0 {
+		return ""
+	}
+	return OperationID(OperationName{
 		PoolID: j.cfg.PoolID, RunKey: j.cfg.RunKey, Chunk: p.chunk.Number,
 		Base: p.chunk.Base() + p.rows[0], Len: len(p.rows), Sum: p.sum, Generation: p.generation,
 	})
-	j.out.Operation, j.out.Generation = id, p.generation
+}
 
-	op, existed, failed := j.submit(ctx, p, id)
-	if failed != nil {
-		return j.refused(p, failed)
+// enter keeps others from searching the pool until clear.
+func (j *job) enter(ctx context.Context) error {
+	if j.exit != nil {
+		return nil
 	}
-	j.out.Known = j.out.Known || existed
-	// From here on the server has the operation.
-	op, err = j.await(ctx, p, id, op, existed)
-	if err != nil {
-		return nil, true, err
+	exit, err := j.recent.depart(ctx, &j.flight)
+	j.exit = exit
+	return err
+}
+
+func (j *job) clear() {
+	if j.exit != nil {
+		j.exit()
+		j.exit = nil
 	}
-	if op.Status == toloka.OperationSuccess {
-		return nil, true, j.succeeded(ctx, p, id)
-	}
-	return j.failedOperation(ctx, p, id, op)
 }
 
 // submit sends the operation until the server has it, or refuses it. An answer
@@ -62,10 +106,26 @@ func (j *job) async(ctx context.Context, p part) (rest []part, inDoubt bool, err
 func (j *job) submit(ctx context.Context, p part, id string) (op toloka.Operation, existed bool, failed *APIError) {
 	post := j.post(p)
 	post.query.Set("operation_id", id)
+	answered := false
 	post.read = func(r io.Reader) error {
 		var err error
 		op, err = j.client.decode.operation(r)
+		answered = err == nil
 		return err
+	}
+	post.hold = func(ctx context.Context) (func(), error) {
+		if j.noted != id {
+			if err := j.note(ctx, p, id); err != nil {
+				return nil, err
+			}
+			j.noted = id
+		}
+		// What waits for the quota, with nothing sent, keeps nobody waiting.
+		return func() {
+			if !answered && !post.inDoubt {
+				j.clear()
+			}
+		}, j.enter(ctx)
 	}
 	failed = j.client.do(ctx, post)
 	j.out.Attempts += post.sent
@@ -90,30 +150,28 @@ func (j *job) submit(ctx context.Context, p part, id string) (op toloka.Operatio
 	return op, false, failed
 }
 
-// await polls the operation until its end. One that existed before is most
-// likely over, and says nothing about the time that operations take.
-func (j *job) await(ctx context.Context, p part, id string, op toloka.Operation, existed bool) (toloka.Operation, error) {
-	what := fmt.Sprintf("waiting for operation %s of %s", id, p)
+// await polls an operation until its end, and gives it as it is when the time
+// is over. One that the server no longer knows has no status. One that existed
+// before is most likely over, and says nothing about the time that operations
+// take.
+func (u *Uploader) await(ctx context.Context, what, id string, op toloka.Operation, existed bool, deadline time.Time) (toloka.Operation, *APIError) {
 	start := time.Now()
 	missing := 0
 	for n := 0; !op.Done(); n++ {
-		j.mu.Lock()
-		delay := pollDelay(n, j.typical, jitter())
-		j.mu.Unlock()
+		u.mu.Lock()
+		delay := pollDelay(n, u.typical, jitter())
+		u.mu.Unlock()
 		if existed && n == 0 {
 			delay = 0
 		}
-		left := j.cfg.OperationTimeout - time.Since(start)
+		left := time.Until(deadline)
 		if left <= 0 {
-			return op, &APIError{
-				Kind: KindTimeout, What: what, Host: j.client.base.Host, InDoubt: true,
-				cause: fmt.Errorf("it is still %s after %v", op.Status, j.cfg.OperationTimeout),
-			}
+			return op, nil
 		}
 		if sleep(ctx, min(delay, left)) != nil {
 			return op, canceled(ctx, what, nil)
 		}
-		next, failed := j.client.operation(ctx, id)
+		next, failed := u.client.operation(ctx, id)
 		switch {
 		case failed == nil:
 			op, missing = next, 0
@@ -121,60 +179,60 @@ func (j *job) await(ctx context.Context, p part, id string, op toloka.Operation,
 			return op, failed
 		default:
 			if missing++; missing > maxMissing {
-				j.log.Warn("an operation got lost and is sent again", zap.String("operation", id))
-				missing = 0
-				if op, _, failed = j.submit(ctx, p, id); failed != nil {
-					return op, failed
-				}
+				return toloka.Operation{}, nil
 			}
 		}
 	}
 	if !existed {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		j.typical = typicalAfter(j.typical, time.Since(start))
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.typical = typicalAfter(u.typical, time.Since(start))
 	}
 	return op, nil
 }
 
-// succeeded takes the log of an operation that ended well.
-func (j *job) succeeded(ctx context.Context, p part, id string) error {
-	failed := j.readLog(ctx, p, id, rereadsAfterSuccess)
-	switch {
-	case failed == nil, failed.Kind == KindNotFound:
-		for _, row := range p.rows {
-			j.unsent(row, reasonNotNamed, true)
-		}
-		return nil
-	case failed.Code == toloka.CodeOperationLogsArchived:
-		reason := reasonNoID
-		if j.cfg.SkipInvalid {
-			reason = reasonNoIDSkip
-		}
-		for _, row := range j.opens(p) {
-			j.out.Rows[row] = RowOutcome{Status: Created, Reason: reason}
-		}
-		return nil
+// tooLong leaves the rows of an operation that doesn't come to its end.
+func (j *job) tooLong(p part, id string, op toloka.Operation) {
+	reason := fmt.Sprintf("operation %s is still %s after %v: the same command asks for it again", id, cmp.Or(op.Status, "unknown to the server"), j.cfg.OperationTimeout)
+	for _, row := range p.rows {
+		j.unsent(row, reason, true)
 	}
-	return failed
+	j.log.Warn("an operation takes too long and is left", zap.String("operation", id), zap.Int("chunk", p.chunk.Number), zap.Int("rows", len(p.rows)))
 }
 
-// failedOperation takes the log of an operation that failed, and decides what
-// of its rows is sent again.
-func (j *job) failedOperation(ctx context.Context, p part, id string, op toloka.Operation) (rest []part, inDoubt bool, err error) {
-	failed := j.readLog(ctx, p, id, rereadsAfterFail)
-	switch {
-	case failed == nil:
-	case failed.Code == toloka.CodeOperationLogsArchived, failed.Kind == KindNotFound:
-		// Whether it has created something can't be told, so nothing is sent.
-		for _, row := range p.rows {
-			j.unsent(row, reasonLogGone, true)
-		}
-		return nil, false, nil
-	default:
+// finish takes the log of an operation that has ended. Rows that the log should
+// name and doesn't, and all where there is no log, are looked for in the pool.
+// It decides what is sent again.
+func (j *job) finish(ctx context.Context, p part, id string, op toloka.Operation, existed bool) (rest []part, inDoubt bool, err error) {
+	succeeded := op.Status == toloka.OperationSuccess
+	rereads := rereadsAfterFail
+	if succeeded {
+		rereads = rereadsAfterSuccess
+	}
+	gone, failed := j.readLog(ctx, p, id, rereads)
+	if failed != nil {
 		return nil, true, failed
 	}
+	if open := j.opens(p); len(open) > 0 && (gone || succeeded) {
+		if _, err := j.search(ctx, j.part(open), j.since(existed), nil); err != nil {
+			return nil, true, err
+		}
+	}
 	open := j.opens(p)
+	if succeeded {
+		reason, inDoubt := reasonNotNamed, true
+		if gone {
+			// With nothing in the pool, a refusal is the likelier story.
+			reason, inDoubt = reasonLogGone, !j.cfg.SkipInvalid
+			if j.cfg.SkipInvalid {
+				reason = reasonLogGoneSkip
+			}
+		}
+		for _, row := range open {
+			j.unsent(row, reason, inDoubt)
+		}
+		return nil, true, nil
+	}
 	created, rejected := 0, 0
 	for _, row := range p.rows {
 		switch j.out.Rows[row].Status {
@@ -199,6 +257,7 @@ func (j *job) failedOperation(ctx context.Context, p part, id string, op toloka.
 	}
 	j.log.Warn("an operation failed; what it didn't create is sent again",
 		zap.String("operation", id), zap.Int("chunk", p.chunk.Number), zap.Int("rows", len(open)), zap.Int("generation", p.generation))
+	j.clear()
 	if !j.retries.pause(ctx, 0) {
 		if ctx.Err() != nil {
 			return nil, false, canceled(ctx, gaveUp.What, gaveUp)
@@ -212,8 +271,8 @@ func (j *job) failedOperation(ctx context.Context, p part, id string, op toloka.
 var errLogLacks = errors.New("the log lacks rows")
 
 // readLog gives rows their status by an operation's log. While rows lack, it
-// reads the log again, so many times.
-func (j *job) readLog(ctx context.Context, p part, id string, rereads int) *APIError {
+// reads the log again, so many times. It reports whether there is no log.
+func (j *job) readLog(ctx context.Context, p part, id string, rereads int) (gone bool, failed *APIError) {
 	what := "reading the log of operation " + id
 	for n := 0; ; n++ {
 		var entries []logEntry
@@ -222,27 +281,37 @@ func (j *job) readLog(ctx context.Context, p part, id string, rereads int) *APIE
 			limit: logBase + logGrowth*int64(len(p.body)) + logEntrySize*int64(len(p.rows)),
 			read: func(r io.Reader) error {
 				entries = entries[:0] // a log that broke off is read from the start
-				return j.client.decode.log(r, func(e logEntry) { entries = append(entries, e) })
+				return j.client.decode.log(r, false, func(e logEntry) { entries = append(entries, e) })
 			},
 		})
-		if failed != nil && failed.Kind != KindNotFound {
-			return failed
+		if failed != nil && !failed.logGone() {
+			return false, failed
 		}
 		if failed == nil {
 			if err := j.take(p, entries); err != nil {
-				return &APIError{Kind: KindUnexpected, What: what, Host: j.client.base.Host, cause: err}
-			}
-			if len(j.opens(p)) == 0 {
-				return nil
+				return false, &APIError{Kind: KindUnexpected, What: what, Host: j.client.base.Host, cause: err}
 			}
 		}
-		if n == rereads {
-			return failed
+		archived := failed != nil && failed.Kind != KindNotFound
+		if len(j.opens(p)) == 0 || n == rereads || archived {
+			j.nameCreated(p)
+			return failed != nil, nil
 		}
 		if sleep(ctx, time.Second<<n) != nil {
-			return canceled(ctx, what, errLogLacks)
+			return false, canceled(ctx, what, errLogLacks)
 		}
 	}
+}
+
+// nameCreated keeps the tasks of a part from being taken for other rows.
+func (j *job) nameCreated(p part) {
+	ids := map[int]string{}
+	for _, row := range p.rows {
+		if r := &j.out.Rows[row]; r.Status == Created && r.TaskID != "" {
+			ids[row] = r.TaskID
+		}
+	}
+	j.recent.name(ids, j.client.clockMargin())
 }
 
 // take gives the rows of a part the status that log entries tell. An entry is
@@ -251,7 +320,7 @@ func (j *job) take(p part, entries []logEntry) error {
 	for _, row := range p.rows {
 		j.out.Rows[row] = RowOutcome{} // nothing is kept of an earlier reading
 	}
-	var alike map[taskKey][]int // the rows by their content
+	var alike map[Key][]int // the rows by their content
 	find := func(e *logEntry) (row int, found bool, err error) {
 		if e.index >= 0 {
 			_, found = slices.BinarySearch(p.rows, e.index-p.chunk.Base())
@@ -293,10 +362,10 @@ func (j *job) take(p part, entries []logEntry) error {
 }
 
 // rowsByContent groups the rows of a part by what they hold.
-func rowsByContent(p part) (map[taskKey][]int, error) {
-	rows := make(map[taskKey][]int, len(p.rows))
+func rowsByContent(p part) (map[Key][]int, error) {
+	rows := make(map[Key][]int, len(p.rows))
 	for _, row := range p.rows {
-		key, err := keyOf(p.chunk.Task(row))
+		key, err := ContentKey(p.chunk.Task(row))
 		if err != nil {
 			return nil, fmt.Errorf("task %d of %s is no JSON: %w", row, p, err)
 		}

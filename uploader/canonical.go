@@ -10,14 +10,15 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// taskKey stands for what a task holds: its input values, known and baseline
+// Key stands for what a task holds: its input values, known and baseline
 // solutions and hint. Tasks with equal content have equal keys, however their
 // JSON is written; they are interchangeable.
-type taskKey [16]byte
+type Key [16]byte
 
-// keyOf gives the key of a task in the API's JSON. What the server may add to a
-// task, such as its id, overlap or weights, plays no part.
-func keyOf(task []byte) (taskKey, error) {
+// ContentKey gives the key of a task in the API's JSON. What the server may add
+// to a task, such as its id, overlap or weights, plays no part. It fails where
+// that is no JSON object.
+func ContentKey(task []byte) (Key, error) {
 	var parts [4][]byte
 	d := jx.DecodeBytes(task)
 	err := d.ObjBytes(func(d *jx.Decoder, name []byte) error {
@@ -37,7 +38,7 @@ func keyOf(task []byte) (taskKey, error) {
 		return err
 	})
 	if err != nil {
-		return taskKey{}, err
+		return Key{}, err
 	}
 	h := sha256.New()
 	for _, part := range parts {
@@ -48,7 +49,7 @@ func keyOf(task []byte) (taskKey, error) {
 		h.Write([]byte{' '})
 		h.Write(part)
 	}
-	return taskKey(h.Sum(nil)[:16]), nil
+	return Key(h.Sum(nil)[:16]), nil
 }
 
 // appendSolutions appends the output values of a list of solutions.

@@ -276,7 +276,7 @@ type call struct {
 	// have been carried out.
 	stop <-chan struct{}
 	// hold, where not nil, is called just before the request leaves; what it
-	// returns is called when the answer was read.
+	// returns is called when the answer was read. Its error ends the call.
 	hold func(context.Context) (release func(), err error)
 
 	sent    int           // attempts that were made
@@ -363,6 +363,9 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 		if err != nil {
 			grant.Refund()
 			failed := canceled(ctx, cl.what, nil)
+			if ctx.Err() == nil {
+				failed = &APIError{Kind: KindJournal, What: cl.what, cause: err}
+			}
 			failed.Host, failed.Attempts, failed.InDoubt = c.base.Host, cl.sent, cl.inDoubt
 			return failed
 		}

@@ -41,6 +41,7 @@ const (
 	KindInsecure    Kind = "insecure"    // nothing was sent: TLS could not be verified
 	KindUnexpected  Kind = "unexpected"  // any other answer
 	KindCanceled    Kind = "canceled"    // the context ended
+	KindJournal     Kind = "journal"     // nothing was sent: the Journal has failed
 )
 
 // codePoolLocked is a 409 that passes by itself.
@@ -143,6 +144,8 @@ func (e *APIError) Error() string {
 		fmt.Fprintf(&b, "%s can't be reached for %s: %s", e.Host, e.What, unreachableHint(e.cause))
 	case KindInsecure:
 		fmt.Fprintf(&b, "the connection to %s for %s is not safe, as its certificate can't be verified: check the address, the clock and the proxy", e.Host, e.What)
+	case KindJournal:
+		fmt.Fprintf(&b, "%s did not begin, as it could not be recorded beforehand: check the disk and try again", e.What)
 	case KindCanceled:
 		fmt.Fprintf(&b, "stopped while %s", e.What)
 	default:

@@ -49,7 +49,7 @@ func ExampleUploader() {
 		return
 	}
 	batches.Add(reader.Task{JSON: []byte(`"input_values":{"image":"https://example.com/1.jpg"}`), InputBytes: 38})
-	outcome, err := up.Upload(context.Background(), batches.Flush())
+	outcome, err := up.Upload(context.Background(), batches.Flush(), uploader.Prior{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -267,7 +267,7 @@ func refusedEntry(i int) string {
 
 func upload(t *testing.T, u *Uploader, c *batcher.Chunk) Outcome {
 	t.Helper()
-	o, err := u.Upload(t.Context(), c)
+	o, err := u.Upload(t.Context(), c, Prior{})
 	if err != nil {
 		t.Fatalf("the upload fails: %v", err)
 	}
@@ -276,7 +276,7 @@ func upload(t *testing.T, u *Uploader, c *batcher.Chunk) Outcome {
 
 func uploadFails(ctx context.Context, t *testing.T, u *Uploader, c *batcher.Chunk) (Outcome, error) {
 	t.Helper()
-	o, err := u.Upload(ctx, c)
+	o, err := u.Upload(ctx, c, Prior{})
 	if err == nil {
 		t.Fatalf("the upload succeeds: %s", show(o))
 	}

@@ -269,7 +269,7 @@ func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 						cfg:    Config{Mode: mode, SkipInvalid: m.skip},
 						client: ClientConfig{RetryFor: time.Hour},
 					})
-					o, err = u.Upload(t.Context(), chunkOf(t, true, values...))
+					o, err = u.Upload(t.Context(), chunkOf(t, true, values...), Prior{})
 					m.plan = nil
 				})
 				if err != nil {

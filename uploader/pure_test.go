@@ -195,13 +195,13 @@ func TestATasksKeyIsItsContent(t *testing.T) {
 		{"a baseline instead", strings.Replace(task, `known_solutions`, `baseline_solutions`, 1), false},
 		{"no solution", `{"input_values":{"a":1},"message_on_unknown_solution":"hint"}`, false},
 	} {
-		a, errA := keyOf([]byte(task))
-		b, errB := keyOf([]byte(tc.other))
+		a, errA := ContentKey([]byte(task))
+		b, errB := ContentKey([]byte(tc.other))
 		if errA != nil || errB != nil || (a == b) != tc.equal {
 			t.Errorf("%s: equal is %v, want %v (%v, %v)", tc.name, a == b, tc.equal, errA, errB)
 		}
 	}
-	if _, err := keyOf([]byte(`[]`)); err == nil {
+	if _, err := ContentKey([]byte(`[]`)); err == nil {
 		t.Error("an array is taken for a task")
 	}
 }
@@ -303,7 +303,7 @@ func TestAnswersLongerThanTheBufferAreStreamed(t *testing.T) {
 	}
 	fmt.Fprintf(&b, `,{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":%q}},"output":{"task_id":"last"}}]`, strings.Repeat("y", 3*decodeBuffer))
 	var got []logEntry
-	if err := p.log(strings.NewReader(b.String()), func(e logEntry) { got = append(got, e) }); err != nil {
+	if err := p.log(strings.NewReader(b.String()), false, func(e logEntry) { got = append(got, e) }); err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
@@ -311,7 +311,7 @@ func TestAnswersLongerThanTheBufferAreStreamed(t *testing.T) {
 			t.Fatalf("entry %d is %+v", i, e)
 		}
 	}
-	want, err := keyOf(fmt.Appendf(nil, `{"input_values":{"a":%q}}`, strings.Repeat("y", 3*decodeBuffer)))
+	want, err := ContentKey(fmt.Appendf(nil, `{"input_values":{"a":%q}}`, strings.Repeat("y", 3*decodeBuffer)))
 	if last := got[n]; err != nil || last.index != -1 || last.key != want || last.taskID != "last" {
 		t.Errorf("the last entry is %+v", last)
 	}
@@ -335,13 +335,13 @@ func FuzzAnswers(f *testing.F) {
 				}
 			}
 		}
-		_ = p.log(read(), func(e logEntry) {
+		_ = p.log(read(), false, func(e logEntry) {
 			if !e.created && len(e.errors) == 0 {
 				t.Error("a refusal without a reason")
 			}
 		})
-		_, _ = p.tasks(read(), func(id string, _ taskKey) {
-			if id == "" {
+		_, _ = p.tasks(read(), func(task Task) {
+			if task.ID == "" {
 				t.Error("a task without id")
 			}
 		})

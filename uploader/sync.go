@@ -2,16 +2,11 @@ package uploader
 
 import (
 	"context"
-	"fmt"
 	"hash/maphash"
 	"io"
-	"net/http"
-	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
 	"poolfill/ratelimit"
@@ -35,18 +30,25 @@ const (
 // sync sends a part and takes the tasks from the answer. It gives what is to be
 // sent again; where it fails, whether the server may have the rows.
 func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err error) {
-	f := &flight{}
-	defer j.recent.end(f)
 	b := budget{left: j.client.cfg.RetryFor}
 	post := j.post(p)
 	malformed := 0
+	noted := false
 	var last *APIError
 	defer func() { j.out.Attempts += post.sent }()
 	for {
 		var ids map[int]string
 		var refused map[int][]FieldError
 		post.limit = logBase + logGrowth*int64(len(p.body)) + logEntrySize*int64(len(p.rows))
-		post.hold = func(ctx context.Context) (func(), error) { return j.recent.depart(ctx, f) }
+		post.hold = func(ctx context.Context) (func(), error) {
+			if !noted {
+				if err := j.note(ctx, p, ""); err != nil {
+					return nil, err
+				}
+				noted = true
+			}
+			return j.recent.depart(ctx, &j.flight)
+		}
 		post.read = func(r io.Reader) error {
 			var err error
 			if ids, refused, err = j.client.decode.created(r, len(p.rows)); err == nil {
@@ -59,7 +61,7 @@ func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err 
 			j.answered(p, ids, refused)
 			return nil, false, nil
 		}
-		if failed.Kind == KindCanceled {
+		if failed.Kind == KindCanceled || failed.Kind == KindJournal {
 			if last != nil {
 				failed.last = last
 			}
@@ -67,7 +69,7 @@ func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err 
 		}
 		last = failed
 		if failed.InDoubt {
-			missing, err := j.reconcile(ctx, p, f.since, failed)
+			missing, err := j.search(ctx, p, j.since(false), failed)
 			if err != nil {
 				return nil, true, err
 			}
@@ -78,7 +80,7 @@ func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err 
 				p = partOf(p.chunk, missing)
 				post.what, post.body, post.tasks = "sending "+p.String(), p.body, len(p.rows)
 			}
-			post.inDoubt, failed.InDoubt = false, false
+			post.inDoubt, failed.InDoubt, noted = false, false, false
 		}
 		if failed.Kind == KindMalformed {
 			malformed++
@@ -112,103 +114,6 @@ func (j *job) answered(p part, ids map[int]string, refused map[int][]FieldError)
 	}
 }
 
-// reconcile looks for the tasks of a part whose answer was lost, and gives the
-// rows that the pool doesn't have. Meanwhile no other chunk is under way, so
-// that each task of the pool is either named in an answer already, or was
-// created by a request whose answer was lost, and then equal tasks are
-// interchangeable.
-func (j *job) reconcile(ctx context.Context, p part, since time.Time, cause *APIError) (missing []int, err error) {
-	what := "looking for the tasks of " + p.String()
-	release, err := j.recent.alone(ctx)
-	if err != nil {
-		return nil, canceled(ctx, what, cause)
-	}
-	defer release()
-
-	settle := j.cfg.Settle
-	if cause.Kind == KindTimeout {
-		settle *= settleAfterTimeout
-	}
-	// Two listings must agree, unless one has found everything.
-	var found map[int]string
-	for listings, settled := 0, false; !settled; listings++ {
-		if sleep(ctx, settle) != nil {
-			return nil, canceled(ctx, what, cause)
-		}
-		now, err := j.find(ctx, p, what, since)
-		if err != nil {
-			return nil, err
-		}
-		settled = len(now) == len(p.rows) || listings > 0 && len(now) <= len(found)
-		found = now
-	}
-	for _, row := range p.rows {
-		if id, ok := found[row]; ok {
-			j.created(row, id)
-		} else {
-			missing = append(missing, row)
-		}
-	}
-	j.recent.name(found, j.client.clockMargin())
-	j.log.Warn("an answer was lost; the pool was searched for the tasks", zap.Int("chunk", p.chunk.Number),
-		zap.Int("rows", len(p.rows)), zap.Int("found", len(found)))
-	return missing, nil
-}
-
-// find lists the tasks created since the first attempt, and gives those that
-// are tasks of the part, by their row.
-func (j *job) find(ctx context.Context, p part, what string, since time.Time) (map[int]string, error) {
-	alike, err := rowsByContent(p)
-	if err != nil {
-		return nil, &APIError{Kind: KindUnexpected, What: what, Host: j.client.base.Host, cause: err}
-	}
-	others := j.recent.ids()
-	found := map[int]string{}
-	c := j.client
-	from := since.Add(time.Duration(c.ahead.Load()) - c.clockMargin()).UTC().Format(createdLayout)
-	query := url.Values{"pool_id": {j.cfg.PoolID}, "created_gte": {from}, "sort": {"id"}, "limit": {strconv.Itoa(listPage)}}
-	for after, more := "", true; more; {
-		if after != "" {
-			query.Set("id_gt", after)
-		}
-		type listed struct {
-			id  string
-			key taskKey
-		}
-		var page []listed
-		failed := c.do(ctx, &call{
-			what: what, method: http.MethodGet, path: "/tasks", query: query, limit: 1 << 30,
-			read: func(r io.Reader) error {
-				page = page[:0] // a page that broke off is read from the start
-				var err error
-				more, err = c.decode.tasks(r, func(id string, key taskKey) { page = append(page, listed{id, key}) })
-				return err
-			},
-		})
-		if failed != nil {
-			return nil, failed
-		}
-		for _, t := range page {
-			if rows := alike[t.key]; len(rows) > 0 && !others[j.recent.hash(t.id)] {
-				found[rows[0]] = t.id
-				alike[t.key] = rows[1:]
-			}
-		}
-		if len(page) == 0 || len(found) == len(p.rows) {
-			break
-		}
-		next := page[len(page)-1].id
-		if next == after {
-			return nil, &APIError{
-				Kind: KindUnexpected, What: what, Host: c.base.Host,
-				cause: fmt.Errorf("the list of tasks doesn't go on after %s", after),
-			}
-		}
-		after = next
-	}
-	return found, nil
-}
-
 // clockMargin bounds the error in what is known of the server's clock.
 func (c *Client) clockMargin() time.Duration {
 	if c.dated.Load() {
@@ -217,8 +122,7 @@ func (c *Client) clockMargin() time.Duration {
 	return unknownClockMargin
 }
 
-// recent knows which tasks the answers to synchronous uploads have named
-// lately, and keeps others from uploading while the pool is searched.
+// recent knows which tasks answers and logs have named lately, and keeps others from uploading while the pool is searched.
 type recent struct {
 	road *semaphore.Weighted // shared by requests, held alone by a search
 
@@ -231,7 +135,7 @@ type recent struct {
 // roadWidth is more than the requests that are ever under way.
 const roadWidth = 1 << 30
 
-// flight is the upload of a part, from its first attempt until its rows are
+// flight is the upload of a chunk, from its first attempt until its rows are
 // known.
 type flight struct{ since time.Time }
 
@@ -255,13 +159,18 @@ func (r *recent) depart(ctx context.Context, f *flight) (release func(), err err
 	if err := r.road.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
+	r.begin(f)
+	return func() { r.road.Release(1) }, nil
+}
+
+// begin begins a flight, unless it has begun.
+func (r *recent) begin(f *flight) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f.since.IsZero() {
 		f.since = time.Now()
 		r.flights[f] = struct{}{}
 	}
-	return func() { r.road.Release(1) }, nil
 }
 
 // alone waits until no request is under way, and lets none depart.

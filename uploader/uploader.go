@@ -67,6 +67,8 @@ type Config struct {
 	// request whose connection was lost, and five times as long where there was
 	// no answer in time; 0 means 3 seconds.
 	Settle time.Duration
+	// Journal is told of everything before it is sent; nil means none.
+	Journal Journal
 }
 
 // Validate reports everything that is wrong with the configuration.
@@ -98,7 +100,7 @@ type Uploader struct {
 	client *Client
 	cfg    Config
 	log    *zap.Logger
-	recent recent // the tasks that Sync created lately
+	recent recent // the tasks that were created lately
 
 	mu      sync.Mutex
 	typical time.Duration // that an operation takes
@@ -191,26 +193,30 @@ const (
 	reasonInvalidBeside = "not created because the chunk has an invalid row"
 	reasonNotNamed      = "the operation's log doesn't name this row"
 	reasonNotAnswered   = "the server's answer doesn't name this row"
-	reasonLogGone       = "the operation failed and its log is no longer kept"
+	reasonLogGone       = "the operation succeeded, but its log is no longer kept and the pool doesn't show the task"
+	reasonLogGoneSkip   = "the operation succeeded, but its log is no longer kept and the pool doesn't have the task: the server may have refused the row"
 	reasonInDoubt       = "the upload ended before the server's answer was known"
 	reasonNotSent       = "the upload ended before this row was created"
-	reasonNoID          = "created, but the operation's log with the task ids is no longer kept"
 	reasonIDMissing     = "created, but the server didn't give the task's id"
-	reasonNoIDSkip      = reasonNoID + "; rows that the server refused can't be told apart"
 )
 
 // Upload brings a chunk into the pool. It takes as long as the chunk takes,
-// retries and waiting for the quota included.
+// retries and waiting for the quota included. Of a chunk whose earlier upload
+// was broken off, prior tells what is known; what became of the rest is found
+// out before anything is sent.
 //
 // An error (an *APIError, or one that wraps it) means that the run can't go on,
 // or that ctx ended; then Upload returns at once. In any case the Outcome says
 // what is known of each row.
-func (u *Uploader) Upload(ctx context.Context, chunk *batcher.Chunk) (Outcome, error) {
+func (u *Uploader) Upload(ctx context.Context, chunk *batcher.Chunk, prior Prior) (Outcome, error) {
 	j := &job{
 		Uploader: u,
+		prior:    prior,
 		out:      Outcome{Chunk: chunk, Rows: make([]RowOutcome, chunk.Len())},
 		retries:  budget{left: u.client.cfg.RetryFor},
 	}
+	defer u.recent.end(&j.flight)
+	defer j.clear()
 	var err error
 	if chunk.Len() > 0 {
 		err = j.run(ctx)
@@ -221,8 +227,14 @@ func (u *Uploader) Upload(ctx context.Context, chunk *batcher.Chunk) (Outcome, e
 // job is one call of Upload.
 type job struct {
 	*Uploader
+	prior   Prior
+	asked   map[string]toloka.Operation // of the earlier upload, those that exist
 	out     Outcome
 	retries budget // for operations that fail with nothing done
+
+	flight flight
+	exit   func() // lets others search the pool; nil where they may
+	noted  string // the operation that the Journal was told of last
 }
 
 // part is what of a chunk goes into one request.
@@ -260,6 +272,14 @@ func partOf(chunk *batcher.Chunk, rows []int) part {
 	return part{chunk: chunk, rows: rows, body: body, sum: sha256.Sum256(body)}
 }
 
+// part gives the part of these rows.
+func (j *job) part(rows []int) part {
+	if len(rows) == j.out.Chunk.Len() {
+		return whole(j.out.Chunk)
+	}
+	return partOf(j.out.Chunk, rows)
+}
+
 func (p part) String() string {
 	return fmt.Sprintf("chunk %d (%d rows)", p.chunk.Number, len(p.rows))
 }
@@ -270,7 +290,13 @@ func (j *job) run(ctx context.Context) error {
 	if j.cfg.Mode == Sync {
 		deliver = j.sync
 	}
-	queue := []part{whole(j.out.Chunk)}
+	queue, err := j.resume(ctx)
+	if err != nil {
+		for i := range j.out.Rows {
+			j.unsent(i, reasonInDoubt, true)
+		}
+		return err
+	}
 	for len(queue) > 0 {
 		p := queue[0]
 		rest, inDoubt, err := deliver(ctx, p)

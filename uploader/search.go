@@ -1,0 +1,186 @@
+package uploader
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Task is a task that the server has.
+type Task struct {
+	// Index is the task's index in its chunk as it was sent; -1 where the
+	// server doesn't tell.
+	Index int
+	// Key is the key of what the task holds.
+	Key Key
+	// ID is the task's id; empty where the server doesn't tell.
+	ID string
+}
+
+// Tasks gives every task of the pool, in the order of their ids. An error of
+// yield ends it, and is returned.
+func (u *Uploader) Tasks(ctx context.Context, yield func(Task) error) error {
+	for t, err := range u.list(ctx, "listing the tasks of pool "+u.cfg.PoolID, time.Time{}) {
+		if err == nil {
+			err = yield(t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Strays gives the tasks of the pool that were created since a time of the
+// server's clock and that named doesn't report. Zero means all times, a nil
+// named none. It waits for the server to settle, and until two listings agree.
+func (u *Uploader) Strays(ctx context.Context, since time.Time, named func(id string) bool) ([]Task, error) {
+	what := "looking for tasks of pool " + u.cfg.PoolID + " that are not recorded"
+	var found []Task
+	for listings, settled := 0, false; !settled; listings++ {
+		if sleep(ctx, u.cfg.Settle) != nil {
+			return nil, canceled(ctx, what, nil)
+		}
+		var now []Task
+		for t, err := range u.list(ctx, what, since) {
+			if err != nil {
+				return nil, err
+			}
+			if named == nil || !named(t.ID) {
+				now = append(now, t)
+			}
+		}
+		settled = listings > 0 && len(now) <= len(found)
+		found = now
+	}
+	return found, nil
+}
+
+// list gives the tasks that were created since a time of the server's clock,
+// less what the clocks may differ; zero means all. An error ends it.
+func (u *Uploader) list(ctx context.Context, what string, since time.Time) iter.Seq2[Task, error] {
+	c := u.client
+	query := url.Values{"pool_id": {u.cfg.PoolID}, "sort": {"id"}, "limit": {strconv.Itoa(listPage)}}
+	if !since.IsZero() {
+		query.Set("created_gte", since.Add(-c.clockMargin()).UTC().Format(createdLayout))
+	}
+	return func(yield func(Task, error) bool) {
+		for after, more := "", true; more; {
+			if after != "" {
+				query.Set("id_gt", after)
+			}
+			var page []Task
+			failed := c.do(ctx, &call{
+				what: what, method: http.MethodGet, path: "/tasks", query: query, limit: 1 << 30,
+				read: func(r io.Reader) error {
+					page = page[:0] // a page that broke off is read from the start
+					var err error
+					more, err = c.decode.tasks(r, func(t Task) { page = append(page, t) })
+					return err
+				},
+			})
+			if failed != nil {
+				yield(Task{}, failed)
+				return
+			}
+			for _, t := range page {
+				if !yield(t, nil) {
+					return
+				}
+			}
+			if len(page) == 0 {
+				return
+			}
+			next := page[len(page)-1].ID
+			if next == after {
+				yield(Task{}, &APIError{
+					Kind: KindUnexpected, What: what, Host: c.base.Host,
+					cause: fmt.Errorf("the list of tasks doesn't go on after %s", after),
+				})
+				return
+			}
+			after = next
+		}
+	}
+}
+
+// search looks in the pool for the tasks of rows of which nothing tells whether
+// they were created, and gives the rows that the pool doesn't have. Meanwhile
+// no other chunk is under way, so that each task of the pool is either named
+// already, or was created for rows that are in doubt, and then equal tasks are
+// interchangeable. cause, where not nil, is the failure that made it needed.
+func (j *job) search(ctx context.Context, p part, since time.Time, cause *APIError) (missing []int, err error) {
+	what := "looking for the tasks of " + p.String()
+	settle := j.cfg.Settle
+	var last error
+	if cause != nil {
+		last = cause
+		if cause.Kind == KindTimeout {
+			settle *= settleAfterTimeout
+		}
+	}
+	j.clear()
+	release, err := j.recent.alone(ctx)
+	if err != nil {
+		return nil, canceled(ctx, what, last)
+	}
+	defer release()
+
+	// Two listings must agree, unless one has found everything.
+	var found map[int]string
+	for listings, settled := 0, false; !settled; listings++ {
+		if sleep(ctx, settle) != nil {
+			return nil, canceled(ctx, what, last)
+		}
+		now, err := j.find(ctx, p, what, since)
+		if err != nil {
+			return nil, err
+		}
+		settled = len(now) == len(p.rows) || listings > 0 && len(now) <= len(found)
+		found = now
+	}
+	for _, row := range p.rows {
+		if id, ok := found[row]; ok {
+			j.created(row, id)
+		} else {
+			missing = append(missing, row)
+		}
+	}
+	j.recent.name(found, j.client.clockMargin())
+	j.log.Warn("it was in doubt what was created; the pool was searched for the tasks", zap.Int("chunk", p.chunk.Number),
+		zap.Int("rows", len(p.rows)), zap.Int("found", len(found)))
+	return missing, nil
+}
+
+// find gives those tasks of the pool that are tasks of the part and nobody
+// else's, by their row.
+func (j *job) find(ctx context.Context, p part, what string, since time.Time) (map[int]string, error) {
+	alike, err := rowsByContent(p)
+	if err != nil {
+		return nil, &APIError{Kind: KindUnexpected, What: what, Host: j.client.base.Host, cause: err}
+	}
+	others := j.recent.ids()
+	found := map[int]string{}
+	for t, err := range j.list(ctx, what, since) {
+		if err != nil {
+			return nil, err
+		}
+		rows := alike[t.Key]
+		if len(rows) == 0 || others[j.recent.hash(t.ID)] || j.prior.Named != nil && j.prior.Named(t.ID) {
+			continue
+		}
+		found[rows[0]] = t.ID
+		alike[t.Key] = rows[1:]
+		if len(found) == len(p.rows) {
+			break
+		}
+	}
+	return found, nil
+}
