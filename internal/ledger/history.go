@@ -1,0 +1,129 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Task is a task that was created, and the row that it came from.
+type Task struct {
+	Key Key
+	// File is the number of the run's file, and ID the task's id, which is
+	// empty where it isn't known.
+	File int
+	ID   string
+}
+
+// Tasks gives the tasks that a run has created, as far as that is known.
+func (l *Ledger) Tasks(ctx context.Context, run int64, yield func(Task) error) error {
+	return l.each(ctx, `SELECT keys, results FROM chunk WHERE run_id = ? AND created > 0 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
+		var keys, blob []byte
+		if err := scan(&keys, &blob); err != nil {
+			return err
+		}
+		rows, err := l.unpack(blob)
+		if err != nil {
+			return err
+		}
+		for i, key := range splitKeys(keys) {
+			if i < len(rows) && rows[i].Status == Created {
+				if err := yield(Task{Key: key, File: rows[i].File, ID: rows[i].TaskID}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Stray is a task that an attempt has created whose row is not known: only what
+// it holds, see uploader.ContentKey.
+type Stray struct {
+	TaskID  string
+	Content [16]byte
+}
+
+// Strays gives the strays of a run.
+func (l *Ledger) Strays(ctx context.Context, run int64, yield func(Stray) error) error {
+	return l.each(ctx, `SELECT task_id, content FROM stray WHERE run_id = ? ORDER BY task_id`, []any{run}, func(scan func(...any) error) error {
+		var s Stray
+		var content []byte
+		if err := scan(&s.TaskID, &content); err != nil {
+			return err
+		}
+		copy(s.Content[:], content)
+		return yield(s)
+	})
+}
+
+// Doubt is an attempt whose end is not known.
+type Doubt struct {
+	Run       int64
+	Chunk     int
+	Operation string // empty in synchronous mode
+	Sent      time.Time
+}
+
+// Doubts gives the attempts of a run whose end is not known.
+func (l *Ledger) Doubts(ctx context.Context, run int64) ([]Doubt, error) {
+	var doubts []Doubt
+	err := l.each(ctx, `SELECT chunk, operation, sent FROM attempt WHERE run_id = ? ORDER BY chunk, sent`, []any{run}, func(scan func(...any) error) error {
+		d := Doubt{Run: run}
+		var sent int64
+		if err := scan(&d.Chunk, &d.Operation, &sent); err != nil {
+			return err
+		}
+		d.Sent = time.UnixMilli(sent)
+		doubts = append(doubts, d)
+		return nil
+	})
+	return doubts, err
+}
+
+// Settle ends an attempt in doubt: what it has created are strays now.
+func (l *Ledger) Settle(d Doubt, created []Stray) error {
+	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+		for _, s := range created {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO stray (run_id, task_id, content) VALUES (?, ?, ?) ON CONFLICT (run_id, task_id) DO NOTHING`,
+				d.Run, s.TaskID, s.Content[:]); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM attempt WHERE run_id = ? AND chunk = ? AND operation = ?`, d.Run, d.Chunk, d.Operation)
+		return err
+	})
+}
+
+// Named gives the ids of the tasks of a pool that chunks which ended since a
+// time, or strays, are known to have: they belong to somebody.
+func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time) (map[string]bool, error) {
+	ids := map[string]bool{}
+	err := l.each(ctx, `SELECT results FROM chunk WHERE created > 0 AND ended >= ? AND run_id IN (SELECT id FROM run WHERE server = ? AND pool = ?)`,
+		[]any{since.UnixMilli(), server, pool}, func(scan func(...any) error) error {
+			var blob []byte
+			if err := scan(&blob); err != nil {
+				return err
+			}
+			rows, err := l.unpack(blob)
+			for i := range rows {
+				if rows[i].TaskID != "" {
+					ids[rows[i].TaskID] = true
+				}
+			}
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	err = l.each(ctx, `SELECT task_id FROM stray WHERE run_id IN (SELECT id FROM run WHERE server = ? AND pool = ?)`, []any{server, pool},
+		func(scan func(...any) error) error {
+			var id string
+			if err := scan(&id); err != nil {
+				return err
+			}
+			ids[id] = true
+			return nil
+		})
+	return ids, err
+}

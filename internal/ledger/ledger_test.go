@@ -1,0 +1,395 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"poolfill/reader"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func openIn(t *testing.T, dir string) *Ledger {
+	t.Helper()
+	l, err := Open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func begin(t *testing.T, l *Ledger, name string) Run {
+	t.Helper()
+	r, err := l.Begin(Run{
+		Name: name, Server: "https://toloka.dev", Pool: "7", Mode: "async", Key: "7", Guard: "file",
+		Settings: []byte{1, 2}, Command: "poolfill upload a.tsv --pool 7",
+		Files: []File{{Path: "/data/a.tsv", Size: 10, Modified: time.Unix(5, 7), Ends: []byte{3}}},
+	})
+	check(t, err)
+	return r
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func result(number, n int, status Status) Result {
+	r := Result{Chunk: number, Sum: [32]byte{byte(number), 9}, Keys: make([]Key, n), Rows: make([]Row, n)}
+	for i := range n {
+		r.Keys[i] = Key{byte(number), byte(i)}
+		r.Rows[i] = Row{Line: int64(number*n + i + 2), Record: int64(number*n + i + 1), Status: status, TaskID: fmt.Sprintf("task-%d-%d", number, i)}
+	}
+	return r
+}
+
+func sending(l *Ledger, run Run, r Result, operation string) error {
+	rows := make([]Row, len(r.Rows))
+	for i, row := range r.Rows {
+		rows[i] = Row{Line: row.Line, Record: row.Record, Status: InDoubt}
+	}
+	return l.Sending(run.ID, Attempt{
+		Chunk: r.Chunk, Sum: r.Sum, Keys: r.Keys, Rows: rows, Operation: operation, Tasks: len(rows), Sent: time.UnixMilli(1000),
+	})
+}
+
+func TestARunIsThereAfterItsProcess(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	l := openIn(t, dir)
+	run := begin(t, l, "aaaa1111")
+	finished, doubtful := result(0, 3, Created), result(1, 2, Created)
+	check(t, sending(l, run, finished, "op-0"))
+	check(t, sending(l, run, doubtful, "op-1"))
+	check(t, l.Finish(run.ID, finished))
+	check(t, l.Aside(run.ID, []Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []reader.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}}))
+
+	// A second process sees it while the first is still there, and after it.
+	other := openIn(t, dir)
+	found, err := other.Find(ctx, "aaaa")
+	check(t, err)
+	if found.State != Running || found.Attempts != 1 || len(found.Files) != 1 || !found.Files[0].Modified.Equal(time.Unix(5, 7)) {
+		t.Fatalf("found %+v", found)
+	}
+	c, known, err := other.Chunk(ctx, run.ID, 0)
+	check(t, err)
+	if !known || !c.Finished || !c.Ended || c.Sum != finished.Sum || !c.Sent.IsZero() {
+		t.Fatalf("the finished chunk is %+v, known: %v", c, known)
+	}
+	if diff := cmp.Diff(finished.Rows, c.Rows); diff != "" {
+		t.Error(diff)
+	}
+	c, known, err = other.Chunk(ctx, run.ID, 1)
+	check(t, err)
+	if !known || c.Finished || c.Ended || c.Sent != time.UnixMilli(1000) || !cmp.Equal(c.Operations, []string{"op-1"}) {
+		t.Fatalf("the chunk in doubt is %+v, known: %v", c, known)
+	}
+	if _, known, err = other.Chunk(ctx, run.ID, 2); known || err != nil {
+		t.Fatalf("a chunk that never was: known %v, %v", known, err)
+	}
+
+	counts := map[Status]int{}
+	check(t, other.Rows(ctx, run.ID, func(rows []Row) error {
+		for _, r := range rows {
+			counts[r.Status]++
+		}
+		return nil
+	}))
+	if diff := cmp.Diff(map[Status]int{Created: 3, InDoubt: 2, Rejected: 1}, counts); diff != "" {
+		t.Error(diff)
+	}
+
+	// Another attempt reads the rejected rows again.
+	again, err := other.Continue(found)
+	check(t, err)
+	if again.Attempts != 2 {
+		t.Errorf("%d attempts", again.Attempts)
+	}
+	clear(counts)
+	check(t, other.Rows(ctx, run.ID, func(rows []Row) error {
+		counts[rows[0].Status] += len(rows)
+		return nil
+	}))
+	if counts[Rejected] != 0 || counts[Created] != 3 {
+		t.Errorf("after the continuation: %v", counts)
+	}
+}
+
+func TestAttemptsEndWithTheirChunk(t *testing.T) {
+	ctx := context.Background()
+	for _, tt := range []struct {
+		name   string
+		status Status
+		doubts int
+		ended  string
+	}{
+		{"created", Created, 0, "finished"},
+		{"rejected", Rejected, 0, "finished"},
+		{"unsent", Unsent, 0, "open"},
+		{"in doubt", InDoubt, 1, "open"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := openIn(t, t.TempDir())
+			run := begin(t, l, "r")
+			r := result(4, 2, Created)
+			r.Rows[1].Status = tt.status
+			check(t, sending(l, run, r, "op"))
+			check(t, sending(l, run, r, "op")) // the same attempt again
+			check(t, l.Finish(run.ID, r))
+			doubts, err := l.Doubts(ctx, run.ID)
+			check(t, err)
+			if len(doubts) != tt.doubts {
+				t.Errorf("%d attempts in doubt, want %d", len(doubts), tt.doubts)
+			}
+			c, _, err := l.Chunk(ctx, run.ID, 4)
+			check(t, err)
+			if c.Finished != (tt.ended == "finished") {
+				t.Errorf("finished: %v", c.Finished)
+			}
+		})
+	}
+}
+
+func TestTasksNamesAndStrays(t *testing.T) {
+	ctx := context.Background()
+	l := openIn(t, t.TempDir())
+	run := begin(t, l, "r")
+	r := result(0, 3, Created)
+	r.Rows[1].Status = Rejected
+	check(t, l.Finish(run.ID, r))
+	var tasks []Task
+	check(t, l.Tasks(ctx, run.ID, func(k Task) error { tasks = append(tasks, k); return nil }))
+	want := []Task{{Key: r.Keys[0], ID: "task-0-0"}, {Key: r.Keys[2], ID: "task-0-2"}}
+	if diff := cmp.Diff(want, tasks); diff != "" {
+		t.Error(diff)
+	}
+
+	check(t, sending(l, run, result(1, 1, Created), "op"))
+	doubts, err := l.Doubts(ctx, run.ID)
+	check(t, err)
+	check(t, l.Settle(doubts[0], []Stray{{TaskID: "stray", Content: [16]byte{8}}}))
+	if doubts, err = l.Doubts(ctx, run.ID); err != nil || len(doubts) != 0 {
+		t.Errorf("doubts %v, %v", doubts, err)
+	}
+	named, err := l.Named(ctx, run.Server, run.Pool, time.Now().Add(-time.Minute))
+	check(t, err)
+	if !named["task-0-0"] || !named["stray"] || named["task-1-0"] {
+		t.Errorf("named %v", named)
+	}
+	if named, err = l.Named(ctx, run.Server, "8", time.Time{}); err != nil || len(named) != 0 {
+		t.Errorf("another pool: %v, %v", named, err)
+	}
+}
+
+func TestWhatIsNoLedgerIsLeftAlone(t *testing.T) {
+	ctx := context.Background()
+	for _, tt := range []struct {
+		name    string
+		spoil   func(t *testing.T, path string)
+		damaged bool
+	}{
+		{"newer", func(t *testing.T, path string) { execIn(t, path, "PRAGMA user_version=99") }, false},
+		{"of another program", func(t *testing.T, path string) { execIn(t, path, "PRAGMA application_id=5") }, true},
+		{"no database", func(t *testing.T, path string) {
+			check(t, os.WriteFile(path, []byte("this is a letter to my aunt, and it is long enough to be read as the head of a file"), 0o600))
+		}, true},
+		{"overwritten in the middle", func(t *testing.T, path string) {
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			check(t, err)
+			_, err = f.WriteAt(make([]byte, 6000), 4096)
+			check(t, errors.Join(err, f.Close()))
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			l := openIn(t, dir)
+			run := begin(t, l, "r")
+			check(t, l.Finish(run.ID, result(0, 50, Created)))
+			check(t, l.Close())
+			path := filepath.Join(dir, FileName)
+			tt.spoil(t, path)
+			before, err := os.ReadFile(path)
+			check(t, err)
+			_, err = Open(ctx, dir)
+			var damaged *DamagedError
+			var newer *NewerError
+			if got := errors.As(err, &damaged); got != tt.damaged || !got && !errors.As(err, &newer) {
+				t.Errorf("the error is %v", err)
+			}
+			after, err := os.ReadFile(path)
+			check(t, err)
+			if string(before) != string(after) {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+func execIn(t *testing.T, path, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	check(t, err)
+	_, err = db.ExecContext(context.Background(), statement)
+	check(t, errors.Join(err, db.Close()))
+}
+
+func TestFind(t *testing.T) {
+	ctx := context.Background()
+	l := openIn(t, t.TempDir())
+	if _, err := l.Find(ctx, ""); err == nil {
+		t.Error("an empty ledger has a run")
+	}
+	begin(t, l, "ab12")
+	begin(t, l, "ab34")
+	for name, want := range map[string]string{"": "ab34", "ab1": "ab12", "ab34": "ab34"} {
+		if r, err := l.Find(ctx, name); err != nil || r.Name != want {
+			t.Errorf("%q finds %q, %v", name, r.Name, err)
+		}
+	}
+	for name, found := range map[string]int{"ab": 2, "x": 0, "%": 0} {
+		var unknown *UnknownRunError
+		if _, err := l.Find(ctx, name); !errors.As(err, &unknown) || unknown.Found != found {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestPrune(t *testing.T) {
+	ctx := context.Background()
+	l := openIn(t, t.TempDir())
+	over, open := begin(t, l, "over"), begin(t, l, "open")
+	check(t, l.Finish(over.ID, result(0, 100, Created)))
+	check(t, l.End(over.ID, "finished", []byte("{}")))
+	check(t, l.Finish(open.ID, result(0, 100, Created)))
+	for _, step := range []struct {
+		before     time.Time
+		unfinished bool
+		pruned     int64
+	}{
+		{time.Now().Add(-time.Hour), true, 0},
+		{time.Now().Add(time.Hour), false, 1},
+		{time.Now().Add(time.Hour), true, 1},
+	} {
+		n, err := l.Prune(ctx, step.before, step.unfinished)
+		check(t, err)
+		if n != step.pruned {
+			t.Errorf("%+v: pruned %d", step, n)
+		}
+	}
+	var left int
+	check(t, l.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM chunk) + (SELECT count(*) FROM file) + (SELECT count(*) FROM run)").Scan(&left))
+	if left != 0 {
+		t.Errorf("%d rows are left", left)
+	}
+}
+
+func TestWritersTogether(t *testing.T) {
+	ctx := context.Background()
+	l := openIn(t, t.TempDir())
+	run := begin(t, l, "r")
+	var wg sync.WaitGroup
+	errs := make([]error, 40)
+	for i := range errs {
+		wg.Go(func() {
+			r := result(i, 5, Created)
+			errs[i] = errors.Join(sending(l, run, r, "op"), l.Finish(run.ID, r))
+		})
+	}
+	// One that can't be carried out doesn't take the others with it.
+	wg.Go(func() {
+		if err := l.Finish(999, result(0, 1, Created)); err == nil {
+			t.Error("a chunk of no run was kept")
+		}
+	})
+	wg.Wait()
+	check(t, errors.Join(errs...))
+	n := 0
+	check(t, l.Tasks(ctx, run.ID, func(Task) error { n++; return nil }))
+	if n != 200 {
+		t.Errorf("%d tasks", n)
+	}
+}
+
+func TestSizeOfARow(t *testing.T) {
+	const chunks, tasks = 50, 2000
+	dir := t.TempDir()
+	l := openIn(t, dir)
+	run := begin(t, l, "r")
+	random := rand.New(rand.NewPCG(1, 2))
+	for number := range chunks {
+		r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: make([]Row, tasks)}
+		for i := range tasks {
+			for j := range r.Keys[i] {
+				r.Keys[i][j] = byte(random.Uint32())
+			}
+			n := number*tasks + i
+			// As Toloka writes them: a number of the pool, then a counter in hex.
+			r.Rows[i] = Row{Line: int64(n + n/50), Record: int64(n), Status: Created, TaskID: fmt.Sprintf("00012f4c3e--65d3c1%018x", n*3)}
+		}
+		check(t, sending(l, run, r, fmt.Sprintf("5b3a0a52-8f0e-5d5c-9c39-%012x", number)))
+		check(t, l.Finish(run.ID, r))
+	}
+	check(t, l.Close())
+	info, err := os.Stat(filepath.Join(dir, FileName))
+	check(t, err)
+	perRow := float64(info.Size()) / (chunks * tasks)
+	t.Logf("%.1f bytes a row", perRow)
+	if perRow >= 60 {
+		t.Errorf("%.1f bytes a row", perRow)
+	}
+}
+
+func TestRowsComeBack(t *testing.T) {
+	c, err := newCodec()
+	check(t, err)
+	text := rapid.StringN(0, 20, -1)
+	row := rapid.Custom(func(t *rapid.T) Row {
+		r := Row{
+			File: rapid.IntRange(0, 300).Draw(t, "file"), Line: rapid.Int64().Draw(t, "line"), Record: rapid.Int64().Draw(t, "record"),
+			Status: rapid.SampledFrom([]Status{Created, Rejected, Duplicate, Unsent, InDoubt}).Draw(t, "status"),
+			TaskID: text.Draw(t, "id"),
+		}
+		if rapid.Bool().Draw(t, "detailed") {
+			r.Reason, r.Raw = text.Draw(t, "reason"), []byte(text.Draw(t, "raw")+"\xff")
+			r.Findings = []reader.Finding{{Stage: reader.StageServer, Line: r.Line, Code: text.Draw(t, "code"), Message: text.Draw(t, "message")}}
+		}
+		return r
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		rows := rapid.SliceOf(row).Draw(t, "rows")
+		blob, err := c.pack(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := c.unpack(blob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) > 0 && !cmp.Equal(rows, back) {
+			t.Fatal(cmp.Diff(rows, back))
+		}
+		// A blob that lost its end is no blob.
+		if cut, err := c.unpack(blob[:len(blob)/2]); err == nil && len(cut) == len(rows) && len(rows) > 0 {
+			t.Fatal("half a blob was read")
+		}
+	})
+}

@@ -1,0 +1,258 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"poolfill/reader"
+)
+
+// Running is the state of a run while it goes on, and after a crash. How runs
+// end is pipeline's to name.
+const Running = "running"
+
+// Run is one upload, over all the attempts that it took.
+type Run struct {
+	// ID orders runs by their beginning. Name is what people call the run.
+	ID   int64
+	Name string
+	// Server and Pool are what it fills, Mode is async or sync.
+	Server, Pool, Mode string
+	// Key makes the names of its operations, see uploader.OperationName.
+	Key string
+	// Guard says which rows it takes as uploaded before.
+	Guard string
+	// Settings is a hash of all settings that its chunks depend on.
+	Settings []byte
+	// Command is the command line, without secrets, that goes on with it.
+	Command string
+	// State is Running, or how it ended; Attempts counts its processes.
+	State    string
+	Attempts int
+	// Started is when the first attempt began, Ended when the last one ended;
+	// zero where it didn't.
+	Started, Ended time.Time
+	// Report is the report of the last attempt that ended, in JSON; empty
+	// where none did.
+	Report []byte
+	Files  []File
+}
+
+// File is one input of a run.
+type File struct {
+	// Path is absolute, or "-".
+	Path string
+	// Size and Modified are those of the file at the run's beginning; zero
+	// where it is no regular file. Ends is a hash of its size, beginning and
+	// end.
+	Size     int64
+	Modified time.Time
+	Ends     []byte
+	// SHA256 is the hash of its content in hex, once it was read to its end.
+	SHA256 string
+	// Info is what reader knows of it; zero until it was opened.
+	Info reader.Info
+}
+
+// Begin enters a run and gives it its ID.
+func (l *Ledger) Begin(r Run) (Run, error) {
+	r.State, r.Attempts, r.Started = Running, 1, time.Now()
+	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `INSERT INTO run (name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, 0, '')`,
+			r.Name, r.Server, r.Pool, r.Mode, r.Key, r.Guard, r.Settings, r.Command, r.State, r.Started.UnixMilli())
+		if err != nil {
+			return err
+		}
+		if r.ID, err = result.LastInsertId(); err != nil {
+			return err
+		}
+		for i, f := range r.Files {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO file (run_id, number, path, size, modified, ends, sha256, info) VALUES (?, ?, ?, ?, ?, ?, '', '')`,
+				r.ID, i, f.Path, f.Size, unixNano(f.Modified), notNil(f.Ends)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return r, err
+}
+
+// Continue enters another attempt at a run. What its chunks came to stays; the
+// rows that never were in a chunk are forgotten, as they are read again.
+func (l *Ledger) Continue(r Run) (Run, error) {
+	r.State = Running
+	r.Attempts++
+	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE run SET state = ?, attempts = ?, command = ? WHERE id = ?`, r.State, r.Attempts, r.Command, r.ID); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM segment WHERE run_id = ?`, r.ID)
+		return err
+	})
+	return r, err
+}
+
+// Opened keeps what reader knows of a file, after its header or at its end.
+func (l *Ledger) Opened(run int64, file int, info reader.Info) error {
+	text, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE file SET sha256 = ?, info = ? WHERE run_id = ? AND number = ?`, info.SHA256, string(text), run, file)
+		return err
+	})
+}
+
+// End keeps how an attempt ended.
+func (l *Ledger) End(run int64, state string, report []byte) error {
+	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE run SET state = ?, ended = ?, report = ? WHERE id = ?`, state, time.Now().UnixMilli(), string(report), run)
+		return err
+	})
+}
+
+// Abandon forgets a run that began and sent nothing.
+func (l *Ledger) Abandon(run int64) error {
+	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id = ?`, run)
+		return err
+	})
+}
+
+const runColumns = `id, name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report`
+
+// Runs gives all runs, the latest first; with server and pool only those of a
+// pool.
+func (l *Ledger) Runs(ctx context.Context, server, pool string) ([]Run, error) {
+	return l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE ? = '' OR server = ? AND pool = ? ORDER BY id DESC`, server, server, pool)
+}
+
+// UnknownRunError says that a ledger has no such run, or several.
+type UnknownRunError struct {
+	Name string
+	// Found counts the runs whose names begin so.
+	Found int
+}
+
+func (e *UnknownRunError) Error() string {
+	if e.Found > 1 {
+		return fmt.Sprintf("%d runs have names that begin with %q: give more of it. See 'poolfill runs'", e.Found, e.Name)
+	}
+	return fmt.Sprintf("there is no run %q: see 'poolfill runs'", e.Name)
+}
+
+// Find gives the run with a name that begins so, or the latest where name is
+// empty. The error is an *UnknownRunError where there is none, or several.
+func (l *Ledger) Find(ctx context.Context, name string) (Run, error) {
+	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE substr(name, 1, length(?)) = ? ORDER BY id DESC LIMIT 2`, name, name)
+	if err != nil {
+		return Run{}, err
+	}
+	if len(runs) == 0 || name != "" && len(runs) > 1 && runs[0].Name != name {
+		return Run{}, &UnknownRunError{name, len(runs)}
+	}
+	return runs[0], nil
+}
+
+func (l *Ledger) runs(ctx context.Context, query string, args ...any) (runs []Run, err error) {
+	rows, err := l.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var r Run
+		var started, ended int64
+		if err := rows.Scan(&r.ID, &r.Name, &r.Server, &r.Pool, &r.Mode, &r.Key, &r.Guard, &r.Settings, &r.Command,
+			&r.State, &r.Attempts, &started, &ended, &r.Report); err != nil {
+			return nil, l.explain(err)
+		}
+		r.Started = time.UnixMilli(started)
+		if ended != 0 {
+			r.Ended = time.UnixMilli(ended)
+		}
+		runs = append(runs, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, l.explain(err)
+	}
+	for i := range runs {
+		if runs[i].Files, err = l.files(ctx, runs[i].ID); err != nil {
+			return nil, err
+		}
+	}
+	return runs, nil
+}
+
+func (l *Ledger) files(ctx context.Context, run int64) (files []File, err error) {
+	rows, err := l.db.QueryContext(ctx, `SELECT path, size, modified, ends, sha256, info FROM file WHERE run_id = ? ORDER BY number`, run)
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var f File
+		var modified int64
+		var info string
+		if err := rows.Scan(&f.Path, &f.Size, &modified, &f.Ends, &f.SHA256, &info); err != nil {
+			return nil, l.explain(err)
+		}
+		if modified != 0 {
+			f.Modified = time.Unix(0, modified)
+		}
+		if info != "" {
+			if err := json.Unmarshal([]byte(info), &f.Info); err != nil {
+				return nil, &DamagedError{l.path, err}
+			}
+		}
+		files = append(files, f)
+	}
+	return files, l.explain(rows.Err())
+}
+
+// Prune forgets the runs that ended before a time, or whose attempts began
+// before it and never ended, and gives back the disk's space. Where unfinished
+// is false it keeps those that can be continued. It gives the number of runs
+// that it forgot.
+func (l *Ledger) Prune(ctx context.Context, before time.Time, unfinished bool) (int64, error) {
+	var n int64
+	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `DELETE FROM run WHERE (CASE WHEN ended > 0 THEN ended ELSE started END) < ? AND (state = 'finished' OR ?)`,
+			before.UnixMilli(), unfinished)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	if err != nil || n == 0 {
+		return n, err
+	}
+	// Both work outside of transactions only.
+	for _, command := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
+		if _, err := l.db.ExecContext(ctx, command); err != nil {
+			return n, l.explain(err)
+		}
+	}
+	return n, nil
+}
+
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
