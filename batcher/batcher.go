@@ -191,6 +191,7 @@ type Row struct {
 	Kind     reader.Kind
 
 	bodyStart, bodyEnd int
+	content            int // where the task's own JSON begins, after pool_id and __item_idx
 	rawStart, rawEnd   int
 }
 
@@ -220,6 +221,10 @@ func (c *Chunk) Raw(i int) []byte { return c.raw[c.rows[i].rawStart:c.rows[i].ra
 // Task gives task i as it stands in the body: one JSON object.
 func (c *Chunk) Task(i int) []byte { return c.body[c.rows[i].bodyStart:c.rows[i].bodyEnd] }
 
+// Content gives task i as reader gave it: the members of its JSON object,
+// without the pool's id and the index that only this chunk gave it.
+func (c *Chunk) Content(i int) []byte { return c.body[c.rows[i].content : c.rows[i].bodyEnd-1] }
+
 // Body is the request's body: a JSON array of all tasks.
 func (c *Chunk) Body() []byte { return c.body }
 
@@ -248,6 +253,7 @@ func (c *Chunk) Slice(lo, hi int) *Chunk {
 		for i := range s.rows {
 			s.rows[i].bodyStart -= start - 1
 			s.rows[i].bodyEnd -= start - 1
+			s.rows[i].content -= start - 1
 		}
 	} else {
 		s.body = []byte("[]")
@@ -268,6 +274,7 @@ func (c *Chunk) add(t reader.Task, prefix []byte, itemIndex bool) {
 		c.body = append(c.body, '"')
 	}
 	c.body = append(c.body, ',')
+	row.content = len(c.body)
 	c.body = append(c.body, t.JSON...)
 	c.body = append(c.body, '}')
 	c.raw = append(c.raw, t.Raw...)
