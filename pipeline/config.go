@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/internal/ledger"
 	"poolfill/internal/toloka"
 	"poolfill/ratelimit"
 	"poolfill/reader"
@@ -109,7 +110,18 @@ type Config struct {
 	// a line, in file order; nil prints none.
 	PrintTasks io.Writer
 
-	// RunID names the run in its report.
+	// Ledger remembers what was uploaded, so that the run can be continued and
+	// no row is uploaded twice; nil remembers nothing. A check has none.
+	Ledger *ledger.Ledger
+	// Guard says which rows count as uploaded before; empty means GuardFile.
+	// Without a Ledger it has no effect.
+	Guard Guard
+	// Command is kept in the ledger, for people: the command that continues the
+	// run. It must not hold a secret.
+	Command string
+
+	// RunID names the run in its report. A run that is continued keeps its first
+	// name.
 	RunID string
 	// Recorder receives what became of each row; nil keeps only the counts.
 	Recorder Recorder
@@ -144,6 +156,11 @@ func (c Config) Validate() error {
 	if c.Workers < 0 {
 		errs = append(errs, fmt.Errorf("the number of workers is negative: %d", c.Workers))
 	}
+	switch c.Guard {
+	case "", GuardFile, GuardLedger, GuardPool, GuardNone:
+	default:
+		errs = append(errs, fmt.Errorf("there is no guard %q", c.Guard))
+	}
 	switch c.OnInvalid {
 	case "", SkipInvalid, StopAtInvalid:
 	default:
@@ -163,6 +180,10 @@ func (c Config) withDefaults() Config {
 		c.Workers = DefaultWorkers
 	}
 	c.Mode = cmp.Or(c.Mode, uploader.Async)
+	c.Guard = cmp.Or(c.Guard, GuardFile)
+	if c.Check {
+		c.Ledger = nil
+	}
 	if c.OnInvalid == "" {
 		c.OnInvalid = SkipInvalid
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,33 +15,47 @@ import (
 	"poolfill/uploader"
 )
 
-// maxPending is the number of rejected rows that wait to be recorded together.
-const maxPending = 256
+// The rows that never reach a chunk are recorded together: so many, or as soon
+// as what is kept of them is so large.
+const (
+	maxPending      = 4096
+	maxPendingBytes = 256 << 10
+)
 
 // reject records a row that never reached a chunk.
 func (p *Pipeline) reject(e *reader.RowError) error {
 	r := Result{Position: e.Position, Status: Rejected, Findings: e.Findings, Raw: e.Raw}
-	p.mu.Lock()
-	p.tally.add(&r)
-	p.mu.Unlock()
+	err := p.putAside(r)
 	if p.cfg.OnInvalid == StopAtInvalid {
 		p.stopAt(&r)
 	}
 	p.enforceMaxRejected(false)
+	return err
+}
+
+// putAside records the outcome of a row that is in no chunk.
+func (p *Pipeline) putAside(r Result) error {
+	p.mu.Lock()
+	p.tally.add(&r)
+	p.mu.Unlock()
 	p.pending = append(p.pending, r)
-	if len(p.pending) >= maxPending || len(e.Raw) > 64<<10 {
+	p.pendingBytes += len(r.Raw) + 256*len(r.Findings)
+	if len(p.pending) >= maxPending || p.pendingBytes >= maxPendingBytes {
 		return p.flush()
 	}
 	return nil
 }
 
-// flush records the rejected rows that wait. Only the producer calls it.
+// flush records the rows that wait. Only the producer calls it.
 func (p *Pipeline) flush() error {
 	rows := p.pending
-	p.pending = p.pending[:0]
+	p.pending, p.pendingBytes = p.pending[:0], 0
 	var err error
 	if len(rows) > 0 && p.cfg.Recorder != nil {
 		err = p.cfg.Recorder.Record(rows)
+	}
+	if len(rows) > 0 {
+		err = errors.Join(err, p.keepAside(rows))
 	}
 	clear(rows)
 	if p.print != nil {
@@ -70,22 +85,23 @@ func (p *Pipeline) pass(c *batcher.Chunk) error {
 }
 
 // discard records the rows of a chunk that is not sent any more.
-func (p *Pipeline) discard(c *batcher.Chunk) error {
+func (p *Pipeline) discard(ctx context.Context, c *batcher.Chunk) error {
 	p.mu.Lock()
 	reason := "the run was interrupted before this row was sent"
 	if p.err != nil {
 		reason = "the run ended before this row was sent"
 	}
 	p.mu.Unlock()
-	err := p.record(alike(c, Unsent, reason))
+	results := alike(c, Unsent, reason)
+	err := errors.Join(p.keepDiscarded(ctx, c, results), p.record(results))
 	p.batcher.Recycle(c)
 	return err
 }
 
 // leave discards the open chunk.
-func (p *Pipeline) leave() error {
+func (p *Pipeline) leave(ctx context.Context) error {
 	if c := p.batcher.Flush(); c != nil {
-		return p.discard(c)
+		return p.discard(ctx, c)
 	}
 	return nil
 }
@@ -194,6 +210,7 @@ func (p *Pipeline) report(started time.Time) (Report, error) {
 	for i := range r.Files {
 		r.Files[i].Totals = *p.tally.file(r.Files[i].Path)
 	}
+	r.Files = append(r.Files, p.untouched()...)
 	if p.client != nil {
 		stats := p.client.Stats()
 		r.Requests.Sent, r.Requests.Retried, r.Requests.ByStatus = stats.Sent, stats.Retried, stats.ByStatus

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/batcher"
+	"poolfill/internal/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -33,19 +34,28 @@ type Pipeline struct {
 	print    *bufio.Writer // nil where tasks are not printed
 	progress counters
 
+	run       *ledger.Run    // nil without a ledger
+	resumed   bool           // the run goes on with an earlier attempt
+	unchanged map[int]string // the finished runs that have uploaded a file as it is, by its number
+	guard     rowGuard       // used by the producer alone
+	numbers   map[string]int // of the files, by path
+
 	stopOnce sync.Once
 	stopping chan struct{} // closed when no further row is taken
 
-	mu       sync.Mutex // guards what follows
-	tally    *tally
-	files    []File
-	infos    map[string]reader.Info // by path
-	warnings []Warning
-	chunks   int64
-	earlier  int64 // created rows of chunks that the server knew already
-	state    State
-	err      error // why the run ended early
-	pending  []Result
+	mu           sync.Mutex           // guards what follows
+	strays       known                // tasks of this run whose rows are not known
+	keys         map[int][]ledger.Key // of the chunks that are being uploaded, by their number
+	tally        *tally
+	files        []File
+	infos        map[string]reader.Info // by path
+	warnings     []Warning
+	chunks       int64
+	earlier      int64 // created rows of chunks that the server knew already
+	state        State
+	err          error    // why the run ended early
+	pending      []Result // the producer's
+	pendingBytes int
 }
 
 // New prepares a run without I/O. Its error joins everything that is wrong with
@@ -56,11 +66,17 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	cfg = cfg.withDefaults()
 	p := &Pipeline{
-		cfg:      cfg,
-		stopping: make(chan struct{}),
-		tally:    newTally(),
-		infos:    make(map[string]reader.Info),
-		state:    Finished,
+		cfg:       cfg,
+		stopping:  make(chan struct{}),
+		tally:     newTally(),
+		infos:     make(map[string]reader.Info),
+		numbers:   make(map[string]int),
+		unchanged: make(map[int]string),
+		keys:      make(map[int][]ledger.Key),
+		state:     Finished,
+	}
+	for i, path := range cfg.Files {
+		p.numbers[path] = i
 	}
 	var err error
 	if cfg.usesAPI() {
@@ -73,14 +89,9 @@ func New(cfg Config) (*Pipeline, error) {
 		}
 	}
 	if !cfg.Check {
-		p.uploader, err = uploader.New(p.client, uploader.Config{
-			PoolID:      cfg.PoolID,
-			Mode:        cfg.Mode,
-			SkipInvalid: cfg.OnInvalid == SkipInvalid,
-			Stop:        p.stopping,
-			RunKey:      cmp.Or(cfg.RunKey, cfg.PoolID),
-		})
-		if err != nil {
+		// Its key may turn out to be that of an earlier run; what else can be
+		// wrong with the settings shows now.
+		if err := p.newUploader(cmp.Or(cfg.RunKey, cfg.PoolID)); err != nil {
 			return nil, err
 		}
 	}
@@ -98,9 +109,31 @@ func New(cfg Config) (*Pipeline, error) {
 	return p, nil
 }
 
+// newUploader makes the uploader with the key of the run.
+func (p *Pipeline) newUploader(key string) error {
+	var journal uploader.Journal
+	if p.cfg.Ledger != nil {
+		journal = p
+	}
+	var err error
+	p.uploader, err = uploader.New(p.client, uploader.Config{
+		PoolID:      p.cfg.PoolID,
+		Mode:        p.cfg.Mode,
+		SkipInvalid: p.cfg.OnInvalid == SkipInvalid,
+		Stop:        p.stopping,
+		RunKey:      key,
+		Journal:     journal,
+	})
+	return err
+}
+
 // Stop ends the reading. Chunks in flight finish; the rows that were read and
 // not yet sent end as Unsent. It may be called at any time and more than once.
 func (p *Pipeline) Stop() { p.stop(Interrupted, nil) }
+
+// RunID is the name of the run. It is settled before the Recorder's first
+// Input: a run that is continued keeps the name that it began with.
+func (p *Pipeline) RunID() string { return p.cfg.RunID }
 
 // stop ends the reading; the first caller decides the state and the cause.
 func (p *Pipeline) stop(state State, cause error) {
@@ -140,6 +173,20 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	started := time.Now()
+	if p.cfg.Ledger != nil {
+		more, err := p.enter(ctx)
+		switch {
+		case err != nil && p.stopped() && p.cause() == nil:
+			return Report{}, errors.Join(ErrInterrupted, p.abandon())
+		case err != nil:
+			return Report{}, errors.Join(err, p.abandon())
+		case !more:
+			return p.nothingToDo(started), nil
+		}
+		if err := p.newUploader(p.run.Key); err != nil {
+			return Report{}, errors.Join(err, p.abandon())
+		}
+	}
 	p.progress.started.Store(started.UnixNano())
 
 	chunks := make(chan *batcher.Chunk)
@@ -162,29 +209,33 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 			p.stop(Failed, fmt.Errorf("every row is accounted for, but the pool was not opened: %w", err))
 		}
 	}
-	return p.report(started)
+	report, err := p.report(started)
+	return report, errors.Join(err, p.close(report, err))
 }
 
 // produce reads all inputs and gives the chunks to the workers.
 func (p *Pipeline) produce(ctx context.Context, chunks chan<- *batcher.Chunk) error {
 	send := func(c *batcher.Chunk) error { return p.send(ctx, c, chunks) }
 	var rows int64
-	for _, path := range p.cfg.Files {
+	for i, path := range p.cfg.Files {
 		if p.stopped() {
 			break
+		}
+		if p.unchanged[i] != "" {
+			continue
 		}
 		n, err := p.readInput(path, send)
 		rows += n
 		if err != nil {
-			return errors.Join(p.fail(err), p.leave(), p.flush())
+			return errors.Join(p.fail(err), p.leave(ctx), p.flush())
 		}
 	}
-	if rows == 0 && !p.stopped() {
+	if rows == 0 && len(p.unchanged) == 0 && !p.stopped() {
 		return errors.Join(p.fail(p.noRows()), p.flush())
 	}
 	p.enforceMaxRejected(true)
 	if p.stopped() {
-		return errors.Join(p.leave(), p.flush())
+		return errors.Join(p.leave(ctx), p.flush())
 	}
 	if last := p.batcher.Flush(); last != nil {
 		if err := send(last); err != nil {
@@ -211,10 +262,8 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 	p.mu.Lock()
 	p.infos[path] = info
 	p.mu.Unlock()
-	if p.cfg.Recorder != nil {
-		if err := p.cfg.Recorder.Input(info); err != nil {
-			return 0, errors.Join(err, r.Close())
-		}
+	if err := p.announce(info); err != nil {
+		return 0, errors.Join(err, r.Close())
 	}
 	defer func() {
 		err = errors.Join(err, p.closeInput(r))
@@ -250,6 +299,15 @@ func (p *Pipeline) take(row reader.Row, path string, send func(*batcher.Chunk) e
 	p.mu.Unlock()
 	if row.Err != nil {
 		return p.reject(row.Err)
+	}
+	if !p.guard.empty() {
+		id, found, err := p.guard.claim(&row.Task)
+		if err != nil {
+			return err
+		}
+		if found {
+			return p.putAside(Result{Position: row.Task.Position, Status: Duplicate, TaskID: id})
+		}
 	}
 	full, rejected := p.batcher.Add(row.Task)
 	if full != nil {
@@ -292,6 +350,10 @@ func (p *Pipeline) closeInput(r *reader.Reader) error {
 	for _, w := range r.Warnings() {
 		p.warn(info.File, w)
 	}
+	if p.run != nil {
+		err = errors.Join(err, p.cfg.Ledger.Opened(p.run.ID, p.numbers[info.File], info))
+		p.watchChange(info.File)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.files = append(p.files, File{
@@ -327,9 +389,15 @@ func (p *Pipeline) noRows() error {
 // so that no later row is even looked at before. In a check it is the outcome.
 func (p *Pipeline) send(ctx context.Context, c *batcher.Chunk, chunks chan<- *batcher.Chunk) error {
 	p.enforceMaxRejected(false)
+	if p.resumed {
+		done, err := p.replay(ctx, c)
+		if done || err != nil {
+			return err
+		}
+	}
 	switch {
 	case p.stopped():
-		return p.discard(c)
+		return p.discard(ctx, c)
 	case p.cfg.Check:
 		return p.pass(c)
 	case p.cfg.OnInvalid == StopAtInvalid:
@@ -339,7 +407,7 @@ func (p *Pipeline) send(ctx context.Context, c *batcher.Chunk, chunks chan<- *ba
 	case chunks <- c:
 		return nil
 	case <-p.stopping:
-		return p.discard(c)
+		return p.discard(ctx, c)
 	}
 }
 
@@ -349,7 +417,7 @@ func (p *Pipeline) work(ctx context.Context, chunks <-chan *batcher.Chunk) error
 	var errs []error
 	for c := range chunks {
 		if p.stopped() {
-			errs = append(errs, p.discard(c))
+			errs = append(errs, p.discard(ctx, c))
 		} else {
 			errs = append(errs, p.upload(ctx, c))
 		}
@@ -359,8 +427,12 @@ func (p *Pipeline) work(ctx context.Context, chunks <-chan *batcher.Chunk) error
 
 // upload sends one chunk and records what became of its rows.
 func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
+	prior, err := p.prior(ctx, c)
+	if err != nil {
+		return p.fail(err)
+	}
 	p.progress.inFlight.Add(int64(c.Len()))
-	outcome, err := p.uploader.Upload(ctx, c, uploader.Prior{})
+	outcome, err := p.uploader.Upload(ctx, c, prior)
 	p.progress.inFlight.Add(-int64(c.Len()))
 	p.mu.Lock()
 	p.chunks++
@@ -370,7 +442,7 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 	p.mu.Unlock()
 
 	results := p.resultsOf(outcome)
-	recordErr := p.record(results)
+	recordErr := errors.Join(p.keep(c, outcome, results), p.record(results))
 	switch {
 	case isCanceled(err):
 		// Left at once, or stopped while the chunk waited for the quota: the run

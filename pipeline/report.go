@@ -87,6 +87,9 @@ type File struct {
 	Compression string `json:"compression,omitempty"`
 	Encoding    string `json:"encoding"`
 	Delimiter   string `json:"delimiter"`
+	// UnchangedSince is the finished run that has uploaded the file as it is. It
+	// was not read again then, and its rows are in no count.
+	UnchangedSince string `json:"unchanged_since,omitempty"`
 	Totals
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/ledger"
 	"poolfill/internal/report"
 	"poolfill/internal/state"
 	"poolfill/internal/ui"
@@ -48,11 +49,11 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		cfg.API.Log = log
 	}
 	if !cfg.Check && !api.emulator && cfg.PoolID != "" {
-		lock, lockErr := lockPool(output.stateDir, cfg)
-		if lockErr != nil {
-			return lockErr
+		leave, stateErr := output.enterState(cmd.Context(), &cfg)
+		if stateErr != nil {
+			return stateErr
 		}
-		defer func() { err = errors.Join(err, lock.Release()) }()
+		defer func() { err = errors.Join(err, leave()) }()
 	}
 	if api.emulator {
 		stop, startErr := emulate(&cfg)
@@ -61,23 +62,37 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	dir := output.dir
-	if dir == "" {
-		dir = filepath.Join("poolfill-runs", runName(time.Now(), cfg))
-	}
-	return carryOut(cmd.Context(), std, cfg, dir, output.json, display)
+	return carryOut(cmd.Context(), std, cfg, output.dir, output.json, display)
 }
 
-// lockPool keeps other runs on this machine from the pool.
-func lockPool(dir string, cfg pipeline.Config) (*state.Lock, error) {
-	if dir == "" {
-		var err error
-		if dir, err = state.DefaultDir(); err != nil {
-			return nil, &usageError{err}
-		}
+// enterState keeps other runs on this machine from the pool, and opens the
+// ledger.
+func (f *outputFlags) enterState(ctx context.Context, cfg *pipeline.Config) (leave func() error, err error) {
+	dir, err := f.stateFolder()
+	if err != nil {
+		return nil, err
 	}
 	owner := fmt.Sprintf("run %s, process %d, since %s", cfg.RunID, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
-	return state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
+	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Ledger, err = ledger.Open(ctx, dir); err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return func() error { return errors.Join(cfg.Ledger.Close(), lock.Release()) }, nil
+}
+
+// stateFolder is the folder that the user named, or the platform's.
+func (f *outputFlags) stateFolder() (string, error) {
+	if f.stateDir != "" {
+		return f.stateDir, nil
+	}
+	dir, err := state.DefaultDir()
+	if err != nil {
+		return "", &usageError{err}
+	}
+	return dir, nil
 }
 
 // newRunID names a run: short enough to type, long enough to be alone.
@@ -88,21 +103,24 @@ func newRunID() string {
 }
 
 // runName is the name of a run's folder: runs sort by time.
-func runName(now time.Time, cfg pipeline.Config) string {
+func runName(now time.Time, cfg pipeline.Config, id string) string {
 	what := cfg.PoolID
 	if cfg.Check {
 		what = "check"
 	}
-	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, cfg.RunID)
+	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, id)
 }
 
 // carryOut runs the pipeline and shows and writes what comes of it.
 func carryOut(ctx context.Context, std streams, cfg pipeline.Config, dir string, asJSON bool, display *ui.Display) error {
-	files := &lazyWriter{dir: dir, inputs: len(cfg.Files)}
+	files := &lazyWriter{name: func() string { return dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
 	p, err := pipeline.New(cfg)
 	if err != nil {
 		return &usageError{err}
+	}
+	if dir == "" {
+		files.name = func() string { return filepath.Join("poolfill-runs", runName(time.Now(), cfg, p.RunID())) }
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -125,7 +143,12 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, dir string,
 	if cfg.PrintTasks != nil {
 		out = std.err
 	}
-	return errors.Join(fileErr, show(out, result, asJSON), outcome(result, err))
+	err = errors.Join(fileErr, show(out, result, asJSON), outcome(result, err))
+	var rejected *rejectedError
+	if err != nil && !cfg.Check && !errors.As(err, &rejected) {
+		err = &unfinishedError{err, cfg.Command}
+	}
+	return err
 }
 
 // show prints the result of a run.
@@ -145,7 +168,9 @@ func outcome(r pipeline.Report, err error) error {
 	case err != nil:
 		return err
 	case r.State == pipeline.Interrupted:
-		return &interruptedError{"interrupted: run the same command again to go on"}
+		return &interruptedError{"interrupted"}
+	case r.Totals.Unsent > 0:
+		return fmt.Errorf("%d rows are unsent, as results.tsv says row by row: the same command tries them again", r.Totals.Unsent)
 	case r.Totals.Rejected > 0:
 		return &rejectedError{r.Totals.Rejected}
 	}
@@ -177,7 +202,7 @@ func stopOnSignals(soft, hard func()) (release func()) {
 // lazyWriter makes the report's folder when the first input is read, so that
 // a run that can't begin leaves nothing behind.
 type lazyWriter struct {
-	dir    string
+	name   func() string // of the folder
 	inputs int
 	w      *report.Writer
 }
@@ -185,7 +210,7 @@ type lazyWriter struct {
 // Input is part of pipeline.Recorder; it comes before any result.
 func (l *lazyWriter) Input(info reader.Info) error {
 	if l.w == nil {
-		w, err := report.Create(l.dir, l.inputs)
+		w, err := report.Create(l.name(), l.inputs)
 		if err != nil {
 			return err
 		}

@@ -70,6 +70,15 @@ type interruptedError struct{ cause string }
 
 func (e *interruptedError) Error() string { return e.cause }
 
+// unfinishedError is a run that can be continued.
+type unfinishedError struct {
+	err     error
+	command string
+}
+
+func (e *unfinishedError) Error() string { return e.err.Error() + "\nTo go on: " + e.command }
+func (e *unfinishedError) Unwrap() error { return e.err }
+
 // exitCode is the one place where errors become exit codes.
 func exitCode(err error) int {
 	var (

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strings"
+	"unicode"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"poolfill/pipeline"
@@ -22,6 +25,7 @@ func newUploadCommand(std streams) *cobra.Command {
 		maxRejected string
 		openPool    bool
 		again       bool
+		dedupe      string
 	)
 	cmd := &cobra.Command{
 		Use:   "upload FILE...",
@@ -30,9 +34,10 @@ func newUploadCommand(std streams) *cobra.Command {
 input; a glob in quotes works too), checks each row against the spec of the
 pool's project, and uploads the valid ones in chunks.
 
-The same command again continues or repeats the same upload: in asynchronous
-mode the server creates a chunk that it knows only once. --again uploads the
-same rows once more.
+The same command again goes on where a run was stopped, killed or cut off. Rows
+that were uploaded from the same file are not uploaded again: a file that grew
+has its new rows uploaded, one that was edited the new and changed ones, and an
+unchanged one none. --again uploads all rows once more.
 
 At the end, or when it is interrupted, it writes report.json, results.tsv (one
 line for each row) and rejected.tsv (the rejected rows as they stood, with what
@@ -59,9 +64,10 @@ pool; 130 interrupted, can be continued.`,
 			if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
 				return &usageError{err}
 			}
-			if again {
-				cfg.RunKey = uuid.NewString()
+			if cfg.Guard, err = guardOf(dedupe, again); err != nil {
+				return &usageError{err}
 			}
+			cfg.Command = commandLine(os.Args)
 			return execute(cmd, std, args, cfg, &reading, &api, &output)
 		},
 	}
@@ -76,9 +82,42 @@ pool; 130 interrupted, can be continued.`,
 	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
 	flags.BoolVar(&openPool, "open-pool", false, "open the pool at the end")
 	flags.BoolVar(&again, "again", false, "upload the rows once more, even if they were uploaded before")
+	flags.StringVar(&dedupe, "dedupe", "", `skip rows whose tasks the pool has already: --dedupe by what this machine has
+uploaded, --dedupe=pool by the pool's own tasks (rows that were uploaded from
+the same file are always skipped)`)
+	flags.Lookup("dedupe").NoOptDefVal = string(pipeline.GuardLedger)
 	reading.register(flags)
 	output.register(flags)
 	return cmd
+}
+
+// guardOf translates the flags that say which rows count as uploaded before.
+func guardOf(dedupe string, again bool) (pipeline.Guard, error) {
+	switch guard := pipeline.Guard(dedupe); {
+	case again && dedupe != "":
+		return "", errors.New("--again and --dedupe exclude each other")
+	case again:
+		return pipeline.GuardNone, nil
+	case dedupe == "":
+		return pipeline.GuardFile, nil
+	case guard == pipeline.GuardLedger, guard == pipeline.GuardPool:
+		return guard, nil
+	}
+	return "", fmt.Errorf("--dedupe is %s (the same as no value) or %s, not %q", pipeline.GuardLedger, pipeline.GuardPool, dedupe)
+}
+
+// commandLine gives a command as a shell takes it. Arguments hold no secret.
+func commandLine(args []string) string {
+	words := make([]string, len(args))
+	for i, arg := range args {
+		words[i] = arg
+		if arg == "" || strings.ContainsFunc(arg, func(r rune) bool {
+			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./=:,+@%", r)
+		}) {
+			words[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // needInputs is the rule for the arguments of upload and check.

@@ -20,6 +20,10 @@ const (
 // Summary writes what came of a run, to be understood at a glance.
 func Summary(w io.Writer, r pipeline.Report) error {
 	var b strings.Builder
+	if writeUnchanged(&b, r); len(r.Files) > 0 && unchanged(r) == len(r.Files) {
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
 	b.WriteString(headline(r) + "\n\n")
 
 	counts := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -54,6 +58,39 @@ func Summary(w io.Writer, r pipeline.Report) error {
 	writeOutputs(&b, r)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// maxShownUnchanged is the most files that are named as unchanged.
+const maxShownUnchanged = 5
+
+// unchanged counts the files that were uploaded as they are before.
+func unchanged(r pipeline.Report) int {
+	n := 0
+	for _, f := range r.Files {
+		if f.UnchangedSince != "" {
+			n++
+		}
+	}
+	return n
+}
+
+func writeUnchanged(b *strings.Builder, r pipeline.Report) {
+	n := unchanged(r)
+	if n == 0 {
+		return
+	}
+	shown := 0
+	for _, f := range r.Files {
+		if f.UnchangedSince == "" {
+			continue
+		}
+		if shown++; shown > maxShownUnchanged {
+			fmt.Fprintf(b, "and %d more files likewise.\n", n-maxShownUnchanged)
+			break
+		}
+		fmt.Fprintf(b, "%s is unchanged since run %s uploaded it to pool %s: nothing of it was sent.\n", f.Path, f.UnchangedSince, r.PoolID)
+	}
+	b.WriteString("(--again uploads all rows once more.)\n\n")
 }
 
 // headline is the one sentence that matters.

@@ -1,0 +1,229 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poolfill/internal/ledger"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// known counts the tasks that exist already. A row that claims one of them
+// takes it out. It takes some 60 bytes for each task.
+type known struct {
+	entries []knownTask // by key once it is sorted
+	ids     []byte
+}
+
+type knownTask struct {
+	key  [16]byte
+	at   uint32 // of the id
+	size uint16
+	used uint32 // how many of the entries with this key are claimed; kept in the first
+}
+
+func (k *known) add(key [16]byte, id string) {
+	k.entries = append(k.entries, knownTask{key: key, at: uint32(len(k.ids)), size: uint16(len(id))})
+	k.ids = append(k.ids, id...)
+}
+
+func (k *known) sort() {
+	slices.SortStableFunc(k.entries, func(a, b knownTask) int { return bytes.Compare(a.key[:], b.key[:]) })
+}
+
+// claim takes out a task with the key, and gives its id.
+func (k *known) claim(key [16]byte) (id string, ok bool) {
+	first, found := slices.BinarySearchFunc(k.entries, key, func(t knownTask, key [16]byte) int { return bytes.Compare(t.key[:], key[:]) })
+	if !found {
+		return "", false
+	}
+	i := first + int(k.entries[first].used)
+	if i >= len(k.entries) || k.entries[i].key != key {
+		return "", false
+	}
+	k.entries[first].used++
+	t := k.entries[i]
+	return string(k.ids[t.at : t.at+uint32(t.size)]), true
+}
+
+// rowGuard knows the rows that are not sent again.
+type rowGuard struct {
+	exact   known // by ledger.Key
+	content known // by uploader.Key
+}
+
+// claim reports whether a task exists already, and its id.
+func (g *rowGuard) claim(t *reader.Task) (id string, ok bool, err error) {
+	if len(g.exact.entries) > 0 {
+		if id, ok = g.exact.claim(keyOf(t.JSON)); ok {
+			return id, true, nil
+		}
+	}
+	if len(g.content.entries) > 0 {
+		key, err := contentKey(t.JSON)
+		if err != nil {
+			return "", false, err
+		}
+		id, ok = g.content.claim(key)
+	}
+	return id, ok, nil
+}
+
+func (g *rowGuard) empty() bool { return len(g.exact.entries) == 0 && len(g.content.entries) == 0 }
+
+// consultHistory settles what is in doubt, and learns which rows not to send.
+func (p *Pipeline) consultHistory(ctx context.Context, plan plan) error {
+	for _, r := range plan.unsettled {
+		if err := p.settle(ctx, r); err != nil {
+			return err
+		}
+	}
+	if p.resumed && p.cfg.Mode == uploader.Sync {
+		if err := p.settle(ctx, *p.run); err != nil {
+			return err
+		}
+		err := p.cfg.Ledger.Strays(ctx, p.run.ID, func(s ledger.Stray) error {
+			p.strays.add(s.Content, s.TaskID)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		p.strays.sort()
+	}
+	if p.cfg.Guard == GuardPool {
+		err := p.uploader.Tasks(ctx, func(t uploader.Task) error {
+			p.guard.content.add(t.Key, t.ID)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range plan.history {
+		if err := p.learn(ctx, r); err != nil {
+			return err
+		}
+	}
+	p.guard.exact.sort()
+	p.guard.content.sort()
+	return nil
+}
+
+// learn takes the tasks of an earlier run into the guard: with GuardFile only
+// those of the files of this run.
+func (p *Pipeline) learn(ctx context.Context, r ledger.Run) error {
+	ours := make([]bool, len(r.Files))
+	for i, f := range r.Files {
+		one := ledger.Run{Files: []ledger.File{f}}
+		ours[i] = p.cfg.Guard == GuardLedger || sharesFile(*p.run, one)
+	}
+	err := p.cfg.Ledger.Tasks(ctx, r.ID, func(t ledger.Task) error {
+		if t.File < len(ours) && ours[t.File] {
+			p.guard.exact.add(t.Key, t.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.cfg.Ledger.Strays(ctx, r.ID, func(s ledger.Stray) error {
+		p.guard.content.add(s.Content, s.TaskID)
+		return nil
+	})
+}
+
+// namedMargin is how much earlier than a request the tasks of others are looked
+// for: the clocks may differ, and a name too many does no harm.
+const namedMargin = time.Hour
+
+// named gives the ids of tasks that belong to rows already.
+func (p *Pipeline) named(ctx context.Context, since time.Time) (func(string) bool, error) {
+	ids, err := p.cfg.Ledger.Named(ctx, p.run.Server, p.run.Pool, since.Add(-namedMargin))
+	if err != nil {
+		return nil, err
+	}
+	return func(id string) bool { return ids[id] }, nil
+}
+
+// settle finds out what the attempts of a run have created whose end is not
+// known, and keeps it in the ledger.
+func (p *Pipeline) settle(ctx context.Context, r ledger.Run) error {
+	doubts, err := p.cfg.Ledger.Doubts(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	var search []ledger.Doubt // what only the pool itself can tell
+	for _, d := range doubts {
+		if d.Operation == "" {
+			search = append(search, d)
+			continue
+		}
+		settled, err := p.uploader.Settle(ctx, d.Operation)
+		if err != nil {
+			return err
+		}
+		p.cfg.Log.Info("an operation of an earlier run was settled", zap.String("operation", d.Operation),
+			zap.Bool("found", settled.Found), zap.Int("created", len(settled.Created)))
+		if settled.LogGone {
+			search = append(search, d)
+			continue
+		}
+		if err := p.cfg.Ledger.Settle(d, straysOf(settled.Created)); err != nil {
+			return err
+		}
+	}
+	if len(search) == 0 {
+		return nil
+	}
+	since := search[0].Sent
+	for _, d := range search {
+		if d.Sent.Before(since) {
+			since = d.Sent
+		}
+	}
+	named, err := p.named(ctx, since)
+	if err != nil {
+		return err
+	}
+	found, err := p.uploader.Strays(ctx, since, named)
+	if err != nil {
+		return err
+	}
+	p.cfg.Log.Info("the pool was searched for the tasks of requests without an answer",
+		zap.Int("requests", len(search)), zap.Int("found", len(found)))
+	for i, d := range search {
+		created := straysOf(found)
+		if i > 0 {
+			created = nil // they were kept with the first
+		}
+		if err := p.cfg.Ledger.Settle(d, created); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func straysOf(tasks []uploader.Task) []ledger.Stray {
+	strays := make([]ledger.Stray, len(tasks))
+	for i, t := range tasks {
+		strays[i] = ledger.Stray{TaskID: t.ID, Content: t.Key}
+	}
+	return strays
+}
+
+// contentKey is the key of a task by what the API says of it.
+func contentKey(fields []byte) (uploader.Key, error) {
+	task := append(make([]byte, 0, len(fields)+2), '{')
+	task = append(append(task, fields...), '}')
+	return uploader.ContentKey(task)
+}
+
+// errChanged says that an input is not what it was, though it looks the same.
+var errChanged = errors.New("an input has changed since the run began, though its size and time are the same: touch it (so that its time changes) and run the same command again")

@@ -1,0 +1,355 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+
+	"poolfill/batcher"
+	"poolfill/internal/ledger"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// keyOf is the key of a task in the ledger.
+func keyOf(content []byte) ledger.Key {
+	sum := sha256.Sum256(content)
+	return ledger.Key(sum[:len(ledger.Key{})])
+}
+
+// announce tells of an input before its first row.
+func (p *Pipeline) announce(info reader.Info) error {
+	if p.run != nil {
+		if err := p.cfg.Ledger.Opened(p.run.ID, p.numbers[info.File], info); err != nil {
+			return err
+		}
+	}
+	if p.cfg.Recorder == nil {
+		return nil
+	}
+	return p.cfg.Recorder.Input(info)
+}
+
+// keysOf gives the keys of a chunk's tasks, which are computed once.
+func (p *Pipeline) keysOf(c *batcher.Chunk) []ledger.Key {
+	p.mu.Lock()
+	keys, ok := p.keys[c.Number]
+	p.mu.Unlock()
+	if ok {
+		return keys
+	}
+	keys = make([]ledger.Key, c.Len())
+	for i := range keys {
+		keys[i] = keyOf(c.Content(i))
+	}
+	p.mu.Lock()
+	p.keys[c.Number] = keys
+	p.mu.Unlock()
+	return keys
+}
+
+// Sending is part of uploader.Journal.
+func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
+	rows := make([]ledger.Row, a.Chunk.Len())
+	for i := range rows {
+		at := a.Chunk.Row(i).Position
+		rows[i] = ledger.Row{File: p.numbers[at.File], Line: at.Line, Record: at.Record, Status: ledger.InDoubt}
+	}
+	return p.cfg.Ledger.Sending(p.run.ID, ledger.Attempt{
+		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: p.keysOf(a.Chunk), Rows: rows,
+		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
+	})
+}
+
+// prior gives what the ledger knows of a chunk that an earlier attempt may have
+// sent.
+func (p *Pipeline) prior(ctx context.Context, c *batcher.Chunk) (uploader.Prior, error) {
+	var prior uploader.Prior
+	if !p.resumed {
+		return prior, nil
+	}
+	before, found, err := p.cfg.Ledger.Chunk(ctx, p.run.ID, c.Number)
+	if err != nil {
+		return prior, err
+	}
+	if found {
+		prior.Operations, prior.Since = before.Operations, before.Sent
+		if before.Ended {
+			prior.Rows = priorRows(before.Rows)
+		}
+		if !prior.Since.IsZero() {
+			if prior.Named, err = p.named(ctx, prior.Since); err != nil {
+				return prior, err
+			}
+		}
+	}
+	err = p.claimStrays(c, &prior)
+	return prior, err
+}
+
+// priorRows translates what became of rows.
+func priorRows(rows []ledger.Row) []uploader.RowOutcome {
+	out := make([]uploader.RowOutcome, len(rows))
+	for i := range rows {
+		switch r := &rows[i]; r.Status {
+		case ledger.Created:
+			out[i] = uploader.RowOutcome{Status: uploader.Created, TaskID: r.TaskID, Reason: r.Reason}
+		case ledger.Rejected:
+			out[i] = uploader.RowOutcome{Status: uploader.Rejected}
+			for _, f := range r.Findings {
+				out[i].Errors = append(out[i].Errors, uploader.FieldError{Field: f.Field, Code: f.Code, Message: f.Message})
+			}
+		case ledger.InDoubt:
+			out[i].InDoubt = true
+		}
+	}
+	return out
+}
+
+// claimStrays gives rows of a chunk the tasks that this run has created for
+// some row, it is not known which.
+func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.strays.entries) == 0 {
+		return nil
+	}
+	if len(prior.Rows) == 0 {
+		prior.Rows = make([]uploader.RowOutcome, c.Len())
+	}
+	for i := range prior.Rows {
+		if prior.Rows[i].Status != uploader.Unsent {
+			continue
+		}
+		key, err := contentKey(c.Content(i))
+		if err != nil {
+			return err
+		}
+		if id, ok := p.strays.claim(key); ok {
+			prior.Rows[i] = uploader.RowOutcome{Status: uploader.Created, TaskID: id}
+		}
+	}
+	return nil
+}
+
+// keep commits what came of a chunk.
+func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result) error {
+	if p.run == nil {
+		return nil
+	}
+	rows := p.rowsOf(results)
+	touched := false
+	for i := range rows {
+		touched = touched || rows[i].Status != ledger.Unsent
+		if o.Rows[i].InDoubt {
+			rows[i].Status = ledger.InDoubt
+		}
+	}
+	defer func() {
+		p.mu.Lock()
+		delete(p.keys, c.Number)
+		p.mu.Unlock()
+	}()
+	if !touched && o.Attempts == 0 {
+		return p.cfg.Ledger.Aside(p.run.ID, rows) // nothing of it was sent
+	}
+	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
+		Chunk: c.Number, Sum: c.Sum(), Keys: p.keysOf(c), Rows: rows,
+	})
+}
+
+// keepAside commits rows that are in no chunk.
+func (p *Pipeline) keepAside(results []Result) error {
+	if p.run == nil {
+		return nil
+	}
+	return p.cfg.Ledger.Aside(p.run.ID, p.rowsOf(results))
+}
+
+// keepDiscarded commits the rows of a chunk that is not sent any more, unless
+// an earlier attempt of the run knows better.
+func (p *Pipeline) keepDiscarded(ctx context.Context, c *batcher.Chunk, results []Result) error {
+	if p.run == nil {
+		return nil
+	}
+	if !p.resumed {
+		return p.keepAside(results)
+	}
+	before, found, err := p.cfg.Ledger.Chunk(context.WithoutCancel(ctx), p.run.ID, c.Number)
+	if err != nil || !found {
+		return errors.Join(err, p.keepAside(results))
+	}
+	for i := range results {
+		if before.Ended && i < len(before.Rows) {
+			results[i] = p.resultOf(&before.Rows[i])
+		}
+	}
+	return nil
+}
+
+// replay takes what came of a chunk from the ledger, where an earlier attempt
+// has finished it.
+func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
+	before, found, err := p.cfg.Ledger.Chunk(context.WithoutCancel(ctx), p.run.ID, c.Number)
+	switch {
+	case err != nil:
+		return false, err
+	case !found:
+		return false, nil
+	case before.Sum != c.Sum():
+		if p.stopped() {
+			return false, nil // cut short by the end of the run
+		}
+		return false, errors.Join(p.fail(errChanged), p.discard(ctx, c))
+	case !before.Finished:
+		return false, nil
+	}
+	results := make([]Result, len(before.Rows))
+	created := int64(0)
+	for i := range before.Rows {
+		results[i] = p.resultOf(&before.Rows[i])
+		if results[i].Status == Created {
+			created++
+		}
+	}
+	p.mu.Lock()
+	p.earlier += created
+	p.mu.Unlock()
+	err = p.record(results)
+	p.batcher.Recycle(c)
+	return true, err
+}
+
+func (p *Pipeline) rowsOf(results []Result) []ledger.Row {
+	rows := make([]ledger.Row, len(results))
+	for i := range results {
+		r := &results[i]
+		rows[i] = ledger.Row{
+			File: p.numbers[r.Position.File], Line: r.Position.Line, Record: r.Position.Record,
+			Status: statusInLedger(r.Status), TaskID: r.TaskID, Reason: r.Reason, Findings: r.Findings, Raw: r.Raw,
+		}
+	}
+	return rows
+}
+
+// resultOf is the way back of rowsOf.
+func (p *Pipeline) resultOf(r *ledger.Row) Result {
+	path := ""
+	if r.File < len(p.cfg.Files) {
+		path = p.cfg.Files[r.File]
+	}
+	return ResultOf(path, r)
+}
+
+// ResultOf gives a row of the ledger as a result; path is its file.
+func ResultOf(path string, r *ledger.Row) Result {
+	result := Result{
+		Position: reader.Position{File: path, Line: r.Line, Record: r.Record},
+		Status:   Unsent, TaskID: r.TaskID, Reason: r.Reason, Findings: r.Findings, Raw: r.Raw,
+	}
+	switch r.Status {
+	case ledger.Created:
+		result.Status = Created
+	case ledger.Rejected:
+		result.Status = Rejected
+	case ledger.Duplicate:
+		result.Status = Duplicate
+	}
+	return result
+}
+
+func statusInLedger(s Status) ledger.Status {
+	switch s {
+	case Created:
+		return ledger.Created
+	case Rejected:
+		return ledger.Rejected
+	case Duplicate:
+		return ledger.Duplicate
+	}
+	return ledger.Unsent
+}
+
+// close keeps how the run ended.
+func (p *Pipeline) close(r Report, runErr error) error {
+	if p.run == nil {
+		return nil
+	}
+	var setup *SetupError
+	if errors.As(runErr, &setup) && !p.resumed && p.chunks == 0 {
+		return p.abandon()
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	state := string(r.State)
+	if r.State == Finished && r.Totals.Unsent > 0 {
+		state = incomplete
+	}
+	return p.cfg.Ledger.End(p.run.ID, state, text)
+}
+
+// abandon forgets a run that has sent nothing.
+func (p *Pipeline) abandon() error {
+	if p.run == nil || p.resumed {
+		return nil
+	}
+	return p.cfg.Ledger.Abandon(p.run.ID)
+}
+
+// cause is why the run ends early; nil where the user ended it.
+func (p *Pipeline) cause() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// nothingToDo is the report of a run whose files were all uploaded before.
+func (p *Pipeline) nothingToDo(started time.Time) Report {
+	now := time.Now()
+	return Report{
+		Version: ReportVersion, RunID: p.cfg.RunID, State: Finished, PoolID: p.cfg.PoolID, Mode: p.mode(),
+		Started: started.UTC().Truncate(time.Millisecond), Finished: now.UTC().Truncate(time.Millisecond), Seconds: now.Sub(started).Seconds(),
+		Files: p.untouched(), Rejections: []Rejection{}, Warnings: []Warning{},
+		Requests: Requests{ByStatus: map[string]int64{}}, Outputs: map[string]string{},
+	}
+}
+
+// untouched lists the files that were not read again.
+func (p *Pipeline) untouched() []File {
+	var files []File
+	for i, path := range p.cfg.Files {
+		if since := p.unchanged[i]; since != "" {
+			files = append(files, File{Path: path, UnchangedSince: since})
+		}
+	}
+	return files
+}
+
+// CodeChanged marks a file that changed while it was read.
+const CodeChanged = "CHANGED_WHILE_READ"
+
+// watchChange warns of a file that is no longer what it was at the beginning.
+func (p *Pipeline) watchChange(path string) {
+	if path == stdinName || p.stopped() {
+		return
+	}
+	was := p.run.Files[p.numbers[path]]
+	if len(was.Ends) == 0 {
+		return
+	}
+	w := reader.Warning{Code: CodeChanged, Count: 1}
+	switch now, err := os.Stat(path); {
+	case err != nil:
+		w.Message = "the file vanished while it was read; what was read of it is uploaded (" + err.Error() + ")"
+	case now.Size() != was.Size || !now.ModTime().Equal(was.Modified):
+		w.Message = "the file changed while it was read: run the same command again to upload what is new in it"
+	default:
+		return
+	}
+	p.warn(path, w)
+}
