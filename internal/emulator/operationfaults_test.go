@@ -144,8 +144,8 @@ func TestSynchronousRequestsHaveNoOperationFaults(t *testing.T) {
 	for i := range 5 {
 		send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", goodTasks("1", i, i+1)).want(t, http.StatusCreated)
 	}
-	if n, st := len(count(t, s)), s.Stats(); n != 5 || len(st.Faults) != 0 {
-		t.Errorf("%d tasks, faults %v", n, st.Faults)
+	if n, st := len(count(t, s)), s.Stats(); n != 5 || len(st.Faults) != 0 || st.ByKind["post"] != 5 {
+		t.Errorf("%d tasks, statistics %+v", n, st)
 	}
 }
 

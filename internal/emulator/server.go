@@ -167,7 +167,7 @@ func (s *Server) getRequester(w http.ResponseWriter, _ *http.Request) error {
 
 // serve lets one request in, or not, and sees it fail where the script says so.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, handle handler) {
-	requestID := s.stats.begin()
+	requestID := s.stats.begin(scope)
 	out := &statusWriter{ResponseWriter: w}
 	fault, delay, err := s.admit(r, scope)
 	if err == nil {
