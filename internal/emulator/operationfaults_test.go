@@ -35,6 +35,7 @@ func TestAnOperationFailsAndBurnsItsID(t *testing.T) {
 
 func TestAFailedOperationOpensNoPool(t *testing.T) {
 	s := start(t, always(FaultOpFail))
+	send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", goodTasks(DemoPoolClosed, 0, 1)).want(t, http.StatusCreated)
 	send(s, http.MethodPost, namedTask+"&open_pool=true", goodTasks(DemoPoolClosed, 0, 1)).want(t, http.StatusAccepted)
 	pool := send(s, http.MethodGet, "/api/v1/pools/"+DemoPoolClosed, "").want(t, http.StatusOK)
 	if status := pool.get(t, "status"); status != "CLOSED" {
