@@ -22,6 +22,16 @@ race: ## Run the tests with the race detector
 cover: ## Show the coverage of the packages on the data's way
 	go test -cover ./reader ./batcher ./ratelimit ./uploader ./pipeline
 
+# The sizes of the chaos test; it chooses a seed itself where none is given.
+RUNS ?= 32
+KILLS ?= 320
+ROWS ?= 20000
+
+.PHONY: chaos
+chaos: ## Kill uploads at random and compare what came of them (SEED, RUNS, KILLS, ROWS)
+	SEED=$(SEED) RUNS=$(RUNS) KILLS=$(KILLS) ROWS=$(ROWS) \
+		go test -tags chaos -run '^TestChaos$$' -count 1 -v -parallel 4 -timeout 60m ./cmd/poolfill
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	@for dir in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

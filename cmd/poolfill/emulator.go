@@ -42,7 +42,13 @@ is archived, 4 is a training, 5 is closed. Any token is good, unless
 lost (carried out, no answer), reset (nothing is done), trunc (the answer breaks
 off), slow, hang, 429 429min 429hour 429day, any status from 400 to 599, and a
 status with html, such as 502html. The kinds of request: post, list, operation,
-log, pool, project, other; without one, all.`,
+log, pool, project, other; without one, all.
+
+Operations and their logs have faults of their own. Those of asynchronous
+POST /tasks: opfail (the operation ends in FAIL, creates nothing and burns its
+id), opstuck (it runs for ever), opvanish (it was accepted, but is not found,
+creates nothing, and its id is free). Those of the log: logarchived (it is
+archived), loglacks (it lacks entries the first time it is read).`,
 		Example: `  poolfill emulator &
   TOLOKA_TOKEN=any poolfill upload tasks.tsv --url http://127.0.0.1:8090 --pool 1
 

@@ -15,6 +15,7 @@ const (
 	codeDoesNotExist         = "DOES_NOT_EXIST"
 	codeConflict             = "CONFLICT_STATE"
 	codeOperationExists      = "OPERATION_ALREADY_EXISTS"
+	codeLogsArchived         = "OPERATION_LOGS_ARCHIVED"
 	codeInappropriateStatus  = "INAPPROPRIATE_STATUS"
 	codePoolLocked           = "POOL_LOCKED_BY_ANOTHER_OPERATION"
 	codePoolTasksExceeded    = "POOL_TASKS_COUNT_EXCEEDED"

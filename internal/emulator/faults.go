@@ -23,6 +23,15 @@ const (
 	Fault429Min  = "429min"  // the quota of a minute
 	Fault429Hour = "429hour" // the quota of an hour
 	Fault429Day  = "429day"  // the quota of a day
+
+	// These are of asynchronous POST /tasks. The request is answered as accepted.
+	FaultOpFail   = "opfail"   // the operation ends in FAIL and creates nothing; its id is burnt
+	FaultOpStuck  = "opstuck"  // the operation stays RUNNING for ever and creates nothing
+	FaultOpVanish = "opvanish" // the operation is forgotten at once: nothing is created, its id is free again
+
+	// These are of the log of an operation that has ended.
+	FaultLogArchived = "logarchived" // OPERATION_LOGS_ARCHIVED, for this operation from now on
+	FaultLogLacks    = "loglacks"    // entries lack the first time that the log is read, never after it
 )
 
 // DefaultSlowDelay is the delay of the fault "slow" that names none.
@@ -40,14 +49,17 @@ const (
 )
 
 var (
-	faultNames  = []string{FaultLost, FaultReset, FaultTrunc, FaultSlow, FaultHang, Fault429, Fault429Min, Fault429Hour, Fault429Day}
+	faultNames = []string{
+		FaultLost, FaultReset, FaultTrunc, FaultSlow, FaultHang, Fault429, Fault429Min, Fault429Hour, Fault429Day,
+		FaultOpFail, FaultOpStuck, FaultOpVanish, FaultLogArchived, FaultLogLacks,
+	}
 	faultScopes = []string{scopePost, scopeList, scopeOperation, scopeLog, scopePool, scopeProject, scopeOther}
 )
 
 // Fault is one way to fail.
 type Fault struct {
 	// Scope is the kind of request that fails: post, list, operation, log,
-	// pool, project or other; empty means every request.
+	// pool, project or other; empty means every request that the fault can meet.
 	Scope string
 	// Name is one of the fault names, a status, or a status with "html".
 	Name string
@@ -148,6 +160,9 @@ func (f Fault) validate() error {
 	if !(f.Probability >= 0 && f.Probability <= 1) {
 		return fmt.Errorf("fault %q: the probability is not from 0 to 1", f)
 	}
+	if own := f.ownScope(); own != "" && f.Scope != "" && f.Scope != own {
+		return fmt.Errorf("fault %q: %s meets only %s requests", f, f.Name, own)
+	}
 	if f.Delay < 0 || f.Delay > 0 && f.Name != FaultSlow {
 		return fmt.Errorf("fault %q: only %s has a delay, and it is positive", f, FaultSlow)
 	}
@@ -177,7 +192,25 @@ func (fs Faults) validate() error {
 	return errors.Join(errs...)
 }
 
-func (f Fault) applies(scope string) bool { return f.Scope == "" || f.Scope == scope }
+// applies reports whether the fault can meet requests of a kind.
+func (f Fault) applies(scope string) bool {
+	if own := f.ownScope(); own != "" {
+		return scope == own
+	}
+	return f.Scope == "" || f.Scope == scope
+}
+
+// ownScope gives the only kind of requests that a fault can meet; empty where it
+// can meet all.
+func (f Fault) ownScope() string {
+	switch f.Name {
+	case FaultOpFail, FaultOpStuck, FaultOpVanish:
+		return scopePost
+	case FaultLogArchived, FaultLogLacks:
+		return scopeLog
+	}
+	return ""
+}
 
 // status gives the status that a fault is named by.
 func (f Fault) status() (status int, html, ok bool) {

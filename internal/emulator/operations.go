@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"sync"
 )
 
 // The types of operations.
@@ -28,12 +29,21 @@ const (
 	operationFail    = "FAIL"
 )
 
-// status follows from the time: an operation waits for the first fifth of its
-// time and then runs. Its submission is always answered with PENDING.
+// started is when an operation stops to wait: after a fifth of its time, and at
+// once where it never ends.
+func (op *operation) started() stamp {
+	if op.Finished == never {
+		return op.Submitted + 1
+	}
+	return op.Submitted + (op.Finished-op.Submitted+4)/5
+}
+
+// status follows from the time: an operation waits and then runs. Its submission
+// is always answered with PENDING.
 func (op *operation) status(now stamp) string {
 	switch {
 	case now < op.Finished:
-		if 5*(now-op.Submitted) < op.Finished-op.Submitted {
+		if now < op.started() {
 			return operationPending
 		}
 		return operationRunning
@@ -72,12 +82,12 @@ func (op *operation) render(now stamp) wireOperation {
 		out.Details = op.details(false)
 		return out
 	case operationRunning:
-		out.Started = (op.Submitted + total/5).String()
+		out.Started = op.started().String()
 		out.Progress = int64(100 * (now - op.Submitted) / total)
 		out.Details = op.details(false)
 		return out
 	}
-	out.Started = (op.Submitted + total/5).String()
+	out.Started = op.started().String()
 	out.Finished = op.Finished.String()
 	out.Progress = 100
 	out.Details = op.details(true)
@@ -184,6 +194,12 @@ func (s *Server) listOperations(w http.ResponseWriter, r *http.Request) error {
 // getOperationLog answers GET /operations/{id}/log. Only the creation of tasks
 // has a log, and only once it has ended.
 func (s *Server) getOperationLog(w http.ResponseWriter, r *http.Request) error {
+	return s.getOperationLogWith(w, r, Fault{})
+}
+
+// getOperationLogWith answers GET /operations/{id}/log, with the fault of the
+// log.
+func (s *Server) getOperationLogWith(w http.ResponseWriter, r *http.Request, fault Fault) error {
 	op := s.operation(r.PathValue("id"))
 	if op == nil {
 		return notFound("operation", r.PathValue("id"))
@@ -192,14 +208,47 @@ func (s *Server) getOperationLog(w http.ResponseWriter, r *http.Request) error {
 		writeRaw(w, http.StatusOK, []byte("[]"))
 		return nil
 	}
+	lacks, archived := s.logs.read(op.ID, fault)
+	if archived {
+		return refuse(http.StatusConflict, codeLogsArchived, "the log of operation %s is archived", op.ID)
+	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	return s.writeLog(bufio.NewWriterSize(w, 64<<10), op)
+	return s.writeLog(bufio.NewWriterSize(w, 64<<10), op, lacks)
 }
+
+// logFates is what the script did to the logs of operations, by their ids. It
+// is safe for concurrent use.
+type logFates struct {
+	mu             sync.Mutex
+	seen, archived map[string]bool
+}
+
+func newLogFates() logFates {
+	return logFates{seen: make(map[string]bool), archived: make(map[string]bool)}
+}
+
+// read notes that a log is read, and reports whether entries of it lack, and
+// whether it is archived.
+func (l *logFates) read(id string, fault Fault) (lacks, archived bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if fault.Name == FaultLogArchived {
+		l.archived[id] = true
+	}
+	lacks = fault.Name == FaultLogLacks && !l.seen[id]
+	l.seen[id] = true
+	return lacks, l.archived[id]
+}
+
+// lackOne says that of a log that lacks entries, besides the first, one in so
+// many lacks.
+const lackOne = 4
 
 // writeLog writes the log in an order that is not the request's: parts of the
 // file are taken in random order, and so are the tasks in each. The order is
-// the same whenever the log is read.
-func (s *Server) writeLog(w *bufio.Writer, op *operation) error {
+// the same whenever the log is read. Where lacks is set, entries of tasks are
+// left out, at least one.
+func (s *Server) writeLog(w *bufio.Writer, op *operation, lacks bool) error {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(op.ID)) // it never fails
 	order := rand.New(rand.NewPCG(s.cfg.Seed, hash.Sum64()))
@@ -218,6 +267,7 @@ func (s *Server) writeLog(w *bufio.Writer, op *operation) error {
 		return err
 	}
 	c := new(chunk)
+	left := 0 // how many entries come until one is left out
 	parts := int(op.batch.Items+chunkItems-1) / chunkItems
 	for _, part := range order.Perm(parts) {
 		lo := part * chunkItems
@@ -228,6 +278,10 @@ func (s *Server) writeLog(w *bufio.Writer, op *operation) error {
 			it := c.items[i]
 			if it.ordinal < 0 && it.errStart == it.errEnd {
 				continue // a good task of a request that failed as a whole
+			}
+			if left--; lacks && left < 0 {
+				left = lackOne - 1
+				continue
 			}
 			entries = append(entries[:0], separator)
 			separator = ','

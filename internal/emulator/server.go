@@ -36,6 +36,9 @@ type Server struct {
 	quota *quota
 	store *store
 
+	// logs is what the script did to operations' logs.
+	logs logFates
+
 	// luck decides on faults and delays.
 	luckMu sync.Mutex
 	luck   *rand.Rand
@@ -61,6 +64,7 @@ func New(cfg Config) (*Server, error) {
 		quota:  newQuota(cfg.Limits),
 		luck:   rand.New(rand.NewPCG(cfg.Seed, 0)),
 		stats:  newStatistics(),
+		logs:   newLogFates(),
 		closed: make(chan struct{}),
 	}
 	s.uploads.New = func() any { return new(upload) }
@@ -163,7 +167,7 @@ func (s *Server) getRequester(w http.ResponseWriter, _ *http.Request) error {
 
 // serve lets one request in, or not, and sees it fail where the script says so.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, handle handler) {
-	requestID := s.stats.begin()
+	requestID := s.stats.begin(scope)
 	out := &statusWriter{ResponseWriter: w}
 	fault, delay, err := s.admit(r, scope)
 	if err == nil {
@@ -197,6 +201,9 @@ func (s *Server) admit(r *http.Request, scope string) (Fault, time.Duration, err
 	s.luckMu.Lock()
 	defer s.luckMu.Unlock()
 	fault := s.cfg.Faults.draw(scope, s.luck)
+	if fault.ownScope() == scopePost && r.URL.Query().Get("async_mode") != "true" {
+		fault = Fault{} // a synchronous request has no operation
+	}
 	delay := s.cfg.MinLatency
 	if spread := s.cfg.MaxLatency - s.cfg.MinLatency; spread > 0 {
 		delay += time.Duration(s.luck.Int64N(int64(spread) + 1))
@@ -258,6 +265,10 @@ func (s *Server) serveFaulty(w *statusWriter, r *http.Request, fault Fault, hand
 		return tooManyTasks("HOUR")
 	case Fault429Day:
 		return tooManyTasks("DAY")
+	case FaultOpFail, FaultOpStuck, FaultOpVanish:
+		return s.createTasksWith(w, r, fault)
+	case FaultLogArchived, FaultLogLacks:
+		return s.getOperationLogWith(w, r, fault)
 	}
 	return handle(w, r)
 }

@@ -3,6 +3,7 @@ package emulator
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"sort"
 	"strconv"
 	"time"
@@ -13,6 +14,9 @@ const timeLayout = "2006-01-02T15:04:05.000"
 
 // stamp is a moment in milliseconds since 1970, as exact as answers are.
 type stamp int64
+
+// never is a moment that doesn't come.
+const never stamp = math.MaxInt64
 
 func stampOf(t time.Time) stamp { return stamp(t.UnixMilli()) }
 

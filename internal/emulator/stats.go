@@ -12,6 +12,9 @@ import (
 type Stats struct {
 	// Requests counts the requests under /api/v1 and to unknown paths.
 	Requests int64 `json:"requests"`
+	// ByKind counts the requests by the kind that Fault.Scope has for them, such
+	// as "post".
+	ByKind map[string]int64 `json:"by_kind"`
 	// ByStatus counts the answers by their status, such as "201". A request
 	// that got no answer is only in Requests and in Faults.
 	ByStatus map[string]int64 `json:"by_status"`
@@ -40,19 +43,21 @@ type Stats struct {
 type statistics struct {
 	mu       sync.Mutex
 	requests int64
+	byKind   map[string]int64
 	byStatus map[int]int64
 	faults   map[string]int64
 }
 
 func newStatistics() statistics {
-	return statistics{byStatus: make(map[int]int64), faults: make(map[string]int64)}
+	return statistics{byKind: make(map[string]int64), byStatus: make(map[int]int64), faults: make(map[string]int64)}
 }
 
 // begin counts a request and gives its id.
-func (s *statistics) begin() string {
+func (s *statistics) begin(scope string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests++
+	s.byKind[scope]++
 	return fmt.Sprintf("%016x", scramble(uint64(s.requests)))
 }
 
@@ -76,6 +81,7 @@ func (s *Server) Stats() Stats {
 	var out Stats
 	s.stats.mu.Lock()
 	out.Requests = s.stats.requests
+	out.ByKind = maps.Clone(s.stats.byKind)
 	out.Faults = maps.Clone(s.stats.faults)
 	out.TooManyRequests = s.stats.byStatus[429]
 	out.ByStatus = make(map[string]int64, len(s.stats.byStatus))

@@ -69,6 +69,7 @@ func (u *upload) keep() bool { return cap(u.body)+cap(u.answer)+cap(u.errors) <=
 type taskParameters struct {
 	async, skipInvalid, allowDefaults, openPool bool
 	operation                                   string
+	fault                                       Fault // what becomes of the operation
 }
 
 func readTaskParameters(query url.Values) (taskParameters, error) {
@@ -102,10 +103,16 @@ func readTaskParameters(query url.Values) (taskParameters, error) {
 
 // createTasks answers POST /tasks.
 func (s *Server) createTasks(w http.ResponseWriter, r *http.Request) error {
+	return s.createTasksWith(w, r, Fault{})
+}
+
+// createTasksWith answers POST /tasks, with the fault of its operation.
+func (s *Server) createTasksWith(w http.ResponseWriter, r *http.Request, fault Fault) error {
 	parameters, err := readTaskParameters(r.URL.Query())
 	if err != nil {
 		return err
 	}
+	parameters.fault = fault
 	if err := checkContentType(r); err != nil {
 		return err
 	}
@@ -185,7 +192,7 @@ func (s *Server) parse(u *upload, parameters taskParameters) error {
 	if err := u.checkPools(); err != nil {
 		return err
 	}
-	if refused > 0 && !parameters.skipInvalid {
+	if refused > 0 && !parameters.skipInvalid || parameters.fault.Name != "" {
 		u.createNone()
 	}
 	for _, it := range u.items {
@@ -380,6 +387,9 @@ func (s *Server) commitTasks(u *upload, parameters taskParameters) (*entry, erro
 		return nil, tooManyTasks(interval)
 	}
 	e := s.taskEntry(u, parameters, at)
+	if parameters.fault.Name == FaultOpVanish {
+		return e, nil
+	}
 	if err := s.commit(e, u.table, u.errors, u.body); err != nil {
 		return nil, err
 	}
@@ -407,12 +417,16 @@ func (s *Server) taskEntry(u *upload, parameters taskParameters, at stamp) *entr
 			ID: parameters.operation, Type: typeTaskBatchCreate,
 			Submitted: at, Finished: b.Visible, Fail: u.created == 0,
 			Skip: parameters.skipInvalid, Defaults: parameters.allowDefaults, Open: parameters.openPool,
+			batch: b,
 		}
 		if e.Operation.ID == "" {
 			e.Operation.ID = uuid.NewString()
 		}
+		if parameters.fault.Name == FaultOpStuck {
+			e.Operation.Finished = never
+		}
 	}
-	if parameters.openPool {
+	if parameters.openPool && parameters.fault.Name == "" {
 		s.openAfterUpload(e, u, b.Visible)
 	}
 	return e
