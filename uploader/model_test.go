@@ -286,13 +286,9 @@ type memory struct {
 	operations map[int][]string
 	rows       map[int][]RowOutcome
 	done       map[string]bool // the tasks of rows that are done
-	fails      bool
 }
 
 func (m *memory) Sending(_ context.Context, a Attempt) error {
-	if m.fails {
-		return errors.New("the disk is full")
-	}
 	n := a.Chunk.Number
 	if m.since[n].IsZero() {
 		m.since[n] = a.At
