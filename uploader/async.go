@@ -321,10 +321,19 @@ func (j *job) take(p part, entries []logEntry) error {
 		j.out.Rows[row] = RowOutcome{} // nothing is kept of an earlier reading
 	}
 	var alike map[Key][]int // the rows by their content
+	others := map[string]bool{}
+	for _, r := range j.out.Rows {
+		if r.Status == Created && r.TaskID != "" {
+			others[r.TaskID] = true
+		}
+	}
 	find := func(e *logEntry) (row int, found bool, err error) {
 		if e.index >= 0 {
 			_, found = slices.BinarySearch(p.rows, e.index-p.chunk.Base())
 			return e.index - p.chunk.Base(), found, nil
+		}
+		if e.created && others[e.taskID] {
+			return 0, false, nil // an earlier upload's, of another row that is equal
 		}
 		if alike == nil {
 			if alike, err = rowsByContent(p); err != nil {

@@ -1,10 +1,13 @@
 package uploader
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,15 +28,19 @@ type model struct {
 
 	tasks      []modelTask
 	operations map[string]*modelOperation
+	kill       func() // ends the program
 }
 
 type modelTask struct {
 	id    string
 	value string
+	at    time.Time
 }
 
 type modelOperation struct {
 	fails bool
+	hangs bool
+	gone  fault // how its log is lost
 	polls int
 	logs  int
 	log   []string
@@ -57,6 +64,13 @@ const (
 	quota
 	operationFails     // with nothing done
 	operationFailsHalf // half of its tasks are created
+	operationLost      // the server says that it has it, and hasn't
+	operationHangs     // until the next life
+	logArchived        // for good
+	logVanished        // for good
+	killBefore         // the program is killed, the request not carried out
+	killAfter
+	tooLarge // for a proxy, this once
 	faults
 )
 
@@ -82,6 +96,13 @@ func (m *model) handle(r request) (*http.Response, error) {
 		return nil, refusedConnection
 	case quota:
 		return answer(429, `{"code":"TOO_MANY_REQUESTS"}`), nil
+	case killBefore:
+		m.kill()
+		return nil, nil
+	case tooLarge:
+		if r.Method == http.MethodPost && len(items(r.body)) > 1 {
+			return answer(413, ""), nil
+		}
 	}
 	var resp *http.Response
 	path := strings.TrimPrefix(r.URL.Path, "/api/v1")
@@ -91,13 +112,16 @@ func (m *model) handle(r request) (*http.Response, error) {
 	case r.Method == http.MethodPost:
 		resp = m.create(r)
 	case strings.HasSuffix(path, "/log"):
-		resp = m.log(lastID(r))
+		resp = m.log(lastID(r), f)
 	case path == "/tasks":
 		resp = m.list(r)
 	default:
 		resp = m.poll(lastID(r))
 	}
 	switch f {
+	case killAfter:
+		m.kill()
+		return nil, nil
 	case resetAfter:
 		return nil, io.EOF
 	case failAfter:
@@ -136,7 +160,7 @@ func invalidValue(v string) bool { return strings.HasPrefix(v, "bad") }
 
 func (m *model) add(value string) string {
 	id := fmt.Sprintf("t%06d", len(m.tasks))
-	m.tasks = append(m.tasks, modelTask{id, value})
+	m.tasks = append(m.tasks, modelTask{id, value, time.Now()})
 	return id
 }
 
@@ -167,7 +191,10 @@ func (m *model) submit(r request, f fault) *http.Response {
 	if m.operations[id] != nil {
 		return answer(409, existing)
 	}
-	op := &modelOperation{fails: f == operationFails || f == operationFailsHalf}
+	if f == operationLost {
+		return answer(202, running)
+	}
+	op := &modelOperation{fails: f == operationFails || f == operationFailsHalf, hangs: f == operationHangs}
 	m.operations[id] = op
 	values, indexes := valuesOf(r.body)
 	entry := func(kind string, success bool, i int, output string) {
@@ -210,7 +237,7 @@ func (m *model) poll(id string) *http.Response {
 	op.polls++
 	status := "SUCCESS"
 	switch {
-	case op.polls <= m.late:
+	case op.hangs || op.polls <= m.late:
 		status = "RUNNING"
 	case op.fails:
 		status = "FAIL"
@@ -218,9 +245,18 @@ func (m *model) poll(id string) *http.Response {
 	return answer(200, fmt.Sprintf(`{"id":%q,"type":"TASK.BATCH_CREATE","status":%q}`, id, status))
 }
 
-func (m *model) log(id string) *http.Response {
+func (m *model) log(id string, f fault) *http.Response {
 	op := m.operations[id]
 	op.logs++
+	if f == logArchived || f == logVanished {
+		op.gone = f
+	}
+	switch op.gone {
+	case logArchived:
+		return answer(400, archived)
+	case logVanished:
+		return answer(404, missing)
+	}
 	if op.logs <= m.late && !op.fails {
 		return answer(200, "["+strings.Join(op.log[:len(op.log)/2], ",")+"]")
 	}
@@ -231,8 +267,9 @@ func (m *model) list(r request) *http.Response {
 	const page = 3
 	var pairs []string
 	more := false
+	since, _ := time.Parse(createdLayout, r.URL.Query().Get("created_gte"))
 	for _, task := range m.tasks {
-		if task.id <= r.URL.Query().Get("id_gt") {
+		if task.id <= r.URL.Query().Get("id_gt") || task.at.Before(since) {
 			continue
 		}
 		if more = len(pairs) == 2*page; more {
@@ -243,8 +280,32 @@ func (m *model) list(r request) *http.Response {
 	return answer(200, tasksOf(more, pairs...))
 }
 
+// memory is a Journal, and what else a program finds after it was killed.
+type memory struct {
+	since      map[int]time.Time
+	operations map[int][]string
+	rows       map[int][]RowOutcome
+	done       map[string]bool // the tasks of rows that are done
+}
+
+func (m *memory) Sending(_ context.Context, a Attempt) error {
+	n := a.Chunk.Number
+	if m.since[n].IsZero() {
+		m.since[n] = a.At
+	}
+	if a.Operation != "" && !slices.Contains(m.operations[n], a.Operation) {
+		m.operations[n] = append(m.operations[n], a.Operation)
+	}
+	return nil
+}
+
+func (m *memory) prior(n int) Prior {
+	return Prior{Rows: m.rows[n], Since: m.since[n], Operations: m.operations[n], Named: func(id string) bool { return m.done[id] }}
+}
+
 // TestNoRowIsCreatedTwiceWhateverBreaks holds for both modes: every valid row
-// becomes exactly one task, and every row gets its one status.
+// becomes exactly one task, and every row gets its one status, however often the
+// program is killed and starts again with what its Journal has.
 func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 	for _, mode := range []Mode{Async, Sync} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -256,36 +317,80 @@ func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 					late:       rapid.IntRange(0, 2).Draw(rt, "late"),
 					operations: map[string]*modelOperation{},
 				}
-				for range rapid.IntRange(0, 12).Draw(rt, "faults") {
+				for range rapid.IntRange(0, 14).Draw(rt, "faults") {
 					f := fault(rapid.IntRange(0, int(faults)-1).Draw(rt, "fault"))
 					m.plan = append(m.plan, f)
 				}
-				values := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d", "bad", "bad x"}), 1, 9).Draw(rt, "values")
-				var o Outcome
-				var err error
+				values := rapid.SampledFrom([]string{"a", "b", "c", "d", "bad", "bad x"})
+				chunks := rapid.SliceOfN(rapid.SliceOfN(values, 1, 9), 1, 2).Draw(rt, "chunks")
+				keepsRows := rapid.Bool().Draw(rt, "rows of a chunk that ended in doubt are kept")
+				kept := &memory{since: map[int]time.Time{}, operations: map[int][]string{}, rows: map[int][]RowOutcome{}, done: map[string]bool{}}
+				outcomes := make([]Outcome, len(chunks))
+				var failed error
 				synctest.Test(t, func(t *testing.T) {
-					f := &fakeServer{handle: m.handle}
-					u := newUploader(t, f, setup{
-						cfg:    Config{Mode: mode, SkipInvalid: m.skip},
-						client: ClientConfig{RetryFor: time.Hour},
-					})
-					o, err = u.Upload(t.Context(), chunkOf(t, true, values...), Prior{})
-					m.plan = nil
+					for _, v := range []string{"a", "a", "b"} { // somebody else's
+						kept.done[m.add(v)] = true
+					}
+					for n, values := range chunks {
+						for {
+							o, err := live(t, m, kept, mode, n, values)
+							outcomes[n] = o
+							doubt := slices.ContainsFunc(o.Rows, func(r RowOutcome) bool { return r.InDoubt })
+							if err == nil && !doubt {
+								break
+							}
+							if failed = err; failed != nil && !errors.Is(failed, context.Canceled) {
+								return
+							}
+							if failed = nil; err == nil && keepsRows {
+								kept.rows[n] = o.Rows
+							}
+							for _, op := range m.operations {
+								op.hangs = false
+							}
+						}
+						for _, r := range outcomes[n].Rows {
+							kept.done[r.TaskID] = true
+						}
+					}
 				})
-				if err != nil {
-					rt.Fatalf("the upload fails: %v", err)
+				if failed != nil {
+					rt.Fatalf("the upload fails: %v", failed)
 				}
-				checkOutcome(rt, m, o, values)
+				checkOutcomes(rt, m, outcomes, chunks)
 			})
 		})
 	}
 }
 
-func checkOutcome(rt *rapid.T, m *model, o Outcome, values []string) {
+// live uploads a chunk in a program that has just started.
+func live(t *testing.T, m *model, kept *memory, mode Mode, n int, values []string) (Outcome, error) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m.kill = cancel
+	u := newUploader(t, &fakeServer{handle: m.handle}, setup{
+		cfg:    Config{Mode: mode, SkipInvalid: m.skip, Journal: kept, OperationTimeout: 10 * time.Minute},
+		client: ClientConfig{RetryFor: time.Hour},
+	})
+	c := chunkOf(t, true, values...)
+	c.Number = n
+	return u.Upload(ctx, c, kept.prior(n))
+}
+
+func checkOutcomes(rt *rapid.T, m *model, outcomes []Outcome, chunks [][]string) {
 	byID := map[string]string{}
-	for _, task := range m.tasks {
+	for _, task := range m.tasks[3:] {
 		byID[task.id] = task.value
 	}
+	for n, o := range outcomes {
+		checkOutcome(rt, m, o, chunks[n], byID)
+	}
+	if len(byID) > 0 {
+		rt.Fatalf("the pool has %d tasks that are no row's: %v", len(byID), byID)
+	}
+}
+
+func checkOutcome(rt *rapid.T, m *model, o Outcome, values []string, byID map[string]string) {
 	invalid := 0
 	for _, v := range values {
 		if invalidValue(v) {
@@ -299,6 +404,14 @@ func checkOutcome(rt *rapid.T, m *model, o Outcome, values []string) {
 			want = Rejected
 		case invalid > 0 && !m.skip:
 			want = Unsent
+		}
+		// Without a log, nothing tells a refused row from one that isn't there.
+		if want == Rejected && m.skip && r.Status == Unsent && r.Reason == reasonLogGoneSkip && !r.InDoubt {
+			continue
+		}
+		// An invalid row can stop those behind it before the server has seen them.
+		if want == Rejected && !m.skip && r.Status == Unsent && r.Reason == reasonInvalidBeside && o.Count(Rejected) > 0 {
+			continue
 		}
 		// A half failed operation can have created rows beside an invalid one.
 		if r.Status != want && (want != Unsent || r.Status != Created) {
@@ -319,8 +432,5 @@ func checkOutcome(rt *rapid.T, m *model, o Outcome, values []string) {
 				rt.Fatalf("row %d is unsent, with the reason %q, in doubt %v", i, r.Reason, r.InDoubt)
 			}
 		}
-	}
-	if len(byID) > 0 {
-		rt.Fatalf("the pool has %d tasks that are no row's: %v", len(byID), byID)
 	}
 }

@@ -41,7 +41,7 @@ type Attempt struct {
 type Prior struct {
 	// Rows is empty or has one entry a row. Rows that are Created or Rejected
 	// stay so and are not sent. The others are sent; in Async, those that are
-	// InDoubt are looked for in the pool before.
+	// InDoubt are looked for in the pool before. Any other length is an error.
 	Rows []RowOutcome
 	// Since is the At of the earliest Attempt at the chunk. In Async, zero means
 	// that it isn't known. In Sync, zero means that nothing was sent; else all
@@ -50,8 +50,10 @@ type Prior struct {
 	// Operations are the ids of all Attempts. They are asked for before anything
 	// is sent; only those that the server doesn't know are sent.
 	Operations []string
-	// Named reports the ids of tasks that are known to belong to other rows; nil
-	// knows of none. It is called by one goroutine at a time.
+	// Named reports the ids of tasks that are known to belong to other rows, those
+	// of earlier chunks of this run included; nil knows of none. Every search of
+	// the pool asks it, so it is of use even where nothing else is known. Calls
+	// are never concurrent for one Uploader.
 	Named func(id string) bool
 }
 
@@ -96,6 +98,10 @@ func (j *job) resume(ctx context.Context) ([]part, error) {
 			j.out.Rows[i] = r
 		}
 	}
+	if len(prior.Rows) > 0 || len(prior.Operations) > 0 || !prior.Since.IsZero() {
+		j.recent.begin(&j.flight)
+		j.nameCreated(whole(j.out.Chunk))
+	}
 	open := func() part { return j.part(j.opens(whole(j.out.Chunk))) }
 	switch {
 	case j.cfg.Mode == Async:
@@ -103,7 +109,11 @@ func (j *job) resume(ctx context.Context) ([]part, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range open().rows {
+		p := open()
+		if j.asked[j.operationID(p)].Status == toloka.OperationSuccess {
+			break // it is the very operation of these rows, and tells about them
+		}
+		for _, row := range p.rows {
 			if gone || len(prior.Rows) > 0 && prior.Rows[row].InDoubt {
 				doubtful = append(doubtful, row)
 			}
@@ -112,7 +122,6 @@ func (j *job) resume(ctx context.Context) ([]part, error) {
 		doubtful = open().rows
 	}
 	if len(doubtful) > 0 {
-		j.recent.begin(&j.flight)
 		if _, err := j.search(ctx, j.part(doubtful), j.since(true), nil); err != nil {
 			return nil, err
 		}
@@ -152,16 +161,18 @@ func (j *job) recall(ctx context.Context, open func() part) (gone bool, err erro
 		if len(p.rows) == 0 {
 			break
 		}
-		if !op.Done() {
-			j.asked[id] = op
+		j.asked[id] = op
+		rereads := rereadsAfterFail
+		switch {
+		case !op.Done():
 			j.tooLong(p, id, op)
 			continue
+		case op.Status == toloka.OperationSuccess && id == first:
+			return false, nil // it has all rows; it is taken like one just sent
+		case op.Status == toloka.OperationSuccess:
+			rereads = rereadsAfterSuccess
 		}
-		j.asked[id] = op
-		if id == first {
-			continue // it is taken like any that was just sent
-		}
-		lost, failed := j.readLog(ctx, p, id, 1)
+		lost, failed := j.readLog(ctx, p, id, rereads)
 		if failed != nil {
 			return false, failed
 		}

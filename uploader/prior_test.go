@@ -1,0 +1,399 @@
+package uploader
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"poolfill/batcher"
+)
+
+// opID gives the operation id of the chunk's rows, as newUploader names them.
+func opID(c *batcher.Chunk, generation int, rows ...int) string {
+	j := &job{Uploader: &Uploader{cfg: Config{PoolID: "12", RunKey: "run"}}, out: Outcome{Chunk: c}}
+	p := j.part(rows)
+	p.generation = generation
+	return j.operationID(p)
+}
+
+func getOp(id string) string  { return "GET /operations/" + id }
+func getLog(id string) string { return getOp(id) + "/log" }
+
+// sends is a POST of so many tasks.
+func sends(n int, status int, body string) step {
+	return step{post, func(r request) (*http.Response, error) {
+		if got := len(items(r.body)); got != n {
+			return answer(599, ""), nil
+		}
+		return answer(status, strings.ReplaceAll(body, "OPID", r.URL.Query().Get("operation_id"))), nil
+	}}
+}
+
+func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
+	c := chunkOf(t, true, "a", "b", "c", "d")
+	first, next := opID(c, 0, 0, 1, 2, 3), opID(c, 1, 0, 1, 2, 3)
+	left, right, odd := opID(c, 0, 0, 1), opID(c, 0, 2, 3), opID(c, 0, 1, 3)
+	four := "created t0; created t1; created t2; created t3"
+	since := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	createdRow := func(id string) RowOutcome { return RowOutcome{Status: Created, TaskID: id} }
+	for _, tc := range []struct {
+		name  string
+		cfg   Config
+		prior Prior
+		steps []step
+		want  string
+		known bool
+	}{
+		{
+			name:  "an operation that the server has is not sent",
+			prior: Prior{Operations: []string{first}},
+			steps: []step{on(getOp(first), 200, running), on(getOp(first), 200, success), on(getLog(first), 200, logOf(0, 1, 2, 3))},
+			want:  four, known: true,
+		},
+		{
+			name:  "an operation that the server doesn't have is sent",
+			prior: Prior{Operations: []string{first}},
+			steps: []step{on(getOp(first), 404, missing), sends(4, 202, success), on(getLog(first), 200, logOf(0, 1, 2, 3))},
+			want:  four,
+		},
+		{
+			name:  "a generation that the server has is not sent",
+			prior: Prior{Operations: []string{first, next}},
+			steps: []step{
+				on(getOp(first), 200, failed), on(getLog(first), 200, "[]"), on(getLog(first), 200, "[]"),
+				on(getOp(next), 200, success), on(getLog(next), 200, logOf(0, 1, 2, 3)),
+			},
+			want: four, known: true,
+		},
+		{
+			name:  "halves are known though the whole was sent first",
+			prior: Prior{Operations: []string{first, left, right}},
+			steps: []step{
+				on(getOp(first), 404, missing), on(getOp(left), 200, success), on(getLog(left), 200, logOf(0, 1)),
+				on(getLog(left), 200, logOf(0, 1)), on(getLog(left), 200, logOf(0, 1)), on(getLog(left), 200, logOf(0, 1)),
+				on(getOp(right), 404, missing), on(getOp(right), 404, missing),
+				sends(2, 202, success), on(getLog(right), 200, logOf(2, 3)),
+			},
+			want: four, known: true,
+		},
+		{
+			name:  "what followed a failure half way is known",
+			prior: Prior{Operations: []string{first, odd}},
+			steps: []step{
+				on(getOp(first), 200, failed), on(getLog(first), 200, logOf(0, 2)), on(getLog(first), 200, logOf(0, 2)),
+				on(getOp(odd), 200, success), on(getLog(odd), 200, logOf(1, 3)),
+			},
+			want: four, known: true,
+		},
+		{
+			name:  "an operation that is still running is left in doubt",
+			prior: Prior{Operations: []string{first}},
+			cfg:   Config{OperationTimeout: time.Nanosecond},
+			steps: []step{on(getOp(first), 200, running), on(getOp(first), 200, running), on(getOp(first), 200, running)},
+			want:  strings.TrimSuffix(strings.Repeat("unsent? operation "+first+" is still RUNNING after 1ns: the same command asks for it again; ", 4), "; "),
+			known: true,
+		},
+		{
+			name: "rows that are settled are not sent",
+			prior: Prior{Rows: []RowOutcome{
+				createdRow("t0"), {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {Reason: "x"}, {Reason: "x"},
+			}},
+			cfg:   Config{SkipInvalid: true},
+			steps: []step{sends(2, 202, success), on(getLog(right), 200, logOf(2, 3))},
+			want:  "created t0; rejected :C; created t2; created t3",
+		},
+		{
+			name:  "an invalid row that is settled keeps the others from being sent",
+			prior: Prior{Rows: []RowOutcome{createdRow("t0"), {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {}, {}}},
+			want:  "created t0; rejected :C; unsent " + reasonInvalidBeside + "; unsent " + reasonInvalidBeside,
+		},
+		{
+			name: "rows in doubt are looked for, among what isn't somebody else's",
+			prior: Prior{
+				Rows:  []RowOutcome{createdRow("t0"), createdRow("t1"), {Reason: "x", InDoubt: true}, {Reason: "x"}},
+				Since: since, Named: func(id string) bool { return id == "other" },
+			},
+			steps: []step{
+				{list, func(r request) (*http.Response, error) {
+					if r.URL.Query().Get("created_gte") != since.Add(-unknownClockMargin).Format(createdLayout) {
+						return answer(599, ""), nil
+					}
+					return answer(200, tasksOf(false, "t1", "c", "other", "c", "t2", "c")), nil
+				}},
+				sends(1, 202, success), on(getLog(opID(c, 0, 3)), 200, logOf(3)),
+			},
+			want: four,
+		},
+		{
+			name:  "in sync, all rows are looked for before anything is sent",
+			cfg:   Config{Mode: Sync},
+			prior: Prior{Since: since},
+			steps: []step{
+				on(list, 200, tasksOf(false, "t0", "a", "t3", "d")), on(list, 200, tasksOf(false, "t0", "a", "t3", "d")),
+				{post, func(r request) (*http.Response, error) {
+					if len(items(r.body)) != 2 {
+						return answer(599, ""), nil
+					}
+					return answer(201, itemsOf("t1", "t2")), nil
+				}},
+			},
+			want: four,
+		},
+		{
+			name:  "in sync, all rows can be there",
+			cfg:   Config{Mode: Sync},
+			prior: Prior{Since: since},
+			steps: []step{on(list, 200, tasksOf(false, "t0", "a", "t3", "d", "t1", "b", "t2", "c"))},
+			want:  four,
+		},
+		{
+			name:  "in sync, rows of which nothing was sent are just sent",
+			cfg:   Config{Mode: Sync},
+			prior: Prior{Rows: []RowOutcome{createdRow("t0"), createdRow("t1"), createdRow("t2"), {}}},
+			steps: []step{sends(1, 201, itemsOf("t3"))},
+			want:  four,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u := newUploader(t, script(t, tc.steps...), setup{cfg: tc.cfg})
+				o, err := u.Upload(t.Context(), c, tc.prior)
+				if err != nil {
+					t.Fatal(err)
+				}
+				expect(t, o, tc.want)
+				if o.Known != tc.known {
+					t.Errorf("the server knew it: %v, want %v", o.Known, tc.known)
+				}
+			})
+		})
+	}
+}
+
+func TestAnUploadThatCanNotAskLeavesItsRowsInDoubt(t *testing.T) {
+	c := chunkOf(t, true, "a")
+	id := opID(c, 0, 0)
+	for _, tc := range []struct {
+		name  string
+		mode  Mode
+		prior Prior
+		steps []step
+	}{
+		{"a token that is refused", Async, Prior{Operations: []string{id}}, []step{on(getOp(id), 401, "")}},
+		{"a search that is refused", Sync, Prior{Since: time.Unix(1, 0)}, []step{on(list, 401, "")}},
+		{"rows of another chunk", Async, Prior{Rows: make([]RowOutcome, 2)}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, err := newUploader(t, script(t, tc.steps...), setup{cfg: Config{Mode: tc.mode}}).Upload(t.Context(), c, tc.prior)
+				if err == nil {
+					t.Error("the upload succeeds")
+				}
+				expect(t, o, "unsent? "+reasonInDoubt)
+			})
+		})
+	}
+}
+
+// diary is a Journal that notes what it is told among the requests.
+type diary struct {
+	mu  sync.Mutex
+	got []Attempt
+	err error
+}
+
+func (d *diary) Sending(_ context.Context, a Attempt) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.got = append(d.got, a)
+	return d.err
+}
+
+func TestTheJournalIsToldBeforeAnythingIsSent(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		mode  Mode
+		steps []step
+		want  [][]int // the rows of each attempt
+		at    []int   // the requests that had been sent by then
+	}{
+		{
+			"each operation once", Async,
+			[]step{broken(syscall.ECONNRESET), on(post, 500, ""), on(post, 202, failed), on(logs, 200, "[]"), on(logs, 200, "[]"), on(post, 202, success), on(logs, 200, logOf(0, 1))},
+			[][]int{{0, 1}, {0, 1}}, []int{0, 5},
+		},
+		{
+			"each half", Async,
+			[]step{on(post, 413, ""), on(post, 202, success), on(logs, 200, logOf(0)), on(post, 202, success), on(logs, 200, logOf(1))},
+			[][]int{{0, 1}, {0}, {1}}, []int{0, 1, 3},
+		},
+		{
+			"a part, and again what a search didn't find", Sync,
+			[]step{on(post, 429, "", "Retry-After", "1"), on(post, 500, ""), on(list, 200, tasksOf(false, "t0", "a")), on(list, 200, tasksOf(false, "t0", "a")), on(post, 201, itemsOf("t1"))},
+			[][]int{{0, 1}, {1}}, []int{0, 4},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := script(t, tc.steps...)
+				var rows [][]int
+				var at []int
+				d := journalFunc(func(_ context.Context, a Attempt) error {
+					rows, at = append(rows, a.Rows), append(at, len(f.requests))
+					if (a.Operation == "") != (tc.mode == Sync) || a.At.IsZero() || a.Chunk == nil {
+						t.Errorf("the attempt is %+v", a)
+					}
+					return nil
+				})
+				expect(t, upload(t, newUploader(t, f, setup{cfg: Config{Mode: tc.mode, Journal: d}}), chunkOf(t, true, "a", "b")), "created t0; created t1")
+				if !slices.EqualFunc(rows, tc.want, slices.Equal) || !slices.Equal(at, tc.at) {
+					t.Errorf("it was told of the rows %v after %v requests, want %v after %v", rows, at, tc.want, tc.at)
+				}
+			})
+		})
+	}
+}
+
+type journalFunc func(context.Context, Attempt) error
+
+func (f journalFunc) Sending(ctx context.Context, a Attempt) error { return f(ctx, a) }
+
+func TestNothingIsSentThatTheJournalDoesNotKeep(t *testing.T) {
+	for _, mode := range []Mode{Async, Sync} {
+		d := &diary{err: errors.New("the disk is full")}
+		u := newUploader(t, script(t), setup{cfg: Config{Mode: mode, Journal: d}})
+		o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
+		var api *APIError
+		if !errors.Is(err, d.err) || !errors.As(err, &api) || api.Kind != KindJournal || !strings.Contains(err.Error(), "could not be recorded") {
+			t.Errorf("the error is: %v", err)
+		}
+		expect(t, o, "unsent "+reasonNotSent)
+		if len(d.got) != 1 {
+			t.Errorf("it was told %d times", len(d.got))
+		}
+	}
+}
+
+func TestSettle(t *testing.T) {
+	key := func(v string) Key {
+		k, err := ContentKey([]byte(`{"input_values":{"a":"` + v + `"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	for _, tc := range []struct {
+		name  string
+		steps []step
+		want  Settled
+	}{
+		{"never taken", []step{on(getOp("x"), 404, missing), on(getOp("x"), 404, missing)}, Settled{}},
+		{
+			"taken late",
+			[]step{on(getOp("x"), 404, missing), on(getOp("x"), 200, running), on(getOp("x"), 200, success), on(getLog("x"), 404, missing), on(getLog("x"), 200, logOf(3)), on(getLog("x"), 200, logOf(3))},
+			Settled{Found: true, Created: []Task{{Index: 3, Key: key("x"), ID: "t3"}}},
+		},
+		{
+			"failed half way, without indexes",
+			[]step{on(getOp("x"), 200, failed), on(getLog("x"), 200, `[{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"b"}},"output":{"task_id":"t9"}},`+refusedEntry(1)+`]`), on(getLog("x"), 200, `[{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"b"}},"output":{"task_id":"t9"}}]`)},
+			Settled{Found: true, Created: []Task{{Index: -1, Key: key("b"), ID: "t9"}}},
+		},
+		{"without log", []step{on(getOp("x"), 200, success), on(getLog("x"), 400, archived), on(getLog("x"), 400, archived)}, Settled{Found: true, LogGone: true}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				got, err := newUploader(t, script(t, tc.steps...), setup{}).Settle(t.Context(), "x")
+				if err != nil || got.Found != tc.want.Found || got.LogGone != tc.want.LogGone || !slices.Equal(got.Created, tc.want.Created) {
+					t.Errorf("it gives %+v, want %+v (%v)", got, tc.want, err)
+				}
+			})
+		})
+	}
+}
+
+func TestSettleFailsForAnOperationThatRunsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeServer{handle: func(request) (*http.Response, error) { return answer(200, running), nil }}
+		_, err := newUploader(t, f, setup{}).Settle(t.Context(), "x")
+		var api *APIError
+		if !errors.As(err, &api) || api.Kind != KindTimeout || !strings.Contains(err.Error(), "still RUNNING") {
+			t.Errorf("the error is: %v", err)
+		}
+	})
+}
+
+func TestStraysAreWhatNobodyNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUploader(t, script(t,
+			on(list, 200, tasksOf(false, "t1", "a", "t2", "b")),
+			on(list, 200, tasksOf(false, "t1", "a", "t2", "b", "t3", "c")),
+			on(list, 200, tasksOf(false, "t1", "a", "t2", "b", "t3", "c")),
+		), setup{})
+		got, err := u.Strays(t.Context(), time.Now(), func(id string) bool { return id == "t2" })
+		if err != nil || len(got) != 2 || got[0].ID != "t1" || got[1].ID != "t3" || got[0].Index != -1 {
+			t.Errorf("the strays are %v (%v)", got, err)
+		}
+	})
+}
+
+func TestTasksGivesThePoolPageByPage(t *testing.T) {
+	u := newUploader(t, script(t,
+		on(list, 200, tasksOf(true, "t1", "a")), on(list, 200, tasksOf(false, "t2", "b")),
+		on(list, 200, tasksOf(true, "t1", "a")),
+	), setup{})
+	var ids []string
+	if err := u.Tasks(t.Context(), func(task Task) error {
+		ids = append(ids, task.ID)
+		return nil
+	}); err != nil || strings.Join(ids, " ") != "t1 t2" {
+		t.Errorf("the tasks are %v (%v)", ids, err)
+	}
+	enough := errors.New("enough")
+	if err := u.Tasks(t.Context(), func(Task) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("the error is: %v", err)
+	}
+}
+
+// TestASearchWaitsForOperationsUnderWay: of two equal chunks, one fails and has
+// no log while the other is still created; the second's tasks are its own.
+func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{t: t, indexed: true, late: 3, operations: map[string]*modelOperation{}}
+		m.plan = []fault{operationFails}
+		archive := &fakeServer{}
+		archive.handle = func(r request) (*http.Response, error) {
+			if op := m.operations[lastID(r)]; op != nil && op.fails {
+				op.polls += m.late // it is over at once
+				op.gone = logArchived
+			}
+			return m.handle(r)
+		}
+		u := newUploader(t, archive, setup{})
+		ids := map[string]bool{}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for n := range 2 {
+			wg.Go(func() {
+				c := chunkOf(t, true, "same", "same")
+				c.Number = n
+				o := upload(t, u, c)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, r := range o.Rows {
+					ids[r.TaskID] = true
+				}
+			})
+		}
+		wg.Wait()
+		if len(ids) != 4 || len(m.tasks) != 4 {
+			t.Errorf("4 rows have %d ids, the pool has %d tasks", len(ids), len(m.tasks))
+		}
+	})
+}
