@@ -143,13 +143,19 @@ func (p *Pipeline) learn(ctx context.Context, r ledger.Run) error {
 // for: the clocks may differ, and a name too many does no harm.
 const namedMargin = time.Hour
 
-// named gives the ids of tasks that belong to rows already.
-func (p *Pipeline) named(ctx context.Context, since time.Time) (func(string) bool, error) {
-	ids, err := p.cfg.Ledger.Named(ctx, p.run.Server, p.run.Pool, since.Add(-namedMargin))
-	if err != nil {
-		return nil, err
+// named reports the ids of tasks that belong to rows already. It asks the
+// ledger when it is called for the first time.
+func (p *Pipeline) named(ctx context.Context, since time.Time) func(id string) (bool, error) {
+	var ids map[string]bool
+	return func(id string) (bool, error) {
+		if ids == nil {
+			var err error
+			if ids, err = p.cfg.Ledger.Named(ctx, p.run.Server, p.run.Pool, since.Add(-namedMargin)); err != nil {
+				return false, err
+			}
+		}
+		return ids[id], nil
 	}
-	return func(id string) bool { return ids[id] }, nil
 }
 
 // settle finds out what the attempts of a run have created whose end is not
@@ -188,11 +194,7 @@ func (p *Pipeline) settle(ctx context.Context, r ledger.Run) error {
 			since = d.Sent
 		}
 	}
-	named, err := p.named(ctx, since)
-	if err != nil {
-		return err
-	}
-	found, err := p.uploader.Strays(ctx, since, named)
+	found, err := p.uploader.Strays(ctx, since, p.named(ctx, since))
 	if err != nil {
 		return err
 	}

@@ -210,7 +210,18 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		}
 	}
 	report, err := p.report(started)
-	return report, errors.Join(err, p.close(report, err))
+	var setup *SetupError
+	if errors.As(err, &setup) {
+		return report, errors.Join(err, p.abandon())
+	}
+	if p.cfg.Recorder != nil {
+		var failed error
+		if report, failed = p.cfg.Recorder.Finish(report); failed != nil {
+			report.State = Failed
+			err = errors.Join(err, failed)
+		}
+	}
+	return report, errors.Join(err, p.close(report))
 }
 
 // produce reads all inputs and gives the chunks to the workers.
@@ -427,7 +438,7 @@ func (p *Pipeline) work(ctx context.Context, chunks <-chan *batcher.Chunk) error
 
 // upload sends one chunk and records what became of its rows.
 func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
-	prior, err := p.prior(ctx, c)
+	prior, claimed, err := p.prior(ctx, c)
 	if err != nil {
 		return p.fail(err)
 	}
@@ -442,7 +453,7 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 	p.mu.Unlock()
 
 	results := p.resultsOf(outcome)
-	recordErr := errors.Join(p.keep(c, outcome, results), p.record(results))
+	recordErr := errors.Join(p.keep(c, outcome, results, claimed), p.record(results))
 	switch {
 	case isCanceled(err):
 		// Left at once, or stopped while the chunk waited for the quota: the run

@@ -44,6 +44,8 @@ func (m *memory) Input(i reader.Info) error {
 	return nil
 }
 
+func (m *memory) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
+
 func (m *memory) Record(results []pipeline.Result) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -65,29 +65,32 @@ func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
 }
 
 // prior gives what the ledger knows of a chunk that an earlier attempt may have
-// sent.
-func (p *Pipeline) prior(ctx context.Context, c *batcher.Chunk) (uploader.Prior, error) {
-	var prior uploader.Prior
-	if !p.resumed {
-		return prior, nil
+// sent. claimed are the ids of the strays that rows of it are given.
+func (p *Pipeline) prior(ctx context.Context, c *batcher.Chunk) (prior uploader.Prior, claimed []string, err error) {
+	if p.run == nil {
+		return prior, nil, nil
 	}
-	before, found, err := p.cfg.Ledger.Chunk(ctx, p.run.ID, c.Number)
-	if err != nil {
-		return prior, err
-	}
-	if found {
-		prior.Operations, prior.Since = before.Operations, before.Sent
-		if before.Ended {
-			prior.Rows = priorRows(before.Rows)
+	since := time.Now()
+	if p.resumed {
+		before, found, err := p.cfg.Ledger.Chunk(ctx, p.run.ID, c.Number)
+		if err != nil {
+			return prior, nil, err
 		}
-		if !prior.Since.IsZero() {
-			if prior.Named, err = p.named(ctx, prior.Since); err != nil {
-				return prior, err
+		if found {
+			prior.Operations, prior.Since = before.Operations, before.Sent
+			if before.Ended {
+				prior.Rows = priorRows(before.Rows)
+			}
+			if !prior.Since.IsZero() {
+				since = prior.Since
 			}
 		}
+		if claimed, err = p.claimStrays(c, &prior); err != nil {
+			return prior, nil, err
+		}
 	}
-	err = p.claimStrays(c, &prior)
-	return prior, err
+	prior.Named = p.named(ctx, since)
+	return prior, claimed, nil
 }
 
 // priorRows translates what became of rows.
@@ -111,11 +114,11 @@ func priorRows(rows []ledger.Row) []uploader.RowOutcome {
 
 // claimStrays gives rows of a chunk the tasks that this run has created for
 // some row, it is not known which.
-func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) error {
+func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) (claimed []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.strays.entries) == 0 {
-		return nil
+		return nil, nil
 	}
 	if len(prior.Rows) == 0 {
 		prior.Rows = make([]uploader.RowOutcome, c.Len())
@@ -126,17 +129,18 @@ func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) error {
 		}
 		key, err := contentKey(c.Content(i))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if id, ok := p.strays.claim(key); ok {
 			prior.Rows[i] = uploader.RowOutcome{Status: uploader.Created, TaskID: id}
+			claimed = append(claimed, id)
 		}
 	}
-	return nil
+	return claimed, nil
 }
 
 // keep commits what came of a chunk.
-func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result) error {
+func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result, claimed []string) error {
 	if p.run == nil {
 		return nil
 	}
@@ -157,7 +161,7 @@ func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result) 
 		return p.cfg.Ledger.Aside(p.run.ID, rows) // nothing of it was sent
 	}
 	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
-		Chunk: c.Number, Sum: c.Sum(), Keys: p.keysOf(c), Rows: rows,
+		Chunk: c.Number, Sum: c.Sum(), Keys: p.keysOf(c), Rows: rows, Claimed: claimed,
 	})
 }
 
@@ -274,13 +278,9 @@ func statusInLedger(s Status) ledger.Status {
 }
 
 // close keeps how the run ended.
-func (p *Pipeline) close(r Report, runErr error) error {
+func (p *Pipeline) close(r Report) error {
 	if p.run == nil {
 		return nil
-	}
-	var setup *SetupError
-	if errors.As(runErr, &setup) && !p.resumed && p.chunks == 0 {
-		return p.abandon()
 	}
 	text, err := json.Marshal(r)
 	if err != nil {

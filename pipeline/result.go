@@ -43,4 +43,8 @@ type Recorder interface {
 	// come from several goroutines and in any order. The results and what they
 	// hold are only valid during the call.
 	Record([]Result) error
+	// Finish is called once, after the last Record, and only in a run that began.
+	// What it returns is the run's report. The run counts as finished in the
+	// ledger only after that, so that one that is killed here is gone on with.
+	Finish(Report) (Report, error)
 }

@@ -50,11 +50,10 @@ type Prior struct {
 	// Operations are the ids of all Attempts. They are asked for before anything
 	// is sent; only those that the server doesn't know are sent.
 	Operations []string
-	// Named reports the ids of tasks that are known to belong to other rows, those
-	// of earlier chunks of this run included; nil knows of none. Every search of
-	// the pool asks it, so it is of use even where nothing else is known. Calls
-	// are never concurrent for one Uploader.
-	Named func(id string) bool
+	// Named reports the ids of tasks that are known to belong to other rows; nil
+	// knows of none. It is called by one goroutine at a time, and only where the
+	// pool is searched. Its error ends Upload.
+	Named func(id string) (bool, error)
 }
 
 // note tells the Journal what is about to be sent.

@@ -41,7 +41,7 @@ func (u *Uploader) Tasks(ctx context.Context, yield func(Task) error) error {
 // Strays gives the tasks of the pool that were created since a time of the
 // server's clock and that named doesn't report. Zero means all times, a nil
 // named none. It waits for the server to settle, and until two listings agree.
-func (u *Uploader) Strays(ctx context.Context, since time.Time, named func(id string) bool) ([]Task, error) {
+func (u *Uploader) Strays(ctx context.Context, since time.Time, named func(id string) (bool, error)) ([]Task, error) {
 	what := "looking for tasks of pool " + u.cfg.PoolID + " that are not recorded"
 	var found []Task
 	for listings, settled := 0, false; !settled; listings++ {
@@ -53,7 +53,13 @@ func (u *Uploader) Strays(ctx context.Context, since time.Time, named func(id st
 			if err != nil {
 				return nil, err
 			}
-			if named == nil || !named(t.ID) {
+			belongs := false
+			if named != nil {
+				if belongs, err = named(t.ID); err != nil {
+					return nil, err
+				}
+			}
+			if !belongs {
 				now = append(now, t)
 			}
 		}
@@ -173,8 +179,17 @@ func (j *job) find(ctx context.Context, p part, what string, since time.Time) (m
 			return nil, err
 		}
 		rows := alike[t.Key]
-		if len(rows) == 0 || others[j.recent.hash(t.ID)] || j.prior.Named != nil && j.prior.Named(t.ID) {
+		if len(rows) == 0 || others[j.recent.hash(t.ID)] {
 			continue
+		}
+		if j.prior.Named != nil {
+			named, err := j.prior.Named(t.ID)
+			if err != nil {
+				return nil, err
+			}
+			if named {
+				continue
+			}
 		}
 		found[rows[0]] = t.ID
 		alike[t.Key] = rows[1:]

@@ -138,12 +138,11 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, dir string,
 	if errors.As(err, &setup) || result.RunID == "" {
 		return errors.Join(err, files.discard())
 	}
-	result, fileErr := files.finish(result)
 	out := std.out
 	if cfg.PrintTasks != nil {
 		out = std.err
 	}
-	err = errors.Join(fileErr, show(out, result, asJSON), outcome(result, err))
+	err = errors.Join(show(out, result, asJSON), outcome(result, err))
 	var rejected *rejectedError
 	if err != nil && !cfg.Check && !errors.As(err, &rejected) {
 		err = &unfinishedError{err, cfg.Command}
@@ -222,7 +221,8 @@ func (l *lazyWriter) Input(info reader.Info) error {
 // Record is part of pipeline.Recorder.
 func (l *lazyWriter) Record(results []pipeline.Result) error { return l.w.Record(results) }
 
-func (l *lazyWriter) finish(r pipeline.Report) (pipeline.Report, error) {
+// Finish is part of pipeline.Recorder.
+func (l *lazyWriter) Finish(r pipeline.Report) (pipeline.Report, error) {
 	if l.w == nil {
 		return r, nil
 	}

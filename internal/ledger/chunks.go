@@ -56,6 +56,8 @@ type Result struct {
 	Sum   [32]byte
 	Keys  []Key
 	Rows  []Row
+	// Claimed are the ids of strays that are tasks of these rows now.
+	Claimed []string
 }
 
 // Finish keeps what came of a chunk, all of it or nothing. A chunk with rows
@@ -91,6 +93,11 @@ func (l *Ledger) Finish(run int64, r Result) error {
 				unsent = excluded.unsent, ended = excluded.ended, results = excluded.results`,
 			run, r.Chunk, r.Sum[:], state, len(r.Keys), created, rejected, unsent, now, now, keys, results); err != nil {
 			return err
+		}
+		for _, id := range r.Claimed {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM stray WHERE run_id = ? AND task_id = ?`, run, id); err != nil {
+				return err
+			}
 		}
 		if doubt {
 			return nil
