@@ -12,6 +12,14 @@
 // lost is looked for in the pool before it is sent again. What that can't
 // guard against is said at Sync.
 //
+// Where an operation's log doesn't say what became of its rows, they too are
+// looked for in the pool, by content, while no other chunk is under way. Tasks
+// with equal content are interchangeable there, so that a row can be given a task
+// that was created for an equal row whose own upload was left in doubt.
+//
+// An upload that was broken off, by a kill or an error, goes on: a Journal keeps
+// what is about to be sent, and Upload takes what was kept as a Prior.
+//
 // Failures of rows are data. An error ends the run: a refused token, an unknown
 // pool, retries that are used up. The Outcome beside it still says what is known
 // of each row, and which rows the server may have all the same.
@@ -22,7 +30,7 @@
 //	250 bytes × tasks + 32 KiB + the largest single task in an answer
 //
 // plus the errors of rejected rows; an error answer is held whole, up to 8 MiB.
-// A chunk that had to be split or sent in part holds a second body. In
-// synchronous mode 8 bytes are kept too for each task that was created since a
-// little before the oldest request in flight.
+// A chunk that had to be split or sent in part holds a second body. For
+// each task that was created since a little before the oldest chunk under way
+// began, 8 bytes are kept too.
 package uploader

@@ -227,17 +227,20 @@ func TestTheJournalIsToldBeforeAnythingIsSent(t *testing.T) {
 		{
 			"each operation once", Async,
 			[]step{broken(syscall.ECONNRESET), on(post, 500, ""), on(post, 202, failed), on(logs, 200, "[]"), on(logs, 200, "[]"), on(post, 202, success), on(logs, 200, logOf(0, 1))},
-			[][]int{{0, 1}, {0, 1}}, []int{0, 5},
+			[][]int{{0, 1}, {0, 1}},
+			[]int{0, 5},
 		},
 		{
 			"each half", Async,
 			[]step{on(post, 413, ""), on(post, 202, success), on(logs, 200, logOf(0)), on(post, 202, success), on(logs, 200, logOf(1))},
-			[][]int{{0, 1}, {0}, {1}}, []int{0, 1, 3},
+			[][]int{{0, 1}, {0}, {1}},
+			[]int{0, 1, 3},
 		},
 		{
 			"a part, and again what a search didn't find", Sync,
 			[]step{on(post, 429, "", "Retry-After", "1"), on(post, 500, ""), on(list, 200, tasksOf(false, "t0", "a")), on(list, 200, tasksOf(false, "t0", "a")), on(post, 201, itemsOf("t1"))},
-			[][]int{{0, 1}, {1}}, []int{0, 4},
+			[][]int{{0, 1}, {1}},
+			[]int{0, 4},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -375,7 +378,9 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 			}
 			return m.handle(r)
 		}
-		u := newUploader(t, archive, setup{})
+		// The second one's tasks are there long before its answer.
+		slow := &slowTransport{next: archive, delays: []time.Duration{0, 30 * time.Second}}
+		u := newUploader(t, archive, setup{client: ClientConfig{HTTP: &http.Client{Transport: slow}}})
 		ids := map[string]bool{}
 		var mu sync.Mutex
 		var wg sync.WaitGroup
@@ -390,10 +395,42 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 					ids[r.TaskID] = true
 				}
 			})
+			synctest.Wait()
 		}
 		wg.Wait()
 		if len(ids) != 4 || len(m.tasks) != 4 {
 			t.Errorf("4 rows have %d ids, the pool has %d tasks", len(ids), len(m.tasks))
 		}
 	})
+}
+
+func TestATaskOfASettledRowIsNotTakenForAnEqualOne(t *testing.T) {
+	settledFirst := []RowOutcome{{Status: Created, TaskID: "t0"}, {Reason: "x", InDoubt: true}}
+	entry := `{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"same"}},"output":{"task_id":"t0"}}`
+	c := chunkOf(t, false, "same", "same")
+	for _, tc := range []struct {
+		name  string
+		prior Prior
+		steps []step
+	}{
+		{"found in the pool", Prior{Rows: settledFirst, Since: time.Unix(1, 0)}, []step{on(list, 200, tasksOf(false, "t0", "same", "t1", "same"))}},
+		{
+			"named by a log without indexes",
+			Prior{Rows: settledFirst, Since: time.Unix(1, 0), Operations: []string{"x"}},
+			[]step{
+				on(getOp("x"), 200, failed), on(getLog("x"), 200, "["+entry+"]"), on(getLog("x"), 200, "["+entry+"]"),
+				on(list, 200, tasksOf(false, "t0", "same", "t1", "same")),
+			},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, err := newUploader(t, script(t, tc.steps...), setup{}).Upload(t.Context(), c, tc.prior)
+				if err != nil {
+					t.Fatal(err)
+				}
+				expect(t, o, "created t0; created t1")
+			})
+		})
+	}
 }

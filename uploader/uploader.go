@@ -56,16 +56,16 @@ type Config struct {
 	// RunKey tells this upload apart from others to the same pool: the same
 	// chunk of the same RunKey is created once. It must not be empty in Async.
 	RunKey string
-	// OperationTimeout bounds the time that an operation takes; 0 means 30
-	// minutes.
+	// OperationTimeout bounds the time that is waited for an operation; 0 means 30
+	// minutes. The rows of one that takes longer end as Unsent and InDoubt.
 	OperationTimeout time.Duration
 	// Stop, once closed, keeps chunks from being sent of which nothing was sent
 	// yet: their rows end as Unsent, instead of waiting for a quota. Upload's
 	// error is canceled then. Nil never stops.
 	Stop <-chan struct{}
-	// Settle is how long Sync waits, twice, for the server to finish with a
-	// request whose connection was lost, and five times as long where there was
-	// no answer in time; 0 means 3 seconds.
+	// Settle is how long a search of the pool waits, twice, for the server to
+	// finish with what is in doubt, and five times as long where there was no
+	// answer in time; 0 means 3 seconds.
 	Settle time.Duration
 	// Journal is told of everything before it is sent; nil means none.
 	Journal Journal
