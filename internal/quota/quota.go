@@ -36,7 +36,9 @@ const (
 	// has died, or its computer slept. It is well above the time that one request
 	// takes, whose own limit is two minutes unless the user sets another.
 	abandoned = 10 * time.Minute
-	// keepDays is how long the tasks of a day are kept.
+	// keepDays is for how many days their tasks are kept. It counts days in the
+	// book and not in the calendar, so that a clock that is set far ahead for a
+	// while doesn't take today's count away.
 	keepDays = 40
 )
 
@@ -59,6 +61,9 @@ var schema = []string{
 		answered_at bigint
 	)`,
 }
+
+// lock changes nothing, as no grant has the number 0, but it is a write.
+const lock = `UPDATE quota_grant SET tasks = tasks WHERE id = 0`
 
 // Book is a ratelimit.Book over a database. It is safe for concurrent use.
 type Book struct {
@@ -181,11 +186,12 @@ func (b *Book) transact(ctx context.Context, f func(*page) error) (err error) {
 	t := &page{tx: tx, account: b.account}
 	// The first statement waits for all other writers. Only then is the time
 	// taken, so that times are in the order of the transactions.
-	if err := t.exec(ctx, `DELETE FROM quota_grant WHERE account = $1 AND tasks < 0`, b.account); err != nil {
+	if err := t.exec(ctx, lock); err != nil {
 		return err
 	}
 	t.now = b.now().UTC().Truncate(time.Millisecond)
-	for _, step := range []func(context.Context) error{t.correctTimes, t.turn, t.expire} {
+	t.day = name(t.now)
+	for _, step := range []func(context.Context) error{t.correctTimes, t.turn, t.correctDays, t.expire} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -206,30 +212,13 @@ func rollback(tx *sql.Tx) error {
 }
 
 // correctTimes lets what lies in the future, as the clock was set back, count as
-// of now, and days that are yet to come, as the clock was days ahead, as this
-// one. Tomorrow may stay: today counts it, see today.
+// of now.
 func (t *page) correctTimes(ctx context.Context) error {
 	now := t.now.UnixMilli()
 	if err := t.exec(ctx, `UPDATE quota_grant SET taken_at = $1 WHERE account = $2 AND taken_at > $1`, now, t.account); err != nil {
 		return err
 	}
-	if err := t.exec(ctx, `UPDATE quota_grant SET answered_at = $1 WHERE account = $2 AND answered_at > $1`, now, t.account); err != nil {
-		return err
-	}
-	t.day = name(t.now)
-	tomorrow := name(t.now.AddDate(0, 0, 1))
-	ahead, err := t.number(ctx, `SELECT coalesce(sum(tasks), 0) FROM quota_day WHERE account = $1 AND day > $2`, t.account, tomorrow)
-	if err != nil || ahead == 0 {
-		return err
-	}
-	if err := t.exec(ctx, `DELETE FROM quota_day WHERE account = $1 AND day > $2`, t.account, tomorrow); err != nil {
-		return err
-	}
-	if err := t.exec(ctx, `UPDATE quota_grant SET day = $1 WHERE account = $2 AND day > $3`, t.day, t.account, tomorrow); err != nil {
-		return err
-	}
-	return t.exec(ctx, `INSERT INTO quota_day (account, day, tasks) VALUES ($1, $2, $3)
-		ON CONFLICT (account, day) DO UPDATE SET tasks = quota_day.tasks + excluded.tasks`, t.account, t.day, ahead)
+	return t.exec(ctx, `UPDATE quota_grant SET answered_at = $1 WHERE account = $2 AND answered_at > $1`, now, t.account)
 }
 
 // turn begins a new day where the clock has come to one. What is under way at
@@ -253,7 +242,25 @@ func (t *page) turn(ctx context.Context) error {
 	if err := t.exec(ctx, `INSERT INTO quota_day (account, day, tasks) VALUES ($1, $2, $3)`, t.account, t.day, open); err != nil {
 		return err
 	}
-	return t.exec(ctx, `DELETE FROM quota_day WHERE account = $1 AND day < $2`, t.account, name(t.now.AddDate(0, 0, -keepDays)))
+	return t.exec(ctx, `DELETE FROM quota_day WHERE account = $1 AND day <=
+		(SELECT day FROM quota_day WHERE account = $1 ORDER BY day DESC LIMIT 1 OFFSET $2)`, t.account, keepDays)
+}
+
+// correctDays counts the days that are yet to come in this one: the clock was
+// days ahead. Tomorrow stays, see today.
+func (t *page) correctDays(ctx context.Context) error {
+	tomorrow := name(t.now.AddDate(0, 0, 1))
+	ahead, err := t.number(ctx, `SELECT coalesce(sum(tasks), 0) FROM quota_day WHERE account = $1 AND day > $2`, t.account, tomorrow)
+	if err != nil || ahead == 0 {
+		return err
+	}
+	if err := t.exec(ctx, `DELETE FROM quota_day WHERE account = $1 AND day > $2`, t.account, tomorrow); err != nil {
+		return err
+	}
+	if err := t.exec(ctx, `UPDATE quota_grant SET day = $1 WHERE account = $2 AND day > $3`, t.day, t.account, tomorrow); err != nil {
+		return err
+	}
+	return t.exec(ctx, `UPDATE quota_day SET tasks = tasks + $1 WHERE account = $2 AND day = $3`, ahead, t.account, t.day)
 }
 
 // expire drops the grants that no longer count.
