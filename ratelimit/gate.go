@@ -14,6 +14,13 @@
 // them. All decisions are pure functions of the time and of what was granted;
 // only the Gate waits.
 //
+// Without a Book the counts are those of this process alone. With one they are
+// the account's: a request passes where both the Gate's own counts and the Book
+// have room, and the Book hears how each grant ended.
+//
+// Waiting for the next day can take long. With Config.Park the Gate doesn't: a
+// request that would have to fails with a *DayQuotaError.
+//
 // Memory: some 32 bytes for each grant with tasks of the last minute.
 package ratelimit
 
@@ -23,6 +30,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,9 +52,18 @@ type Config struct {
 	// TasksPerDay is the most tasks from midnight to midnight, UTC; 0 means no
 	// limit. Toloka's is 4,000,000.
 	TasksPerDay int
-	// TasksToday is how many tasks of today's quota were used before.
+	// TasksToday is how many tasks of today's quota were used before. A Book's
+	// count is not added to it: each of the two must have room.
 	TasksToday int
+	// Park makes Acquire fail with a *DayQuotaError instead of waiting for the
+	// next day.
+	Park bool
+	// Book keeps the counts of tasks beyond this process; nil means that there
+	// are none. It is not asked where no tasks are limited.
+	Book Book
 }
+
+func (c Config) limits() Limits { return Limits{c.TasksPerMinute, c.TasksPerDay} }
 
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
@@ -78,13 +95,15 @@ type Gate struct {
 	mu          sync.Mutex
 	window      window
 	day         day
-	changed     chan struct{} // closed when an answer may have made room, then replaced
+	changed     chan struct{} // closed when a grant has ended, then replaced
 	pausedUntil time.Time
 	reason      Reason
 	epoch       int // counts the pauses that refusals began
 	refusals    int // in a row
 	waiting     int
 	waitingDay  bool
+	dayUntil    time.Time // the end of the day's quota as the server said it
+	bookErr     error     // the first error of settling a grant
 	roomAt      time.Time // when the window has room for the next request
 }
 
@@ -127,17 +146,21 @@ func (e *TooManyTasksError) Error() string {
 // request must be sent at once; then exactly one of the Grant's methods must be
 // called.
 //
-// It fails where the tasks can never pass (*TooManyTasksError), and where ctx
-// ends, with its cause; then nothing counts.
+// It fails where the tasks can never pass (*TooManyTasksError), where they would
+// have to wait for the next day though Park is set (*DayQuotaError), where the
+// Book fails, now or when an earlier grant ended, and where ctx ends, with its
+// cause; then nothing counts.
+//
+// Requests without tasks pass even where our own counts or the Book are in the
+// way, so that the answers to what was sent can be had; but like all others they
+// wait for the end of a pause, or fail where Park is set and the server named
+// the day.
 func (g *Gate) Acquire(ctx context.Context, tasks int) (*Grant, error) {
 	if tasks < 0 {
 		return nil, fmt.Errorf("the number of tasks is negative: %d", tasks)
 	}
-	if limit := g.cfg.TasksPerMinute; limit > 0 && tasks > limit {
-		return nil, &TooManyTasksError{tasks, limit, "minute"}
-	}
-	if limit := g.cfg.TasksPerDay; limit > 0 && tasks > limit {
-		return nil, &TooManyTasksError{tasks, limit, "day"}
+	if err := g.cfg.limits().Check(tasks); err != nil {
+		return nil, err
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -146,7 +169,7 @@ func (g *Gate) Acquire(ctx context.Context, tasks int) (*Grant, error) {
 	defer g.wait(-1)
 
 	grant := &Grant{gate: g, tasks: tasks}
-	if err := g.room(ctx, tasks); err != nil {
+	if err := g.room(ctx, grant); err != nil {
 		return nil, err
 	}
 	// The token comes last, and again after a pause: it is good for the second
@@ -167,9 +190,9 @@ func (g *Gate) Acquire(ctx context.Context, tasks int) (*Grant, error) {
 	}
 }
 
-// room waits its turn, and then for room for the tasks.
-func (g *Gate) room(ctx context.Context, tasks int) error {
-	if tasks == 0 {
+// room waits its turn, and then for room for the grant's tasks.
+func (g *Gate) room(ctx context.Context, grant *Grant) error {
+	if grant.tasks == 0 {
 		return nil
 	}
 	select {
@@ -179,9 +202,14 @@ func (g *Gate) room(ctx context.Context, tasks int) error {
 	}
 	defer func() { <-g.turn }()
 	for {
-		wait, changed := g.take(tasks)
-		if changed == nil {
-			return nil
+		wait, changed, err := g.look(grant.tasks)
+		if err != nil {
+			return err
+		}
+		if wait == 0 {
+			if wait, err = g.take(ctx, grant); err != nil || wait == 0 {
+				return err
+			}
 		}
 		if err := sleep(ctx, wait, changed); err != nil {
 			return err
@@ -189,40 +217,112 @@ func (g *Gate) room(ctx context.Context, tasks int) error {
 	}
 }
 
-// take grants the tasks where there is room. Otherwise it gives the time after
-// which to look again, and a channel that says to look earlier.
-func (g *Gate) take(tasks int) (time.Duration, <-chan struct{}) {
+// look says whether our own counts have room for the tasks: then wait is 0.
+// Otherwise it is the time after which to look again. The channel says to look
+// earlier. As the turn is held, nobody else takes the room.
+func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.bookErr != nil {
+		return 0, nil, g.bookErr
+	}
 	now := time.Now()
+	if err := g.parked(now); err != nil {
+		return 0, nil, err
+	}
 	byDay := g.day.wait(now, tasks)
 	g.waitingDay = byDay > 0
 	if g.waitingDay {
-		return min(byDay, clockCheck), g.changed
+		if g.cfg.Park {
+			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, nextMidnight(now)}
+		}
+		return min(byDay, clockCheck), g.changed, nil
 	}
 	byMinute, known := g.window.wait(now, tasks)
 	switch {
 	case !known:
-		return clockCheck, g.changed
+		return clockCheck, g.changed, nil
 	case byMinute > 0:
 		g.roomAt = now.Add(byMinute)
-		return byMinute, g.changed
 	}
-	g.window.grant(tasks)
-	g.day.grant(now, tasks)
+	return byMinute, g.changed, nil
+}
+
+// take grants the tasks where the Book has room too: then the wait is 0.
+func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
+	now := time.Now()
+	if book, limits := g.cfg.Book, g.cfg.limits(); book != nil && limits != (Limits{}) {
+		id, wait, reason, err := book.Take(ctx, grant.tasks, limits)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		case err != nil:
+			return 0, fmt.Errorf("the quota's book can't be asked for room for %d tasks: %w", grant.tasks, err)
+		case wait > 0 && reason == ReasonDay && g.cfg.Park:
+			return 0, &DayQuotaError{limits.TasksPerDay, nextMidnight(now)}
+		case wait > 0:
+			g.noteWait(now.Add(wait), reason)
+			return min(wait, bookPoll), nil
+		}
+		// The end of a grant is noted even when the run was stopped meanwhile.
+		settleCtx := context.WithoutCancel(ctx)
+		grant.settle = func(used bool) error { return book.Settle(settleCtx, id, used) }
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.window.grant(grant.tasks)
+	g.day.grant(time.Now(), grant.tasks)
 	return 0, nil
+}
+
+// noteWait keeps for State what the Book said.
+func (g *Gate) noteWait(until time.Time, reason Reason) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waitingDay = reason == ReasonDay
+	if !g.waitingDay {
+		g.roomAt = until
+	}
+}
+
+// parked gives the error of a request while the server says that the day's
+// quota is used up, and Park is set.
+func (g *Gate) parked(now time.Time) error {
+	if !g.cfg.Park || !g.dayUntil.After(now) {
+		return nil
+	}
+	return &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(g.dayUntil)}
+}
+
+// wholeSeconds rounds up, so that nobody comes back too early.
+func wholeSeconds(t time.Time) time.Time {
+	t = t.UTC().Round(0)
+	if whole := t.Truncate(time.Second); whole.Before(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}
+
+// Err gives the first error of settling a grant in the Book, which is also that
+// of every later Acquire with tasks. Ask for it after the last grant has ended.
+func (g *Gate) Err() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.bookErr
 }
 
 // resume waits for the end of a pause.
 func (g *Gate) resume(ctx context.Context) error {
 	for {
 		g.mu.Lock()
-		wait := time.Until(g.pausedUntil)
+		now, changed := time.Now(), g.changed
+		wait, err := g.pausedUntil.Sub(now), g.parked(now)
 		g.mu.Unlock()
-		if wait <= 0 {
-			return nil
+		if err != nil || wait <= 0 {
+			return err
 		}
-		if err := sleep(ctx, wait, nil); err != nil {
+		// A refusal may park the run, so look again at each.
+		if err := sleep(ctx, wait, changed); err != nil {
 			return err
 		}
 	}
@@ -251,11 +351,28 @@ func (g *Gate) pass(grant *Grant) bool {
 }
 
 // Pause lets no request pass for a while. A pause that is under way is only
-// ever made longer.
+// ever made longer. One with ReasonDay parks the run where Park is set.
 func (g *Gate) Pause(p Pause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pause(p)
+	if p.Reason == ReasonDay {
+		g.endDay(p.For)
+	}
+	g.wake()
+}
+
+// endDay notes that the server's quota of the day is used up for so long.
+func (g *Gate) endDay(d time.Duration) {
+	if until := time.Now().Add(d); until.After(g.dayUntil) {
+		g.dayUntil = until
+	}
+}
+
+// wake lets all that wait look again.
+func (g *Gate) wake() {
+	close(g.changed)
+	g.changed = make(chan struct{})
 }
 
 func (g *Gate) pause(p Pause) {
@@ -275,7 +392,8 @@ type State struct {
 	// Waiting is the number of requests that wait to pass, for any reason.
 	Waiting int
 	// TasksInWindow is how many tasks count in the last minute, TasksToday how
-	// many since midnight, UTC.
+	// many since midnight, UTC: by our own count, without what only the Book
+	// knows of.
 	TasksInWindow int
 	TasksToday    int
 }
@@ -311,16 +429,17 @@ func (g *Gate) wait(n int) {
 // Grant is the leave to send one request. The first call of one of its methods
 // counts; later ones do nothing.
 type Grant struct {
-	gate  *Gate
-	tasks int
-	epoch int
-	ended bool
+	gate   *Gate
+	tasks  int
+	epoch  int
+	ended  bool
+	settle func(used bool) error // in the Book; nil without one
 }
 
 // Done says that the answer is there, or will never be: the request's tasks
 // count for another minute, and in the day.
 func (gr *Grant) Done() {
-	gr.end(func(g *Gate, now time.Time) {
+	gr.end(true, func(g *Gate, now time.Time) {
 		g.window.done(now, gr.tasks)
 		g.day.done(now, gr.tasks)
 		if gr.epoch == g.epoch {
@@ -331,19 +450,24 @@ func (gr *Grant) Done() {
 
 // Refund says that the request can't have created anything: it never left, or
 // the server refused it. Its tasks don't count.
-func (gr *Grant) Refund() { gr.end(gr.refund) }
+func (gr *Grant) Refund() { gr.end(false, gr.refund) }
 
 // Refused says that the answer was a 429: the tasks don't count, and no request
 // passes for as long as PauseAfter says. Refusals of requests that were already
-// under way when a pause began don't count as further ones in a row.
+// under way when a pause began don't count as further ones in a row. Where the
+// interval is the day, Park makes requests fail until the pause's end, without
+// its jitter.
 func (gr *Grant) Refused(r Refusal) {
-	gr.end(func(g *Gate, now time.Time) {
+	gr.end(false, func(g *Gate, now time.Time) {
 		gr.refund(g, now)
 		if gr.epoch == g.epoch {
 			g.epoch++
 			g.refusals++
 		}
 		g.pause(PauseAfter(r, g.refusals, now, rand.Float64()))
+		if strings.EqualFold(r.Interval, IntervalDay) {
+			g.endDay(base(r, g.refusals, now).For)
+		}
 	})
 }
 
@@ -352,19 +476,36 @@ func (gr *Grant) refund(g *Gate, now time.Time) {
 	g.day.refund(now, gr.tasks)
 }
 
-func (gr *Grant) end(f func(*Gate, time.Time)) {
+// end tells our own counts first, since a pause must begin at once, then the
+// Book, and then those that wait for either.
+func (gr *Grant) end(used bool, f func(*Gate, time.Time)) {
+	if !gr.first(f) {
+		return
+	}
+	var err error
+	if gr.settle != nil {
+		err = gr.settle(used)
+	}
+	g := gr.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil && g.bookErr == nil {
+		g.bookErr = fmt.Errorf("the end of a grant of %d tasks can't be noted in the quota's book: %w", gr.tasks, err)
+	}
+	g.wake()
+}
+
+// first runs f where no other method was called before.
+func (gr *Grant) first(f func(*Gate, time.Time)) bool {
 	g := gr.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if gr.ended {
-		return
+		return false
 	}
 	gr.ended = true
 	f(g, time.Now())
-	if gr.tasks > 0 {
-		close(g.changed)
-		g.changed = make(chan struct{})
-	}
+	return true
 }
 
 // sleep waits until the time is over, or wake is closed; it fails where ctx

@@ -2,10 +2,79 @@ package ratelimit
 
 import "time"
 
-// minute is how long a task counts after its answer. The millisecond on top
-// settles the question to which of two windows a task at the very border
-// belongs.
-const minute = time.Minute + time.Millisecond
+// Minute is how long a task counts in the minute's window after its answer. The
+// millisecond on top settles the question to which of two windows a task at the
+// very border belongs, also for clocks that know only milliseconds.
+const Minute = time.Minute + time.Millisecond
+
+// Limits are the most tasks that may be created; 0 means no limit.
+type Limits struct {
+	TasksPerMinute int // in any 60 seconds
+	TasksPerDay    int // from midnight to midnight, UTC
+}
+
+// Check gives a *TooManyTasksError where a request with so many tasks can never
+// pass, however long it waits.
+func (l Limits) Check(tasks int) error {
+	if l.TasksPerMinute > 0 && tasks > l.TasksPerMinute {
+		return &TooManyTasksError{tasks, l.TasksPerMinute, "minute"}
+	}
+	if l.TasksPerDay > 0 && tasks > l.TasksPerDay {
+		return &TooManyTasksError{tasks, l.TasksPerDay, "day"}
+	}
+	return nil
+}
+
+// Counted are tasks that count in the minute's window, and until when.
+type Counted struct {
+	Tasks int
+	Until time.Time
+}
+
+// Wait says how long a grant of so many tasks, which pass the limits' Check,
+// has to wait, and for which of the limits: 0 and no reason where there is room.
+// What counts is given in the order of its end, today's tasks include those
+// under way. It is how a Book decides.
+func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (time.Duration, Reason) {
+	if limits.TasksPerDay > 0 && today+tasks > limits.TasksPerDay {
+		return untilMidnight(now), ReasonDay
+	}
+	if limits.TasksPerMinute == 0 {
+		return 0, ""
+	}
+	missing := tasks - limits.TasksPerMinute
+	for _, c := range counted {
+		if c.Until.After(now) {
+			missing += c.Tasks
+		}
+	}
+	wait, known := untilRoom(counted, missing, now)
+	switch {
+	case !known: // more tasks than the limit: never
+		return Minute, ReasonMinute
+	case wait > 0:
+		return wait, ReasonMinute
+	}
+	return 0, ""
+}
+
+// untilRoom says when so many of the counted tasks will have ended. It is not
+// known where these are too few.
+func untilRoom(counted []Counted, missing int, now time.Time) (wait time.Duration, known bool) {
+	if missing <= 0 {
+		return 0, true
+	}
+	for _, c := range counted {
+		if !c.Until.After(now) {
+			continue
+		}
+		missing -= c.Tasks
+		if missing <= 0 {
+			return c.Until.Sub(now), true
+		}
+	}
+	return 0, false
+}
 
 // window counts the tasks that the server may see in its last minute. A task
 // counts from its grant, since the server may count it from then on, until a
@@ -16,14 +85,9 @@ const minute = time.Minute + time.Millisecond
 type window struct {
 	limit int // 0 = none
 
-	open     int        // granted and not answered
-	answered []answered // oldest first
-	counted  int        // the tasks in answered
-}
-
-type answered struct {
-	at    time.Time
-	tasks int
+	open     int       // granted and not answered
+	answered []Counted // oldest first
+	counted  int       // the tasks in answered
 }
 
 func (w *window) grant(tasks int)  { w.open += tasks }
@@ -34,15 +98,15 @@ func (w *window) done(now time.Time, tasks int) {
 	if w.limit == 0 {
 		return
 	}
-	w.answered = append(w.answered, answered{now, tasks})
+	w.answered = append(w.answered, Counted{tasks, now.Add(Minute)})
 	w.counted += tasks
 }
 
 // used expires what is too old and says how many tasks count.
 func (w *window) used(now time.Time) int {
 	old := 0
-	for old < len(w.answered) && now.Sub(w.answered[old].at) >= minute {
-		w.counted -= w.answered[old].tasks
+	for old < len(w.answered) && !w.answered[old].Until.After(now) {
+		w.counted -= w.answered[old].Tasks
 		old++
 	}
 	w.answered = w.answered[old:]
@@ -56,16 +120,7 @@ func (w *window) wait(now time.Time, tasks int) (wait time.Duration, known bool)
 		return 0, true
 	}
 	missing := w.used(now) + tasks - w.limit
-	if missing <= 0 {
-		return 0, true
-	}
-	for _, a := range w.answered {
-		missing -= a.tasks
-		if missing <= 0 {
-			return a.at.Add(minute).Sub(now), true
-		}
-	}
-	return 0, false
+	return untilRoom(w.answered, missing, now)
 }
 
 // day counts the tasks since midnight, UTC, which is when Toloka's day begins.
@@ -119,6 +174,6 @@ func midnight(t time.Time) time.Time {
 	return time.Date(year, month, date, 0, 0, 0, 0, time.UTC)
 }
 
-func untilMidnight(t time.Time) time.Duration {
-	return midnight(t).AddDate(0, 0, 1).Sub(t.Round(0))
-}
+func nextMidnight(t time.Time) time.Time { return midnight(t).AddDate(0, 0, 1) }
+
+func untilMidnight(t time.Time) time.Duration { return nextMidnight(t).Sub(t.Round(0)) }

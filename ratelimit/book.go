@@ -1,0 +1,44 @@
+package ratelimit
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// bookPoll bounds one wait for room in a Book, since other processes make room
+// there without a word.
+const bookPoll = time.Second
+
+// Book keeps an account's use of tasks: it outlives the process, and all
+// processes that share the account ask the same one. It is safe for concurrent
+// use.
+type Book interface {
+	// Take asks for room for so many tasks under the limits, atomically over
+	// all processes. Where wait is 0 the tasks count from now on, and id names
+	// the grant. Otherwise nothing is taken: wait says when to look again, and
+	// reason, ReasonMinute or ReasonDay, which limit is in the way.
+	Take(ctx context.Context, tasks int, limits Limits) (id int64, wait time.Duration, reason Reason, err error)
+	// Settle ends a grant. With used the tasks stay in the day and count for
+	// another Minute; without, they never left and count nowhere.
+	Settle(ctx context.Context, id int64, used bool) error
+	// Today gives the tasks of the running day, UTC, those under way included.
+	Today(ctx context.Context) (int, error)
+}
+
+// DayQuotaError says that nothing more can be sent today. It comes only with
+// Config.Park.
+type DayQuotaError struct {
+	// Limit is our own limit of tasks a day; 0 where only the server knows one.
+	Limit int
+	// Until is when the next tasks can be sent, UTC, in whole seconds.
+	Until time.Time
+}
+
+func (e *DayQuotaError) Error() string {
+	quota := "the day's quota of tasks"
+	if e.Limit > 0 {
+		quota = fmt.Sprintf("the day's quota of %d tasks", e.Limit)
+	}
+	return fmt.Sprintf("%s is used up: run the same command again after %s", quota, e.Until.Format(time.RFC3339))
+}
