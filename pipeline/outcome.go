@@ -223,6 +223,10 @@ func (p *Pipeline) report(started time.Time) (Report, error) {
 			r.Totals.Created+r.Totals.Valid+r.Totals.Rejected+r.Totals.Duplicate+r.Totals.Unsent))
 	}
 	r.State = p.state
+	if !p.until.IsZero() {
+		until := p.until.UTC()
+		r.Quota.Until = &until
+	}
 	if p.err != nil {
 		r.Error = p.err.Error()
 	}

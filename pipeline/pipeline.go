@@ -53,8 +53,9 @@ type Pipeline struct {
 	chunks       int64
 	earlier      int64 // created rows of chunks that the server knew already
 	state        State
-	err          error    // why the run ended early
-	pending      []Result // the producer's
+	err          error     // why the run ended early
+	until        time.Time // when a parked run can go on
+	pending      []Result  // the producer's
 	pendingBytes int
 }
 
@@ -80,6 +81,9 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	var err error
 	if cfg.usesAPI() {
+		if cfg.Ledger != nil {
+			cfg.Limits.Book = &accountBook{p: p}
+		}
 		if p.gate, err = ratelimit.New(cfg.Limits); err != nil {
 			return nil, err
 		}
@@ -203,6 +207,11 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 	// Every failure goes through stop as well, which keeps the first one.
 	if err := group.Wait(); err != nil {
 		p.stop(Failed, err)
+	}
+	if p.gate != nil {
+		if err := p.gate.Err(); err != nil {
+			p.stop(Failed, err)
+		}
 	}
 	if p.cfg.OpenPool && !p.stopped() {
 		if err := p.client.OpenPool(ctx, p.cfg.PoolID); err != nil {
@@ -454,10 +463,17 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 
 	results := p.resultsOf(outcome)
 	recordErr := errors.Join(p.keep(c, outcome, results, claimed), p.record(results))
+	var quotaUsed *ratelimit.DayQuotaError
 	switch {
 	case isCanceled(err):
 		// Left at once, or stopped while the chunk waited for the quota: the run
 		// has its cause already.
+		err = nil
+	case errors.As(err, &quotaUsed):
+		p.mu.Lock()
+		p.until = quotaUsed.Until
+		p.mu.Unlock()
+		p.stop(Parked, quotaUsed)
 		err = nil
 	case err != nil:
 		err = p.fail(err)

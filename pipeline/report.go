@@ -13,6 +13,8 @@ const (
 	Stopped State = "stopped"
 	// Interrupted: the user ended it.
 	Interrupted State = "interrupted"
+	// Parked: the day's quota is used up, see Quota.Until.
+	Parked State = "parked"
 	// Failed: something broke.
 	Failed State = "failed"
 )
@@ -132,4 +134,6 @@ type Quota struct {
 	TasksPerDay       int     `json:"tasks_per_day"`
 	// Refused counts the answers 429.
 	Refused int64 `json:"refused"`
+	// Until is when a parked run can go on.
+	Until *time.Time `json:"until,omitempty"`
 }

@@ -148,7 +148,7 @@ func serveEmulator(ctx context.Context, std streams, cfg emulator.Config, listen
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer stopOnSignals(cancel, cancel)()
+	defer stopOnSignals(cancel, cancel, 0)()
 	fmt.Fprintf(std.out, "http://%s\n", listener.Addr())
 	fmt.Fprintf(std.err, "poolfill emulator: pool %s is open; Ctrl-C ends it\n", server.DemoPool())
 	return errors.Join(serve(ctx, server, listener), server.Close())

@@ -43,9 +43,11 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 	cfg.RunID = newRunID()
 
 	if !cfg.Check || api.pool != "" || api.emulator {
+		park := cfg.Limits.Park
 		if cfg.API, cfg.Limits, err = api.target(cmd.Flags()); err != nil {
 			return &usageError{err}
 		}
+		cfg.Limits.Park = park
 		cfg.API.Log = log
 	}
 	if !cfg.Check && !api.emulator && cfg.PoolID != "" {
@@ -62,7 +64,7 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	return carryOut(cmd.Context(), std, cfg, output.dir, output.json, display)
+	return carryOut(cmd.Context(), std, cfg, output, display)
 }
 
 // enterState keeps other runs on this machine from the pool, and opens the
@@ -112,14 +114,14 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 }
 
 // carryOut runs the pipeline and shows and writes what comes of it.
-func carryOut(ctx context.Context, std streams, cfg pipeline.Config, dir string, asJSON bool, display *ui.Display) error {
-	files := &lazyWriter{name: func() string { return dir }, inputs: len(cfg.Files)}
+func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) error {
+	files := &lazyWriter{name: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
 	p, err := pipeline.New(cfg)
 	if err != nil {
 		return &usageError{err}
 	}
-	if dir == "" {
+	if output.dir == "" {
 		files.name = func() string { return filepath.Join("poolfill-runs", runName(time.Now(), cfg, p.RunID())) }
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -127,7 +129,7 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, dir string,
 	release := stopOnSignals(func() {
 		fmt.Fprintln(display, "poolfill: stopping: no further rows are sent, those in flight are finished. Once more leaves at once.")
 		p.Stop()
-	}, cancel)
+	}, cancel, output.grace)
 	defer release()
 
 	stopDisplay := display.Watch(p.Progress)
@@ -142,7 +144,7 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, dir string,
 	if cfg.PrintTasks != nil {
 		out = std.err
 	}
-	err = errors.Join(show(out, result, asJSON), outcome(result, err))
+	err = errors.Join(show(out, result, output.json), outcome(result, err))
 	var rejected *rejectedError
 	if err != nil && !cfg.Check && !errors.As(err, &rejected) {
 		err = &unfinishedError{err, cfg.Command}
@@ -176,21 +178,33 @@ func outcome(r pipeline.Report, err error) error {
 	return nil
 }
 
-// stopOnSignals calls soft at the first signal and hard at the second.
-func stopOnSignals(soft, hard func()) (release func()) {
+// stopOnSignals calls soft at the first signal, and hard at the second or when
+// the grace is over; a grace of 0 has no end.
+func stopOnSignals(soft, hard func(), grace time.Duration) (release func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() {
-		for _, stop := range []func(){soft, hard} {
-			select {
-			case <-done:
-				return
-			case <-signals:
-				stop()
-			}
+		select {
+		case <-done:
+			return
+		case <-signals:
+			soft()
 		}
-		signal.Stop(signals) // a third one ends the process as it would any other
+		var over <-chan time.Time
+		if grace > 0 {
+			timer := time.NewTimer(grace)
+			defer timer.Stop()
+			over = timer.C
+		}
+		select {
+		case <-done:
+			return
+		case <-signals:
+		case <-over:
+		}
+		hard()
+		signal.Stop(signals) // a further one ends the process as it would any other
 	}()
 	return func() {
 		signal.Stop(signals)

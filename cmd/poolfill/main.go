@@ -11,6 +11,7 @@ import (
 
 	"poolfill/internal/state"
 	"poolfill/pipeline"
+	"poolfill/ratelimit"
 )
 
 // The exit codes are an interface for scripts; docs/exit-codes.md explains them.
@@ -19,6 +20,7 @@ const (
 	exitFailed      = 1   // the run began and could not finish
 	exitUsage       = 2   // nothing was sent: the command, its settings or its input must change first
 	exitRejected    = 3   // finished, some rows rejected
+	exitParked      = 4   // the day's quota is used up; the message says when to go on
 	exitLocked      = 5   // another run on this machine uploads to this pool
 	exitInterrupted = 130 // the user ended it
 )
@@ -87,6 +89,7 @@ func exitCode(err error) int {
 		rejected    *rejectedError
 		interrupted *interruptedError
 		held        *state.HeldError
+		quotaUsed   *ratelimit.DayQuotaError
 	)
 	switch {
 	case err == nil:
@@ -95,6 +98,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &rejected):
 		return exitRejected
+	case errors.As(err, &quotaUsed):
+		return exitParked
 	case errors.As(err, &held):
 		return exitLocked
 	case errors.As(err, &interrupted), errors.Is(err, pipeline.ErrInterrupted):

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -236,6 +237,12 @@ func readToken(path string) (string, error) {
 type outputFlags struct {
 	dir, stateDir, progress, logFormat, logLevel string
 	json                                         bool
+	grace                                        time.Duration // after the first signal; 0 = no end
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 func (f *outputFlags) register(flags *pflag.FlagSet) {
@@ -254,7 +261,7 @@ func (f *outputFlags) display(std streams) (*ui.Display, *zap.Logger, error) {
 	switch kind {
 	case "auto":
 		kind = ui.Plain
-		if file, ok := std.err.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		if isTerminal(std.err) {
 			kind = ui.Bar
 		}
 	case ui.Bar, ui.Plain, ui.JSON, ui.None:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ func newUploadCommand(std streams) *cobra.Command {
 		openPool    bool
 		again       bool
 		dedupe      string
+		onQuota     string
 	)
 	cmd := &cobra.Command{
 		Use:   "upload FILE...",
@@ -45,7 +47,8 @@ is wrong with them; mend them there and upload that file).
 
 Exit codes: 0 every row is uploaded; 1 the run could not finish; 2 nothing was
 sent, because the command, its settings or its input must change first; 3
-finished, some rows rejected; 5 another run on this machine is uploading to this
+finished, some rows rejected; 4 the day's quota is used up, says when to go on;
+5 another run on this machine is uploading to this
 pool; 130 interrupted, can be continued.`,
 		Example: `  poolfill upload tasks.tsv --emulator
   poolfill upload tasks.tsv --pool 1238218
@@ -67,6 +70,9 @@ pool; 130 interrupted, can be continued.`,
 			if cfg.Guard, err = guardOf(dedupe, again); err != nil {
 				return &usageError{err}
 			}
+			if cfg.Limits.Park, err = parks(onQuota, std); err != nil {
+				return &usageError{err}
+			}
 			cfg.Command = commandLine(os.Args)
 			return execute(cmd, std, args, cfg, &reading, &api, &output)
 		},
@@ -86,9 +92,29 @@ pool; 130 interrupted, can be continued.`,
 uploaded, --dedupe=pool by the pool's own tasks (rows that were uploaded from
 the same file are always skipped)`)
 	flags.Lookup("dedupe").NoOptDefVal = string(pipeline.GuardLedger)
+	flags.StringVar(&onQuota, "on-quota", "auto", `what a run does when the day's quota is used up: wait until the next day, or
+park (end with exit code 4 and say when to go on); auto waits on a terminal and
+parks elsewhere`)
+	flags.DurationVar(&output.grace, "grace", defaultGrace, "how long a run that is told to stop may take to finish what is in flight")
 	reading.register(flags)
 	output.register(flags)
 	return cmd
+}
+
+// defaultGrace is shorter than what Kubernetes gives a process to end.
+const defaultGrace = 25 * time.Second
+
+// parks says whether a run ends when the day's quota is used up.
+func parks(onQuota string, std streams) (bool, error) {
+	switch onQuota {
+	case "auto":
+		return !isTerminal(std.err), nil
+	case "wait":
+		return false, nil
+	case "park":
+		return true, nil
+	}
+	return false, fmt.Errorf("--on-quota is auto, wait or park, not %q", onQuota)
 }
 
 // guardOf translates the flags that say which rows count as uploaded before.

@@ -109,6 +109,7 @@ func headline(r pipeline.Report) string {
 		what = map[pipeline.State]string{
 			pipeline.Stopped:     "Stopped",
 			pipeline.Interrupted: "Interrupted",
+			pipeline.Parked:      "Parked",
 			pipeline.Failed:      "Failed",
 		}[r.State] + ": " + strings.ToLower(what[:1]) + what[1:]
 	}

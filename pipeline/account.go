@@ -1,0 +1,69 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"poolfill/internal/quota"
+	"poolfill/ratelimit"
+	"poolfill/uploader"
+)
+
+// accountBook is the use of the account's quota, which the ledger keeps. Whose
+// account it is shows when the first tasks are about to be sent.
+type accountBook struct {
+	p *Pipeline
+
+	mu   sync.Mutex
+	book *quota.Book
+}
+
+// open asks the server for the account once. Where it doesn't tell, all uploads
+// to the server share one use.
+func (a *accountBook) open(ctx context.Context) (*quota.Book, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.book != nil {
+		return a.book, nil
+	}
+	requester, err := a.p.client.Requester(ctx)
+	var api *uploader.APIError
+	if err != nil && (!errors.As(err, &api) || api.Status == 0 || api.Retryable()) {
+		return nil, err
+	}
+	account := a.p.cfg.API.BaseURL + " " + requester.ID
+	if under := a.p.cfg.API.ActUnder; under != "" {
+		account += " as " + under
+	}
+	a.book, err = quota.New(ctx, a.p.cfg.Ledger.DB(), account)
+	return a.book, err
+}
+
+// Take is part of ratelimit.Book.
+func (a *accountBook) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (int64, time.Duration, ratelimit.Reason, error) {
+	book, err := a.open(ctx)
+	if err != nil {
+		return 0, 0, "", err
+	}
+	return book.Take(ctx, tasks, limits)
+}
+
+// Settle is part of ratelimit.Book.
+func (a *accountBook) Settle(ctx context.Context, id int64, used bool) error {
+	book, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	return book.Settle(ctx, id, used)
+}
+
+// Today is part of ratelimit.Book.
+func (a *accountBook) Today(ctx context.Context) (int, error) {
+	book, err := a.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return book.Today(ctx)
+}
