@@ -36,10 +36,13 @@ func (l *Ledger) Sending(run int64, a Attempt) error {
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
 		// A chunk that was cut otherwise under this number was finished or never
 		// created anything, or the run would not be continued.
-		if _, err := tx.ExecContext(ctx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, keys, results)
-			VALUES (?, ?, ?, 'sent', ?, 0, 0, 0, ?, 0, ?, ?)
+		if _, err := tx.ExecContext(ctx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, results)
+			VALUES (?, ?, ?, 'sent', ?, 0, 0, 0, ?, 0, ?)
 			ON CONFLICT (run_id, number) DO UPDATE SET state = 'sent'`,
-			run, a.Chunk, a.Sum[:], len(a.Keys), a.Sent.UnixMilli(), keys, positions); err != nil {
+			run, a.Chunk, a.Sum[:], len(a.Keys), a.Sent.UnixMilli(), positions); err != nil {
+			return err
+		}
+		if err := keepKeys(ctx, tx, run, a.Chunk, keys); err != nil {
 			return err
 		}
 		// The first attempt's time is kept: a search begins there.
@@ -48,6 +51,13 @@ func (l *Ledger) Sending(run int64, a Attempt) error {
 			run, a.Chunk, a.Operation, a.Generation, a.Tasks, a.Sent.UnixMilli())
 		return err
 	})
+}
+
+// keepKeys keeps the keys of a chunk's tasks, which are most of what is kept of
+// it and never change. They are apart from what does, which is written twice.
+func keepKeys(ctx context.Context, tx *sql.Tx, run int64, chunk int, keys []byte) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO chunk_keys (run_id, chunk, keys) VALUES (?, ?, ?) ON CONFLICT (run_id, chunk) DO NOTHING`, run, chunk, keys)
+	return err
 }
 
 // Result is what came of a chunk.
@@ -87,11 +97,14 @@ func (l *Ledger) Finish(run int64, r Result) error {
 	keys := joinKeys(r.Keys)
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now().UnixMilli()
-		if _, err := tx.ExecContext(ctx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, keys, results)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		if _, err := tx.ExecContext(ctx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, results)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (run_id, number) DO UPDATE SET state = excluded.state, created = excluded.created, rejected = excluded.rejected,
 				unsent = excluded.unsent, ended = excluded.ended, results = excluded.results`,
-			run, r.Chunk, r.Sum[:], state, len(r.Keys), created, rejected, unsent, now, now, keys, results); err != nil {
+			run, r.Chunk, r.Sum[:], state, len(r.Keys), created, rejected, unsent, now, now, results); err != nil {
+			return err
+		}
+		if err := keepKeys(ctx, tx, run, r.Chunk, keys); err != nil {
 			return err
 		}
 		for _, id := range r.Claimed {
@@ -128,7 +141,8 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 	var sum, keys, results []byte
 	var state string
 	var ended int64
-	err = l.db.QueryRowContext(ctx, `SELECT sum, state, ended, keys, results FROM chunk WHERE run_id = ? AND number = ?`, run, number).
+	err = l.db.QueryRowContext(ctx, `SELECT sum, state, ended, keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
+		WHERE chunk.run_id = ? AND number = ?`, run, number).
 		Scan(&sum, &state, &ended, &keys, &results)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, false, nil

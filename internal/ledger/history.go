@@ -17,7 +17,8 @@ type Task struct {
 
 // Tasks gives the tasks that a run has created, as far as that is known.
 func (l *Ledger) Tasks(ctx context.Context, run int64, yield func(Task) error) error {
-	return l.each(ctx, `SELECT keys, results FROM chunk WHERE run_id = ? AND created > 0 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
+	return l.each(ctx, `SELECT keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
+		WHERE chunk.run_id = ? AND created > 0 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
 		var keys, blob []byte
 		if err := scan(&keys, &blob); err != nil {
 			return err

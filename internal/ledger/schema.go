@@ -51,9 +51,15 @@ CREATE TABLE chunk (
 	unsent   BIGINT NOT NULL,
 	sent     BIGINT NOT NULL,
 	ended    BIGINT NOT NULL,
-	keys     BLOB NOT NULL,
 	results  BLOB NOT NULL,
 	PRIMARY KEY (run_id, number)
+);
+CREATE TABLE chunk_keys (
+	run_id BIGINT NOT NULL,
+	chunk  BIGINT NOT NULL,
+	keys   BLOB NOT NULL,
+	PRIMARY KEY (run_id, chunk),
+	FOREIGN KEY (run_id, chunk) REFERENCES chunk (run_id, number) ON DELETE CASCADE
 );
 CREATE TABLE attempt (
 	run_id     BIGINT NOT NULL,
