@@ -185,7 +185,7 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		case err != nil:
 			return Report{}, errors.Join(err, p.abandon())
 		case !more:
-			return p.nothingToDo(started), nil
+			return p.nothingToDo(started), p.openPool(ctx)
 		}
 		if err := p.newUploader(p.run.Key); err != nil {
 			return Report{}, errors.Join(err, p.abandon())
@@ -213,9 +213,9 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 			p.stop(Failed, err)
 		}
 	}
-	if p.cfg.OpenPool && !p.stopped() {
-		if err := p.client.OpenPool(ctx, p.cfg.PoolID); err != nil {
-			p.stop(Failed, fmt.Errorf("every row is accounted for, but the pool was not opened: %w", err))
+	if !p.stopped() {
+		if err := p.openPool(ctx); err != nil {
+			p.stop(Failed, err)
 		}
 	}
 	report, err := p.report(started)
@@ -231,6 +231,17 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		}
 	}
 	return report, errors.Join(err, p.close(report))
+}
+
+// openPool opens the pool, where that is asked for.
+func (p *Pipeline) openPool(ctx context.Context) error {
+	if !p.cfg.OpenPool {
+		return nil
+	}
+	if err := p.client.OpenPool(ctx, p.cfg.PoolID); err != nil {
+		return fmt.Errorf("every row is accounted for, but the pool was not opened: %w", err)
+	}
+	return nil
 }
 
 // produce reads all inputs and gives the chunks to the workers.

@@ -207,7 +207,8 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 		if p.stopped() {
 			return false, nil // cut short by the end of the run
 		}
-		return false, errors.Join(p.fail(errChanged), p.discard(ctx, c))
+		// What the ledger has under this number is of other rows.
+		return true, errors.Join(p.fail(errChanged), p.record(alike(c, Unsent, "the input changed under the run")))
 	case !before.Finished:
 		return false, nil
 	}

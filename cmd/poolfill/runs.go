@@ -246,7 +246,8 @@ func describeRun(r ledger.Run) (runJSON, error) {
 	for _, f := range r.Files {
 		out.Files = append(out.Files, runFileJSON{f.Path, f.Size, f.SHA256})
 	}
-	if len(r.Report) == 0 {
+	if r.State == ledger.Running || len(r.Report) == 0 {
+		out.Totals.Created, out.Totals.Rejected = r.Created, r.Rejected // of what was kept before it was cut off
 		return out, nil
 	}
 	var last pipeline.Report

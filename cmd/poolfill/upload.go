@@ -45,11 +45,11 @@ At the end, or when it is interrupted, it writes report.json, results.tsv (one
 line for each row) and rejected.tsv (the rejected rows as they stood, with what
 is wrong with them; mend them there and upload that file).
 
-Exit codes: 0 every row is uploaded; 1 the run could not finish; 2 nothing was
-sent, because the command, its settings or its input must change first; 3
-finished, some rows rejected; 4 the day's quota is used up, says when to go on;
-5 another run on this machine is uploading to this
-pool; 130 interrupted, can be continued.`,
+Exit codes: 0 every row is uploaded; 1 the run could not finish, or left rows
+unsent; 2 nothing was sent, because the command, its settings or its input must
+change first; 3 finished, some rows rejected; 4 the day's quota is used up, says
+when to go on; 5 another run on this machine is uploading to this pool; 130
+interrupted, can be continued.`,
 		Example: `  poolfill upload tasks.tsv --emulator
   poolfill upload tasks.tsv --pool 1238218
   poolfill upload 'exports/*.csv.gz' --pool 1238218 --max-rejected 1% --open-pool

@@ -39,7 +39,10 @@ type Run struct {
 	// Report is the report of the last attempt that ended, in JSON; empty
 	// where none did.
 	Report []byte
-	Files  []File
+	// Created and Rejected count the rows of its chunks that ended so far; Begin
+	// and Continue leave them alone.
+	Created, Rejected int64
+	Files             []File
 }
 
 // File is one input of a run.
@@ -125,7 +128,8 @@ func (l *Ledger) Abandon(run int64) error {
 	})
 }
 
-const runColumns = `id, name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report`
+const runColumns = `id, name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report,
+	(SELECT coalesce(sum(created), 0) FROM chunk WHERE run_id = run.id), (SELECT coalesce(sum(rejected), 0) FROM chunk WHERE run_id = run.id)`
 
 // Runs gives all runs, the latest first; with server and pool only those of a
 // pool.
@@ -170,7 +174,7 @@ func (l *Ledger) runs(ctx context.Context, query string, args ...any) (runs []Ru
 		var r Run
 		var started, ended int64
 		if err := rows.Scan(&r.ID, &r.Name, &r.Server, &r.Pool, &r.Mode, &r.Key, &r.Guard, &r.Settings, &r.Command,
-			&r.State, &r.Attempts, &started, &ended, &r.Report); err != nil {
+			&r.State, &r.Attempts, &started, &ended, &r.Report, &r.Created, &r.Rejected); err != nil {
 			return nil, l.explain(err)
 		}
 		r.Started = time.UnixMilli(started)
