@@ -139,6 +139,14 @@ func (p *Pipeline) Stop() { p.stop(Interrupted, nil) }
 // Input: a run that is continued keeps the name that it began with.
 func (p *Pipeline) RunID() string { return p.cfg.RunID }
 
+// Begun is when the run's first attempt began, settled like RunID.
+func (p *Pipeline) Begun() time.Time {
+	if p.run != nil {
+		return p.run.Started
+	}
+	return time.Now()
+}
+
 // stop ends the reading; the first caller decides the state and the cause.
 func (p *Pipeline) stop(state State, cause error) {
 	p.stopOnce.Do(func() {

@@ -122,7 +122,7 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 		return &usageError{err}
 	}
 	if output.dir == "" {
-		files.name = func() string { return filepath.Join("poolfill-runs", runName(time.Now(), cfg, p.RunID())) }
+		files.name = func() string { return filepath.Join("poolfill-runs", runName(p.Begun(), cfg, p.RunID())) }
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
