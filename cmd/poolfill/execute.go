@@ -117,6 +117,9 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) error {
 	files := &lazyWriter{name: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
+	if std.configure != nil {
+		std.configure(&cfg)
+	}
 	p, err := pipeline.New(cfg)
 	if err != nil {
 		return &usageError{err}

@@ -30,13 +30,16 @@ func main() {
 	// collector lets pile up on top is most of the peak. Collecting twice as
 	// often costs little, as there is little to collect.
 	debug.SetGCPercent(50)
-	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
 // streams are the standard streams of a command.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+	// configure may change what a run is made of, just before it begins; nil
+	// changes nothing. Tests crash runs with it.
+	configure func(*pipeline.Config)
 }
 
 // run carries out one command line and returns its exit code.

@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"poolfill": main})
+	testscript.Main(m, map[string]func(){"poolfill": main, "poolfill-crashing": crashingMain})
 }
 
 // TestScripts runs the real binary. Besides testscript's own commands there are:
