@@ -40,6 +40,8 @@ type Pipeline struct {
 	guard     rowGuard       // used by the producer alone
 	numbers   map[string]int // of the files, by path
 
+	rowBuffers sync.Pool // of *[]ledger.Row
+
 	stopOnce sync.Once
 	stopping chan struct{} // closed when no further row is taken
 

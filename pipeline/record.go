@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"poolfill/batcher"
@@ -53,7 +54,8 @@ func (p *Pipeline) keysOf(c *batcher.Chunk) []ledger.Key {
 
 // Sending is part of uploader.Journal.
 func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
-	rows := make([]ledger.Row, a.Chunk.Len())
+	rows, release := p.rowBuffer(a.Chunk.Len())
+	defer release()
 	for i := range rows {
 		at := a.Chunk.Row(i).Position
 		rows[i] = ledger.Row{File: p.numbers[at.File], Line: at.Line, Record: at.Record, Status: ledger.InDoubt}
@@ -144,7 +146,8 @@ func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result, 
 	if p.run == nil {
 		return nil
 	}
-	rows := p.rowsOf(results)
+	rows, release := p.rowsOf(results)
+	defer release()
 	touched := false
 	for i := range rows {
 		touched = touched || rows[i].Status != ledger.Unsent
@@ -170,7 +173,9 @@ func (p *Pipeline) keepAside(results []Result) error {
 	if p.run == nil {
 		return nil
 	}
-	return p.cfg.Ledger.Aside(p.run.ID, p.rowsOf(results))
+	rows, release := p.rowsOf(results)
+	defer release()
+	return p.cfg.Ledger.Aside(p.run.ID, rows)
 }
 
 // keepDiscarded commits the rows of a chunk that is not sent any more, unless
@@ -228,8 +233,22 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 	return true, err
 }
 
-func (p *Pipeline) rowsOf(results []Result) []ledger.Row {
-	rows := make([]ledger.Row, len(results))
+// rowBuffer lends rows to be filled until release is called.
+func (p *Pipeline) rowBuffer(n int) (rows []ledger.Row, release func()) {
+	buffer, ok := p.rowBuffers.Get().(*[]ledger.Row)
+	if !ok {
+		buffer = new([]ledger.Row)
+	}
+	*buffer = slices.Grow((*buffer)[:0], n)[:n]
+	return *buffer, func() {
+		clear(*buffer)
+		p.rowBuffers.Put(buffer)
+	}
+}
+
+// rowsOf gives results as the ledger has them, until release is called.
+func (p *Pipeline) rowsOf(results []Result) (rows []ledger.Row, release func()) {
+	rows, release = p.rowBuffer(len(results))
 	for i := range results {
 		r := &results[i]
 		rows[i] = ledger.Row{
@@ -237,7 +256,7 @@ func (p *Pipeline) rowsOf(results []Result) []ledger.Row {
 			Status: statusInLedger(r.Status), TaskID: r.TaskID, Reason: r.Reason, Findings: r.Findings, Raw: r.Raw,
 		}
 	}
-	return rows
+	return rows, release
 }
 
 // resultOf is the way back of rowsOf.

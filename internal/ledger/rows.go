@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -45,9 +46,13 @@ type Row struct {
 
 // codec packs the rows of a chunk. It is safe for concurrent use.
 type codec struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
+	enc     *zstd.Encoder
+	dec     *zstd.Decoder
+	scratch sync.Pool // of *columns
 }
+
+// columns are what rows are taken apart into.
+type columns struct{ positions, statuses, ids, details, all []byte }
 
 func newCodec() (*codec, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(128<<10), zstd.WithZeroFrames(true))
@@ -58,7 +63,7 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &codec{enc, dec}, nil
+	return &codec{enc: enc, dec: dec}, nil
 }
 
 // detail is what only few rows have.
@@ -71,17 +76,22 @@ type detail struct {
 // pack writes rows as columns, since like things beside each other compress
 // well: positions as differences, statuses, task ids, and details.
 func (c *codec) pack(rows []Row) ([]byte, error) {
-	var positions, statuses, ids, details []byte
+	k, ok := c.scratch.Get().(*columns)
+	if !ok {
+		k = &columns{}
+	}
+	defer c.scratch.Put(k)
+	k.positions, k.statuses, k.ids, k.details = k.positions[:0], k.statuses[:0], k.ids[:0], k.details[:0]
 	var file int
 	var line, record int64
 	for i := range rows {
 		r := &rows[i]
-		positions = binary.AppendVarint(positions, int64(r.File-file))
-		positions = binary.AppendVarint(positions, r.Line-line)
-		positions = binary.AppendVarint(positions, r.Record-record)
+		k.positions = binary.AppendVarint(k.positions, int64(r.File-file))
+		k.positions = binary.AppendVarint(k.positions, r.Line-line)
+		k.positions = binary.AppendVarint(k.positions, r.Record-record)
 		file, line, record = r.File, r.Line, r.Record
-		statuses = append(statuses, byte(r.Status))
-		ids = appendBytes(ids, []byte(r.TaskID))
+		k.statuses = append(k.statuses, byte(r.Status))
+		k.ids = append(binary.AppendUvarint(k.ids, uint64(len(r.TaskID))), r.TaskID...)
 		if r.Reason == "" && len(r.Findings) == 0 && r.Raw == nil {
 			continue
 		}
@@ -89,14 +99,14 @@ func (c *codec) pack(rows []Row) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		details = binary.AppendUvarint(details, uint64(i))
-		details = appendBytes(details, text)
+		k.details = binary.AppendUvarint(k.details, uint64(i))
+		k.details = appendBytes(k.details, text)
 	}
-	out := binary.AppendUvarint(nil, uint64(len(rows)))
-	for _, column := range [][]byte{positions, statuses, ids, details} {
-		out = appendBytes(out, column)
+	k.all = binary.AppendUvarint(k.all[:0], uint64(len(rows)))
+	for _, column := range [...][]byte{k.positions, k.statuses, k.ids, k.details} {
+		k.all = appendBytes(k.all, column)
 	}
-	return c.enc.EncodeAll(out, nil), nil
+	return c.enc.EncodeAll(k.all, nil), nil
 }
 
 var errBlob = errors.New("a record of rows can't be read")
