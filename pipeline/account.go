@@ -59,6 +59,16 @@ func (a *accountBook) Settle(ctx context.Context, id int64, used bool) error {
 	return book.Settle(ctx, id, used)
 }
 
+// Sharers is part of ratelimit.Book.
+func (a *accountBook) Sharers() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.book == nil {
+		return 1
+	}
+	return a.book.Sharers()
+}
+
 // Today is part of ratelimit.Book.
 func (a *accountBook) Today(ctx context.Context) (int, error) {
 	book, err := a.open(ctx)

@@ -24,6 +24,9 @@ type Book interface {
 	Settle(ctx context.Context, id int64, used bool) error
 	// Today gives the tasks of the running day, UTC, those under way included.
 	Today(ctx context.Context) (int, error)
+	// Sharers gives how many processes have taken from it within the last
+	// minute, this one included, as of its last Take. It does no I/O.
+	Sharers() int
 }
 
 // DayQuotaError says that nothing more can be sent today. It comes only with

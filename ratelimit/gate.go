@@ -266,6 +266,7 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		}
 		// The end of a grant is noted even when the run was stopped meanwhile.
 		settleCtx := context.WithoutCancel(ctx)
+		g.share(book.Sharers())
 		grant.settle = func(used bool) error { return book.Settle(settleCtx, id, used) }
 	}
 	g.mu.Lock()
@@ -273,6 +274,17 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 	g.window.grant(grant.tasks)
 	g.day.grant(time.Now(), grant.tasks)
 	return 0, nil
+}
+
+// share leaves the other processes of the account their part of the requests a
+// second.
+func (g *Gate) share(sharers int) {
+	if g.limiter == nil {
+		return
+	}
+	if limit := steady(g.cfg.RequestsPerSecond) / rate.Limit(max(1, sharers)); limit != g.limiter.Limit() {
+		g.limiter.SetLimit(limit)
+	}
 }
 
 // noteWait keeps for State what the Book said.

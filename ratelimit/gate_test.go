@@ -411,3 +411,39 @@ func ExampleGate() {
 	fmt.Println(gate.State().TasksInWindow, "tasks in this minute")
 	// Output: 5000 tasks in this minute
 }
+
+// crowd is a Book without limits that so many processes share.
+type crowd int
+
+func (crowd) Take(context.Context, int, ratelimit.Limits) (int64, time.Duration, ratelimit.Reason, error) {
+	return 1, 0, "", nil
+}
+func (crowd) Settle(context.Context, int64, bool) error { return nil }
+func (crowd) Today(context.Context) (int, error)        { return 0, nil }
+func (c crowd) Sharers() int                            { return int(c) }
+
+func TestProcessesShareTheRequests(t *testing.T) {
+	for sharers, want := range map[crowd]time.Duration{1: 99 * time.Second / 99, 3: 3 * 99 * time.Second / 99} {
+		synctest.Test(t, func(t *testing.T) {
+			g, err := ratelimit.New(ratelimit.Config{RequestsPerSecond: 100, TasksPerMinute: 1000, Book: sharers})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pass := func() {
+				grant, err := g.Acquire(t.Context(), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				grant.Done()
+			}
+			pass()
+			start := time.Now()
+			for range 99 {
+				pass()
+			}
+			if took := time.Since(start); took < want-50*time.Millisecond || took > want+50*time.Millisecond {
+				t.Errorf("%d processes: 99 requests took %v, want about %v", sharers, took, want)
+			}
+		})
+	}
+}

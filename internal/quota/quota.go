@@ -26,6 +26,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"poolfill/ratelimit"
@@ -55,6 +56,7 @@ var schema = []string{
 	`CREATE TABLE IF NOT EXISTS quota_grant (
 		id bigint PRIMARY KEY,
 		account text NOT NULL,
+		process bigint NOT NULL,
 		day text NOT NULL,
 		tasks bigint NOT NULL,
 		taken_at bigint NOT NULL,
@@ -69,6 +71,8 @@ const lock = `UPDATE quota_grant SET tasks = tasks WHERE id = 0`
 type Book struct {
 	db      *sql.DB
 	account string
+	process int64 // any number that no other process has
+	sharers atomic.Int64
 	now     func() time.Time
 }
 
@@ -83,7 +87,9 @@ func New(ctx context.Context, db *sql.DB, account string) (*Book, error) {
 			return nil, fmt.Errorf("making the tables of the quota: %w", err)
 		}
 	}
-	return &Book{db: db, account: account, now: time.Now}, nil
+	b := &Book{db: db, account: account, process: rand.Int64(), now: time.Now}
+	b.sharers.Store(1)
+	return b, nil
 }
 
 // Take asks for room for so many tasks, as ratelimit.Book says. It fails with a
@@ -96,6 +102,11 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 		return 0, 0, "", err
 	}
 	err = b.transact(ctx, func(t *page) error {
+		others, err := t.number(ctx, `SELECT count(DISTINCT process) FROM quota_grant WHERE account = $1 AND process <> $2`, b.account, b.process)
+		if err != nil {
+			return err
+		}
+		b.sharers.Store(int64(others) + 1)
 		counted, err := t.counted(ctx)
 		if err != nil {
 			return err
@@ -110,8 +121,8 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 		// A number that is never given twice: the end of a grant may come when
 		// its row is long gone.
 		id = 1 + rand.Int64N(math.MaxInt64)
-		if err := t.exec(ctx, `INSERT INTO quota_grant (id, account, day, tasks, taken_at) VALUES ($1, $2, $3, $4, $5)`,
-			id, b.account, t.day, tasks, t.now.UnixMilli()); err != nil {
+		if err := t.exec(ctx, `INSERT INTO quota_grant (id, account, process, day, tasks, taken_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+			id, b.account, b.process, t.day, tasks, t.now.UnixMilli()); err != nil {
 			return err
 		}
 		return t.exec(ctx, `UPDATE quota_day SET tasks = tasks + $1 WHERE account = $2 AND day = $3`, tasks, b.account, t.day)
@@ -121,6 +132,10 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 	}
 	return id, wait, reason, nil
 }
+
+// Sharers gives how many processes have taken from the book within the last
+// minute, as ratelimit.Book says.
+func (b *Book) Sharers() int { return int(b.sharers.Load()) }
 
 // Settle ends a grant, as ratelimit.Book says. One that was taken so long ago
 // that it has ended by itself stays as it is; its tasks count.

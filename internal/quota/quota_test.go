@@ -342,3 +342,26 @@ func TestGatesOverOneBookNeverExceedTheMinute(t *testing.T) {
 		}
 	})
 }
+
+func TestProcessesKnowHowManyTheyAre(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ledger.db")
+	c := noon()
+	one, two := newBook(t, file, c), newBook(t, file, c)
+	sharers := func(b *Book, want int) {
+		t.Helper()
+		if got := b.Sharers(); got != want {
+			t.Fatalf("%d sharers, want %d", got, want)
+		}
+	}
+	sharers(one, 1)
+	first := take(t, one, 1, perMinute)
+	settle(t, one, take(t, two, 1, perMinute), true) // of another process: it stays
+	sharers(one, 1)
+	sharers(two, 2)
+	take(t, one, 1, perMinute)
+	sharers(one, 2)
+	settle(t, one, first, true)
+	c.pass(abandoned + 2*ratelimit.Minute)
+	take(t, one, 1, perMinute)
+	sharers(one, 1) // the other is long gone
+}
