@@ -159,12 +159,10 @@ func TestADayBeginsWithWhatIsUnderWay(t *testing.T) {
 	c := noon()
 	b := newBook(t, filepath.Join(t.TempDir(), "ledger.db"), c)
 	limits := ratelimit.Limits{TasksPerDay: 100}
-	c.set(23, 30)
-	take(t, b, 1, limits) // its process dies: it has ended by midnight
 	c.set(23, 59)
 	settle(t, b, take(t, b, 9, limits), true)
 	used, unused := take(t, b, 20, limits), take(t, b, 30, limits)
-	refused(t, b, 41, limits, time.Minute, ratelimit.ReasonDay)
+	refused(t, b, 42, limits, time.Minute, ratelimit.ReasonDay)
 	c.pass(2 * time.Minute)
 	settle(t, b, used, true)
 	today(t, b, 50)
@@ -172,6 +170,25 @@ func TestADayBeginsWithWhatIsUnderWay(t *testing.T) {
 	today(t, b, 20)
 	take(t, b, 80, limits)
 	refused(t, b, 1, limits, 24*time.Hour-time.Minute, ratelimit.ReasonDay)
+}
+
+func TestADayBeginsWithoutWhatWasAbandonedBefore(t *testing.T) {
+	c := noon()
+	b := newBook(t, filepath.Join(t.TempDir(), "ledger.db"), c)
+	limits := ratelimit.Limits{TasksPerDay: 100}
+	c.set(23, 30)
+	take(t, b, 10, limits) // over by midnight, whatever became of it
+	c.set(23, 55)
+	take(t, b, 20, limits) // may have been answered after it
+	c.pass(8 * time.Hour)
+	today(t, b, 20)
+
+	c.set(48+23, 49)
+	over := take(t, b, 30, limits)
+	c.pass(11*time.Minute + 500*time.Millisecond) // it still counts in the minute
+	today(t, b, 0)
+	settle(t, b, over, false)
+	today(t, b, 0)
 }
 
 func TestAClockThatIsSetBackFreesNothing(t *testing.T) {
