@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // open opens the file as a process of its own would.
 func open(t testing.TB, file string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(off)")
+	return openAs(t, file, "immediate")
+}
+
+func openAs(t testing.TB, file, txlock string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?_txlock="+txlock+"&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(off)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +125,47 @@ func TestTwoBooksOnOneFileShareTheWindowAndTheDay(t *testing.T) {
 	today(t, other, 0)
 	take(t, other, 100, limits)
 	today(t, one, 150)
+}
+
+func TestOfManyAtOnceOnlyThoseGetAGrantForWhomThereIsRoom(t *testing.T) {
+	for _, txlock := range []string{"immediate", "deferred"} {
+		t.Run(txlock, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "ledger.db")
+			var granted atomic.Int64
+			var wg sync.WaitGroup
+			for range 2 {
+				b, err := New(t.Context(), openAs(t, file, txlock), "someone")
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.now = noon().now
+				for range 20 {
+					wg.Go(func() {
+						_, wait, _, err := b.Take(t.Context(), 4, perMinute)
+						if err != nil {
+							t.Error(err)
+						}
+						if wait == 0 {
+							granted.Add(1)
+						}
+					})
+				}
+			}
+			wg.Wait()
+			if got := granted.Load(); got != 25 {
+				t.Errorf("%d grants of 4 tasks are given, want 25", got)
+			}
+		})
+	}
+}
+
+func TestTheWaitIsForTheFirstToEnd(t *testing.T) {
+	c := noon()
+	b := newBook(t, filepath.Join(t.TempDir(), "ledger.db"), c)
+	take(t, b, 40, perMinute)
+	settle(t, b, take(t, b, 40, perMinute), true)
+	refused(t, b, 60, perMinute, ratelimit.Minute, ratelimit.ReasonMinute)
+	refused(t, b, 61, perMinute, abandoned+ratelimit.Minute, ratelimit.ReasonMinute)
 }
 
 func TestTheBookOutlivesItsProcess(t *testing.T) {
