@@ -230,20 +230,20 @@ func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err
 	if err := g.parked(now); err != nil {
 		return 0, nil, err
 	}
-	byDay := g.day.wait(now, tasks)
-	g.waitingDay = byDay > 0
-	if g.waitingDay {
+	if byDay := g.day.wait(now, tasks); byDay > 0 {
 		if g.cfg.Park {
 			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, nextMidnight(now)}
 		}
+		g.block(true, time.Time{})
 		return min(byDay, clockCheck), g.changed, nil
 	}
 	byMinute, known := g.window.wait(now, tasks)
 	switch {
 	case !known:
+		g.block(false, time.Time{})
 		return clockCheck, g.changed, nil
 	case byMinute > 0:
-		g.roomAt = now.Add(byMinute)
+		g.block(false, now.Add(byMinute))
 	}
 	return byMinute, g.changed, nil
 }
@@ -261,7 +261,15 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		case wait > 0 && reason == ReasonDay && g.cfg.Park:
 			return 0, &DayQuotaError{limits.TasksPerDay, nextMidnight(now)}
 		case wait > 0:
-			g.noteWait(now.Add(wait), reason)
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			// What is longer than a Minute depends on answers that are still
+			// to come, so nobody knows when there will be room.
+			var roomAt time.Time
+			if reason == ReasonMinute && wait <= Minute {
+				roomAt = now.Add(wait)
+			}
+			g.block(reason == ReasonDay, roomAt)
 			return min(wait, bookPoll), nil
 		}
 		// The end of a grant is noted even when the run was stopped meanwhile.
@@ -273,6 +281,7 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 	defer g.mu.Unlock()
 	g.window.grant(grant.tasks)
 	g.day.grant(time.Now(), grant.tasks)
+	g.block(false, time.Time{})
 	return 0, nil
 }
 
@@ -287,15 +296,9 @@ func (g *Gate) share(sharers int) {
 	}
 }
 
-// noteWait keeps for State what the Book said.
-func (g *Gate) noteWait(until time.Time, reason Reason) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.waitingDay = reason == ReasonDay
-	if !g.waitingDay {
-		g.roomAt = until
-	}
-}
+// block keeps for State what the next request with tasks waits for: the next
+// day, or room in the window, which comes at a time that is zero if not known.
+func (g *Gate) block(day bool, roomAt time.Time) { g.waitingDay, g.roomAt = day, roomAt }
 
 // parked gives the error of a request while the server says that the day's
 // quota is used up, and Park is set.
@@ -434,7 +437,7 @@ func (g *Gate) wait(n int) {
 	defer g.mu.Unlock()
 	g.waiting += n
 	if g.waiting == 0 {
-		g.waitingDay = false
+		g.block(false, time.Time{})
 	}
 }
 
