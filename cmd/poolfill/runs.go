@@ -49,6 +49,17 @@ func (f *ledgerFlags) with(cmd *cobra.Command, use func(*ledger.Ledger) error) (
 	return err
 }
 
+// list prints all runs.
+func (f *ledgerFlags) list(cmd *cobra.Command, out io.Writer) error {
+	return f.with(cmd, func(l *ledger.Ledger) error {
+		runs, err := l.Runs(cmd.Context(), "", "")
+		if err != nil {
+			return err
+		}
+		return listRuns(out, runs, f.json)
+	})
+}
+
 func newRunsCommand(std streams) *cobra.Command {
 	var flags ledgerFlags
 	cmd := &cobra.Command{
@@ -62,13 +73,7 @@ state; it is what keeps rows from being uploaded twice.`,
   poolfill runs prune --older-than 2160h`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, func(l *ledger.Ledger) error {
-				runs, err := l.Runs(cmd.Context(), "", "")
-				if err != nil {
-					return err
-				}
-				return listRuns(std.out, runs, flags.json)
-			})
+			return flags.list(cmd, std.out)
 		},
 	}
 	flags.register(cmd.Flags())
@@ -83,13 +88,7 @@ func newRunsListCommand(std streams) *cobra.Command {
 		Short: "List the runs, as 'poolfill runs' does",
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, func(l *ledger.Ledger) error {
-				runs, err := l.Runs(cmd.Context(), "", "")
-				if err != nil {
-					return err
-				}
-				return listRuns(std.out, runs, flags.json)
-			})
+			return flags.list(cmd, std.out)
 		},
 	}
 	flags.register(cmd.Flags())
