@@ -17,8 +17,10 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -120,6 +122,9 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 			return nil, unusable(filepath.Dir(path), err)
 		}
 	}
+	if err := notForeign(path); err != nil {
+		return nil, err
+	}
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()),
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
@@ -138,6 +143,25 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 	}
 	go l.serve(context.WithoutCancel(ctx))
 	return l, nil
+}
+
+// notForeign refuses the database of another program by its header, before
+// SQLite is told to keep it in write-ahead mode, which changes it.
+func notForeign(path string) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return unusable(filepath.Dir(path), err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	const magic, versionAt, applicationAt = "SQLite format 3\x00", 60, 68
+	header := make([]byte, 100)
+	if _, err := io.ReadFull(f, header); err != nil || string(header[:len(magic)]) != magic {
+		return nil // it is empty, or SQLite says what is wrong with it
+	}
+	if foreign(int(binary.BigEndian.Uint32(header[applicationAt:])), int(binary.BigEndian.Uint32(header[versionAt:]))) {
+		return &DamagedError{path, errForeign}
+	}
+	return nil
 }
 
 // prepare checks the ledger and brings its schema up to date.
