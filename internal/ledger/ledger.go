@@ -71,11 +71,13 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 // BusyError is a ledger that another program keeps locked.
 type BusyError struct {
 	Path string
-	Err  error
+	// For is how long it was waited for.
+	For time.Duration
+	Err error
 }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("the ledger %s was locked by another program for %v: end that program, and run the same command again", e.Path, busyFor)
+	return fmt.Sprintf("the ledger %s was locked by another program for %v: end that program, and run the same command again", e.Path, e.For)
 }
 
 // Unwrap gives the cause.
@@ -86,6 +88,7 @@ func (e *BusyError) Unwrap() error { return e.Err }
 type Ledger struct {
 	db    *sql.DB
 	path  string
+	busy  time.Duration // how long a transaction waits for another process's
 	codec *codec
 
 	// Writers that wait at the same time share one transaction, and so one
@@ -104,10 +107,10 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, unusable(dir, err)
 	}
-	return open(ctx, filepath.Join(dir, FileName))
+	return open(ctx, filepath.Join(dir, FileName), busyFor)
 }
 
-func open(ctx context.Context, path string) (*Ledger, error) {
+func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error) {
 	info, err := os.Stat(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, unusable(filepath.Dir(path), err)
@@ -126,7 +129,7 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 		return nil, err
 	}
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()),
+		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
 	}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
@@ -137,7 +140,7 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	l := &Ledger{codec: codec, db: db, path: path, queue: make(chan *write), ended: make(chan struct{})}
+	l := &Ledger{codec: codec, db: db, path: path, busy: busy, queue: make(chan *write), ended: make(chan struct{})}
 	if err := l.prepare(ctx, info != nil && info.Size() <= checkUpTo); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -275,7 +278,7 @@ func (l *Ledger) explain(err error) error {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return &DamagedError{l.path, err}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return &BusyError{l.path, err}
+		return &BusyError{l.path, l.busy, err}
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("the disk is full: the ledger %s can't be written. Make space and run the same command again (%w)", l.path, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
