@@ -17,8 +17,10 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -69,11 +71,13 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 // BusyError is a ledger that another program keeps locked.
 type BusyError struct {
 	Path string
-	Err  error
+	// For is how long it was waited for.
+	For time.Duration
+	Err error
 }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("the ledger %s was locked by another program for %v: end that program, and run the same command again", e.Path, busyFor)
+	return fmt.Sprintf("the ledger %s was locked by another program for %v: end that program, and run the same command again", e.Path, e.For)
 }
 
 // Unwrap gives the cause.
@@ -84,6 +88,7 @@ func (e *BusyError) Unwrap() error { return e.Err }
 type Ledger struct {
 	db    *sql.DB
 	path  string
+	busy  time.Duration // how long a transaction waits for another process's
 	codec *codec
 
 	// Writers that wait at the same time share one transaction, and so one
@@ -102,10 +107,10 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, unusable(dir, err)
 	}
-	return open(ctx, filepath.Join(dir, FileName))
+	return open(ctx, filepath.Join(dir, FileName), busyFor)
 }
 
-func open(ctx context.Context, path string) (*Ledger, error) {
+func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error) {
 	info, err := os.Stat(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, unusable(filepath.Dir(path), err)
@@ -120,8 +125,11 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 			return nil, unusable(filepath.Dir(path), err)
 		}
 	}
+	if err := notForeign(path); err != nil {
+		return nil, err
+	}
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()),
+		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
 	}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
@@ -132,12 +140,31 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	l := &Ledger{codec: codec, db: db, path: path, queue: make(chan *write), ended: make(chan struct{})}
+	l := &Ledger{codec: codec, db: db, path: path, busy: busy, queue: make(chan *write), ended: make(chan struct{})}
 	if err := l.prepare(ctx, info != nil && info.Size() <= checkUpTo); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	go l.serve(context.WithoutCancel(ctx))
 	return l, nil
+}
+
+// notForeign refuses the database of another program by its header, before
+// SQLite is told to keep it in write-ahead mode, which changes it.
+func notForeign(path string) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return unusable(filepath.Dir(path), err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	const magic, versionAt, applicationAt = "SQLite format 3\x00", 60, 68
+	header := make([]byte, 100)
+	if _, err := io.ReadFull(f, header); err != nil || string(header[:len(magic)]) != magic {
+		return nil // it is empty, or SQLite says what is wrong with it
+	}
+	if foreign(int(binary.BigEndian.Uint32(header[applicationAt:])), int(binary.BigEndian.Uint32(header[versionAt:]))) {
+		return &DamagedError{path, errForeign}
+	}
+	return nil
 }
 
 // prepare checks the ledger and brings its schema up to date.
@@ -251,7 +278,7 @@ func (l *Ledger) explain(err error) error {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return &DamagedError{l.path, err}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return &BusyError{l.path, err}
+		return &BusyError{l.path, l.busy, err}
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("the disk is full: the ledger %s can't be written. Make space and run the same command again (%w)", l.path, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:

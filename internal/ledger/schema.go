@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 )
 
@@ -116,10 +117,18 @@ func (l *Ledger) version(ctx context.Context) (int, error) {
 		return 0, l.explain(err)
 	}
 	switch {
-	case application != applicationID && (application != 0 || version != 0):
-		return 0, &DamagedError{l.path, fmt.Errorf("it is a database of another program")}
+	case foreign(application, version):
+		return 0, &DamagedError{l.path, errForeign}
 	case version > len(migrations):
 		return 0, &NewerError{l.path, version, len(migrations)}
 	}
 	return version, nil
+}
+
+var errForeign = errors.New("it is a database of another program")
+
+// foreign reports whether the marks of a database are another program's. An
+// empty one has none.
+func foreign(application, version int) bool {
+	return application != applicationID && (application != 0 || version != 0)
 }
