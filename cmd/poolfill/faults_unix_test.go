@@ -3,11 +3,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -62,15 +62,19 @@ func TestARunThatIsToldToStopWaitsForItsGraceOnly(t *testing.T) {
 			})
 			tr.setup = []string{"--grace", "200ms"}
 			cmd := tr.command("poolfill")
-			go func() {
-				<-arrived
-				if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !strings.Contains(err.Error(), os.ErrProcessDone.Error()) {
-					t.Error(err)
-				}
-			}()
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-arrived
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
 			// Requests are given two minutes: that it ends at all is the proof.
-			if code, stderr := tr.run(cmd); code != exitInterrupted || !strings.Contains(stderr, "To go on: ") {
-				t.Errorf("exit code %d:\n%s", code, stderr)
+			_ = cmd.Wait() // the exit code says all
+			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(stderr.String(), "To go on: ") {
+				t.Errorf("exit code %d:\n%s", code, stderr.String())
 			}
 			answering.Store(true)
 			tr.finish()
