@@ -629,6 +629,11 @@ func (u *chaosUpload) verifyReport(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+		if name == "stdout" && len(r.Files) == 1 && r.Files[0].UnchangedSince != "" {
+			// The last kill came after the run had finished: the one after it found
+			// nothing to do, and the files are those of the run.
+			continue
+		}
 		got := r.Totals
 		if r.State != pipeline.Finished || got.Rows != rows || got.Created+got.Duplicate != valid || got.Rejected != rows-valid || got.Unsent != 0 {
 			t.Errorf("%s says %s with %+v, want %d rows of which %d are valid", name, r.State, got, rows, valid)
