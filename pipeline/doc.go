@@ -7,6 +7,11 @@
 //	inputs ─ reader ─► Task ─ batcher ─► Chunk ─ workers (uploader) ─► Result ─► Recorder
 //	            └────► RowError ───────────────────────────────────► Result ─┘
 //
+// With a ledger a run knows of those before it: it continues one that was cut
+// off (plan.go), leaves rows out that are uploaded already (guard.go), and keeps
+// what it is about to send, and what came of it (record.go). rebuild.go makes the
+// report of a run again.
+//
 // It is the only package with an errgroup: one goroutine reads and batches, a
 // fixed number of workers upload.
 //
@@ -16,5 +21,6 @@
 //
 // Memory: at most Workers + 2 chunks are alive, whatever the length of the
 // input (see package batcher for the size of a chunk), and the rejections are
-// merged into at most 1,000 groups of a few samples each.
+// merged into at most 1,000 groups of a few samples each. Where earlier runs
+// created tasks of the same files, about 60 bytes are held for each of these.
 package pipeline

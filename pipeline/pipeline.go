@@ -195,7 +195,10 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		case err != nil:
 			return Report{}, errors.Join(err, p.abandon())
 		case !more:
-			return p.nothingToDo(started), p.openPool(ctx)
+			if err := p.openPool(ctx); err != nil {
+				p.stop(Failed, err)
+			}
+			return p.report(started)
 		}
 		if err := p.newUploader(p.run.Key); err != nil {
 			return Report{}, errors.Join(err, p.abandon())

@@ -192,7 +192,8 @@ func (p *Pipeline) keepDiscarded(ctx context.Context, c *batcher.Chunk, results 
 		return errors.Join(err, p.keepAside(results))
 	}
 	for i := range results {
-		if before.Ended && i < len(before.Rows) {
+		// By its key, as a chunk that is cut short may also have changed.
+		if before.Ended && i < len(before.Rows) && before.Keys[i] == keyOf(c.Content(i)) {
 			results[i] = p.resultOf(&before.Rows[i])
 		}
 	}
@@ -326,17 +327,6 @@ func (p *Pipeline) cause() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
-}
-
-// nothingToDo is the report of a run whose files were all uploaded before.
-func (p *Pipeline) nothingToDo(started time.Time) Report {
-	now := time.Now()
-	return Report{
-		Version: ReportVersion, RunID: p.cfg.RunID, State: Finished, PoolID: p.cfg.PoolID, Mode: p.mode(),
-		Started: started.UTC().Truncate(time.Millisecond), Finished: now.UTC().Truncate(time.Millisecond), Seconds: now.Sub(started).Seconds(),
-		Files: p.untouched(), Rejections: []Rejection{}, Warnings: []Warning{},
-		Requests: Requests{ByStatus: map[string]int64{}}, Outputs: map[string]string{},
-	}
 }
 
 // untouched lists the files that were not read again.

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -436,7 +435,7 @@ func (u *chaosUpload) await(t *testing.T, m chaosMoment, before int, cmd *exec.C
 func (u *chaosUpload) get(t *testing.T, path string, into any) {
 	const tries = 100
 	for try := 1; ; try++ {
-		err := u.tryGet(t, path, into)
+		err := askEmulator(t.Context(), u.url+path, "chaos", into)
 		if err == nil {
 			return
 		}
@@ -444,27 +443,6 @@ func (u *chaosUpload) get(t *testing.T, path string, into any) {
 			t.Fatal(err)
 		}
 	}
-}
-
-func (u *chaosUpload) tryGet(t *testing.T, path string, into any) error {
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.url+path, nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "OAuth chaos")
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %s", path, answer.Status, body)
-	}
-	return json.Unmarshal(body, into)
 }
 
 func (u *chaosUpload) stats(t *testing.T) emulator.Stats {

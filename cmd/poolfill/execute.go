@@ -43,11 +43,9 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 	cfg.RunID = newRunID()
 
 	if !cfg.Check || api.pool != "" || api.emulator {
-		park := cfg.Limits.Park
 		if cfg.API, cfg.Limits, err = api.target(cmd.Flags()); err != nil {
 			return &usageError{err}
 		}
-		cfg.Limits.Park = park
 		cfg.API.Log = log
 	}
 	if !cfg.Check && !api.emulator && cfg.PoolID != "" {

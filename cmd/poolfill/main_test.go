@@ -180,9 +180,16 @@ func getJSON(ts *testscript.TestScript, path string, into any) {
 }
 
 func tryJSON(ts *testscript.TestScript, path string, into any) error {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, ts.Getenv("URL")+path, nil)
-	ts.Check(err)
-	request.Header.Set("Authorization", "OAuth "+ts.Getenv("TOLOKA_TOKEN"))
+	return askEmulator(context.Background(), ts.Getenv("URL")+path, ts.Getenv("TOLOKA_TOKEN"), into)
+}
+
+// askEmulator sends one GET and reads the answer's JSON.
+func askEmulator(ctx context.Context, url, token string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "OAuth "+token)
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
@@ -193,7 +200,7 @@ func tryJSON(ts *testscript.TestScript, path string, into any) error {
 		return err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %s", path, answer.Status, body)
+		return fmt.Errorf("GET %s: %s: %s", url, answer.Status, body)
 	}
 	return json.Unmarshal(body, into)
 }

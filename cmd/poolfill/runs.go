@@ -49,34 +49,16 @@ func (f *ledgerFlags) with(cmd *cobra.Command, use func(*ledger.Ledger) error) (
 	return err
 }
 
-// list prints all runs.
-func (f *ledgerFlags) list(cmd *cobra.Command, out io.Writer) error {
-	return f.with(cmd, func(l *ledger.Ledger) error {
-		runs, err := l.Runs(cmd.Context(), "", "")
-		if err != nil {
-			return err
-		}
-		return listRuns(out, runs, f.json)
-	})
-}
-
 func newRunsCommand(std streams) *cobra.Command {
-	var flags ledgerFlags
-	cmd := &cobra.Command{
-		Use:   "runs",
-		Short: "List the runs that the ledger knows",
-		Long: `Runs lists the uploads of this machine, the latest first: those that finished
+	cmd := newRunsListCommand(std)
+	cmd.Use = "runs"
+	cmd.Short = "List the runs that the ledger knows"
+	cmd.Long = `Runs lists the uploads of this machine, the latest first: those that finished
 and those that can be continued. The ledger is a file in the folder for the
-state; it is what keeps rows from being uploaded twice.`,
-		Example: `  poolfill runs
+state; it is what keeps rows from being uploaded twice.`
+	cmd.Example = `  poolfill runs
   poolfill runs show 5c0f
-  poolfill runs prune --older-than 2160h`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.list(cmd, std.out)
-		},
-	}
-	flags.register(cmd.Flags())
+  poolfill runs prune --older-than 2160h`
 	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsPruneCommand(std))
 	return cmd
 }
@@ -88,7 +70,13 @@ func newRunsListCommand(std streams) *cobra.Command {
 		Short: "List the runs, as 'poolfill runs' does",
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.list(cmd, std.out)
+			return flags.with(cmd, func(l *ledger.Ledger) error {
+				runs, err := l.Runs(cmd.Context(), "", "")
+				if err != nil {
+					return err
+				}
+				return listRuns(std.out, runs, flags.json)
+			})
 		},
 	}
 	flags.register(cmd.Flags())

@@ -147,6 +147,7 @@ type apiFlags struct {
 	requestsPerSecond           float64
 	tasksPerMinute, tasksPerDay int
 	retryFor, requestTimeout    time.Duration
+	park                        bool // end instead of waiting for the next day's quota
 }
 
 func (f *apiFlags) register(flags *pflag.FlagSet) {
@@ -177,6 +178,7 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		RequestsPerSecond: f.requestsPerSecond,
 		TasksPerMinute:    f.tasksPerMinute,
 		TasksPerDay:       f.tasksPerDay,
+		Park:              f.park,
 	}
 	var chosen []string
 	for _, name := range []string{"url", "sandbox", "emulator"} {

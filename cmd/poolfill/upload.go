@@ -70,7 +70,7 @@ interrupted, can be continued.`,
 			if cfg.Guard, err = guardOf(dedupe, again); err != nil {
 				return &usageError{err}
 			}
-			if cfg.Limits.Park, err = parks(onQuota, std); err != nil {
+			if api.park, err = parks(onQuota, std); err != nil {
 				return &usageError{err}
 			}
 			cfg.Command = commandLine(os.Args)

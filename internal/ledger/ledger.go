@@ -11,7 +11,8 @@
 // PostgreSQL has too. A row takes some 25 bytes: 16 of its key, and its
 // position, status and task id, compressed in the blob of its chunk.
 //
-// Memory: a few hundred kilobytes of cache, and the rows of one chunk at a time.
+// Memory: a cache of 1 MiB for each connection, and the rows of one chunk at a
+// time; Named holds all ids that it gives.
 package ledger
 
 import (
