@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -245,5 +246,62 @@ func TestAnEditThatKeepsSizeAndTimeIsFound(t *testing.T) {
 	// which sends what changed and what was not sent before.
 	if err != nil || r.RunID != "second" || r.Totals.Duplicate != 19 || r.Totals.Created != 11 {
 		t.Errorf("%v: run %s, %s with %+v", err, r.RunID, r.State, r.Totals)
+	}
+}
+
+func TestAPoolIsOpenedThoughItsFilesAreUnchanged(t *testing.T) {
+	var opened atomic.Int64
+	_, url := serve(t, emulator.Config{}, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/pools/5/open") {
+				opened.Add(1)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	b := openBook(t)
+	cfg := config(url, write(t, "a.tsv", images(3)))
+	cfg.PoolID = "5"
+	b.upload(t, context.Background(), cfg)
+	cfg.OpenPool = true
+	r, heard := b.upload(t, context.Background(), cfg)
+	wantTotals(t, "the same file", r, 0, 0, 0)
+	if opened.Load() != 1 || len(heard.inputs) != 0 || r.Files[0].UnchangedSince == "" {
+		t.Errorf("opened %d times, %d inputs read, %+v", opened.Load(), len(heard.inputs), r.Files)
+	}
+}
+
+func TestAnEditThatCannotBeSeenEndsARunThatGoesOn(t *testing.T) {
+	server, url := serve(t, emulator.Config{}, nil)
+	b := openBook(t)
+	text := images(8000) // over 200 KB: its middle is not looked at
+	path := write(t, "a.tsv", text)
+	cfg := config(url, path)
+	cfg.ChunkSize, cfg.Workers = 1000, 1
+	cfg.Limits = ratelimit.Config{TasksPerDay: 5000, Park: true}
+	cfg.RunID, cfg.Ledger = "parked", b.Ledger
+	if r, err := runIn(t, context.Background(), cfg); err == nil || r.State != pipeline.Parked || r.Totals.Created != 5000 {
+		t.Fatalf("%v: %s with %+v", err, r.State, r.Totals)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = strings.Replace(text, "number 3500\n", "Number 3500\n", 1)
+	if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, info.ModTime(), info.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	heard := &memory{}
+	cfg.Recorder, cfg.Limits.TasksPerDay = heard, 100_000
+	r, err := runIn(t, context.Background(), cfg)
+	if err == nil || !strings.Contains(err.Error(), "touch it") || r.State != pipeline.Failed || r.RunID != "parked" {
+		t.Errorf("%v: %s, run %s", err, r.State, r.RunID)
+	}
+	// What is not known to be this row's task is not said to be.
+	if row := heard.rows[path+":3500"]; row.Status != pipeline.Unsent || row.TaskID != "" {
+		t.Errorf("the edited row is %+v", row)
+	}
+	if got := server.Stats().Pools["1"]; got != 5000 {
+		t.Errorf("%d tasks in the pool", got)
 	}
 }
