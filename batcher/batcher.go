@@ -18,6 +18,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -144,7 +145,6 @@ func (b *Batcher) Flush() *Chunk {
 		return nil
 	}
 	c.body = append(c.body, ']')
-	c.sum = sha256.Sum256(c.body)
 	b.open = nil
 	b.next++
 	return c
@@ -167,7 +167,7 @@ func (b *Batcher) begin() *Chunk {
 	if !ok {
 		c = &Chunk{}
 	}
-	*c = Chunk{Number: b.next, rows: c.rows[:0], body: append(c.body[:0], '['), raw: c.raw[:0]}
+	*c = Chunk{Number: b.next, rows: c.rows[:0], body: append(c.body[:0], '['), raw: c.raw[:0], keys: c.keys[:0]}
 	return c
 }
 
@@ -190,12 +190,25 @@ type Row struct {
 	Position reader.Position
 	Kind     reader.Kind
 
-	bodyStart, bodyEnd int
-	content            int // where the task's own JSON begins, after pool_id and __item_idx
-	rawStart, rawEnd   int
+	// 32 bits are enough for all of them: a body is bounded by Toloka's limits,
+	// and raw by MaxRawBytes and one record.
+	bodyStart, bodyEnd uint32
+	content            uint32 // where the task's own JSON begins, after pool_id and __item_idx
+	rawStart, rawEnd   uint32
 }
 
-// Chunk is the tasks of one request. It is immutable once it is given out.
+// Key tells tasks apart by all that they hold: the first 16 bytes of the
+// SHA-256 of the task's own JSON.
+type Key [16]byte
+
+// KeyOf gives the key of a task by its JSON as reader.Task has it.
+func KeyOf(content []byte) Key {
+	sum := sha256.Sum256(content)
+	return Key(sum[:len(Key{})])
+}
+
+// Chunk is the tasks of one request. What it holds does not change once it is
+// given out. One goroutine at a time may use it.
 type Chunk struct {
 	// Number counts the chunks of a run from 0.
 	Number int
@@ -203,8 +216,8 @@ type Chunk struct {
 	rows        []Row
 	body        []byte
 	raw         []byte
-	sum         [sha256.Size]byte
-	base        int // the index of the first row in the chunk that this was sliced from
+	keys        []Key // empty until they are asked for
+	base        int   // the index of the first row in the chunk that this was sliced from
 	inputBytes  int
 	outputBytes int
 }
@@ -228,8 +241,30 @@ func (c *Chunk) Content(i int) []byte { return c.body[c.rows[i].content : c.rows
 // Body is the request's body: a JSON array of all tasks.
 func (c *Chunk) Body() []byte { return c.body }
 
-// Sum is the SHA-256 of the body.
-func (c *Chunk) Sum() [sha256.Size]byte { return c.sum }
+// Keys has the key of each task. They are computed when they are first asked
+// for, by the one who has the chunk then, and are valid as long as it is.
+func (c *Chunk) Keys() []Key {
+	if len(c.keys) == 0 {
+		c.keys = slices.Grow(c.keys, len(c.rows))
+		for i := range c.rows {
+			c.keys = append(c.keys, KeyOf(c.Content(i)))
+		}
+	}
+	return c.keys
+}
+
+// Sum stands for the tasks and their order: the SHA-256 of their keys. It does
+// not depend on the pool, nor on the chunk that the tasks are in.
+func (c *Chunk) Sum() [sha256.Size]byte { return SumOf(c.Keys()) }
+
+// SumOf is the sum of a chunk of the tasks with these keys.
+func SumOf(keys []Key) [sha256.Size]byte {
+	h := sha256.New()
+	for i := range keys {
+		h.Write(keys[i][:])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
 
 // Base is the index of the first task in the chunk that this one was sliced
 // from, and 0 in a chunk that was not sliced. "__item_idx" counts from there:
@@ -251,14 +286,12 @@ func (c *Chunk) Slice(lo, hi int) *Chunk {
 		s.body = append(s.body, c.body[start:end]...)
 		s.body = append(s.body, ']')
 		for i := range s.rows {
-			s.rows[i].bodyStart -= start - 1
-			s.rows[i].bodyEnd -= start - 1
-			s.rows[i].content -= start - 1
+			r := &s.rows[i]
+			r.bodyStart, r.content, r.bodyEnd = r.bodyStart-start+1, r.content-start+1, r.bodyEnd-start+1
 		}
 	} else {
 		s.body = []byte("[]")
 	}
-	s.sum = sha256.Sum256(s.body)
 	return s
 }
 
@@ -266,7 +299,7 @@ func (c *Chunk) add(t reader.Task, prefix []byte, itemIndex bool) {
 	if len(c.rows) > 0 {
 		c.body = append(c.body, ',')
 	}
-	row := Row{Position: t.Position, Kind: t.Kind, bodyStart: len(c.body), rawStart: len(c.raw)}
+	row := Row{Position: t.Position, Kind: t.Kind, bodyStart: uint32(len(c.body)), rawStart: uint32(len(c.raw))}
 	c.body = append(c.body, prefix...)
 	if itemIndex {
 		c.body = append(c.body, `,"__item_idx":"`...)
@@ -274,11 +307,11 @@ func (c *Chunk) add(t reader.Task, prefix []byte, itemIndex bool) {
 		c.body = append(c.body, '"')
 	}
 	c.body = append(c.body, ',')
-	row.content = len(c.body)
+	row.content = uint32(len(c.body))
 	c.body = append(c.body, t.JSON...)
 	c.body = append(c.body, '}')
 	c.raw = append(c.raw, t.Raw...)
-	row.bodyEnd, row.rawEnd = len(c.body), len(c.raw)
+	row.bodyEnd, row.rawEnd = uint32(len(c.body)), uint32(len(c.raw))
 	c.rows = append(c.rows, row)
 	c.inputBytes += t.InputBytes
 	c.outputBytes += t.OutputBytes

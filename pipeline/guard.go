@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/batcher"
 	"poolfill/internal/ledger"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -61,7 +62,7 @@ type rowGuard struct {
 // claim reports whether a task exists already, and its id.
 func (g *rowGuard) claim(t *reader.Task) (id string, ok bool, err error) {
 	if len(g.exact.entries) > 0 {
-		if id, ok = g.exact.claim(keyOf(t.JSON)); ok {
+		if id, ok = g.exact.claim(batcher.KeyOf(t.JSON)); ok {
 			return id, true, nil
 		}
 	}

@@ -38,6 +38,12 @@ func (p *Pipeline) putAside(r Result) error {
 	p.mu.Lock()
 	p.tally.add(&r)
 	p.mu.Unlock()
+	return p.wait(r)
+}
+
+// wait keeps an outcome that is counted until there are enough to be recorded
+// together.
+func (p *Pipeline) wait(r Result) error {
 	p.pending = append(p.pending, r)
 	p.pendingBytes += len(r.Raw) + 256*len(r.Findings)
 	if len(p.pending) >= maxPending || p.pendingBytes >= maxPendingBytes {
@@ -51,11 +57,8 @@ func (p *Pipeline) flush() error {
 	rows := p.pending
 	p.pending, p.pendingBytes = p.pending[:0], 0
 	var err error
-	if len(rows) > 0 && p.cfg.Recorder != nil {
-		err = p.cfg.Recorder.Record(rows)
-	}
 	if len(rows) > 0 {
-		err = errors.Join(err, p.keepAside(rows))
+		err = errors.Join(p.tell(rows), p.keepAside(rows))
 	}
 	clear(rows)
 	if p.print != nil {
@@ -71,28 +74,32 @@ func (p *Pipeline) record(results []Result) error {
 		p.tally.add(&results[i])
 	}
 	p.mu.Unlock()
-	if p.cfg.Recorder == nil {
+	return p.tell(results)
+}
+
+// tell hands results to the Recorder, unless the ledger will do that.
+func (p *Pipeline) tell(results []Result) error {
+	if p.cfg.Recorder == nil || p.cfg.Ledger != nil {
 		return nil
 	}
 	return p.cfg.Recorder.Record(results)
 }
 
-// pass records the rows of a chunk that a check finds valid.
-func (p *Pipeline) pass(c *batcher.Chunk) error {
-	err := p.record(alike(c, Valid, ""))
-	p.batcher.Recycle(c)
-	return err
-}
-
-// discard records the rows of a chunk that is not sent any more.
+// discard records the rows of a chunk that is not sent any more. In a check they
+// have their outcome already.
 func (p *Pipeline) discard(ctx context.Context, c *batcher.Chunk) error {
+	if p.cfg.Check {
+		p.batcher.Recycle(c)
+		return nil
+	}
 	p.mu.Lock()
 	reason := "the run was interrupted before this row was sent"
 	if p.err != nil {
 		reason = "the run ended before this row was sent"
 	}
 	p.mu.Unlock()
-	results := alike(c, Unsent, reason)
+	results, release := p.alike(c, Unsent, reason)
+	defer release()
 	err := errors.Join(p.keepDiscarded(ctx, c, results), p.record(results))
 	p.batcher.Recycle(c)
 	return err
@@ -106,21 +113,35 @@ func (p *Pipeline) leave(ctx context.Context) error {
 	return nil
 }
 
+// resultBuffer lends results to be filled until release is called.
+func (p *Pipeline) resultBuffer(n int) (results []Result, release func()) {
+	buffer, ok := p.resultBuffers.Get().(*[]Result)
+	if !ok {
+		buffer = new([]Result)
+	}
+	*buffer = slices.Grow((*buffer)[:0], n)[:n]
+	return *buffer, func() {
+		clear(*buffer)
+		p.resultBuffers.Put(buffer)
+	}
+}
+
 // alike gives every row of a chunk the same outcome.
-func alike(c *batcher.Chunk, status Status, reason string) []Result {
-	results := make([]Result, c.Len())
+func (p *Pipeline) alike(c *batcher.Chunk, status Status, reason string) (results []Result, release func()) {
+	results, release = p.resultBuffer(c.Len())
 	for i := range results {
 		results[i] = Result{Position: c.Row(i).Position, Status: status, Reason: reason}
 	}
-	return results
+	return results, release
 }
 
 // resultsOf translates what the uploader says of a chunk's rows into the terms
 // of the input's columns.
-func (p *Pipeline) resultsOf(o uploader.Outcome) []Result {
-	results := make([]Result, len(o.Rows))
-	for i, row := range o.Rows {
-		r := Result{Position: o.Chunk.Row(i).Position, TaskID: row.TaskID, Reason: row.Reason}
+func (p *Pipeline) resultsOf(o uploader.Outcome) (results []Result, release func()) {
+	results, release = p.resultBuffer(len(o.Rows))
+	for i := range o.Rows {
+		row, r := &o.Rows[i], &results[i]
+		*r = Result{Position: o.Chunk.Row(i).Position, TaskID: row.TaskID, Reason: row.Reason}
 		switch row.Status {
 		case uploader.Created:
 			r.Status = Created
@@ -133,9 +154,8 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) []Result {
 				r.Reason += "; the server may have created it all the same"
 			}
 		}
-		results[i] = r
 	}
-	return results
+	return results, release
 }
 
 func (p *Pipeline) serverFindings(at reader.Position, errs []uploader.FieldError) []reader.Finding {

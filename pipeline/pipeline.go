@@ -40,24 +40,28 @@ type Pipeline struct {
 	guard     rowGuard       // used by the producer alone
 	numbers   map[string]int // of the files, by path
 
-	rowBuffers sync.Pool // of *[]ledger.Row
+	rowBuffers    sync.Pool // of *[]ledger.Row
+	resultBuffers sync.Pool // of *[]Result
 
 	stopOnce sync.Once
 	stopping chan struct{} // closed when no further row is taken
 
-	mu           sync.Mutex           // guards what follows
-	strays       known                // tasks of this run whose rows are not known
-	keys         map[int][]ledger.Key // of the chunks that are being uploaded, by their number
-	tally        *tally
-	files        []File
-	infos        map[string]reader.Info // by path
-	warnings     []Warning
-	chunks       int64
-	earlier      int64 // created rows of chunks that the server knew already
-	state        State
-	err          error     // why the run ended early
-	until        time.Time // when a parked run can go on
-	pending      []Result  // the producer's
+	mu       sync.Mutex // guards what follows
+	strays   known      // tasks of this run whose rows are not known
+	tally    *tally
+	files    []File
+	infos    map[string]reader.Info // by path
+	warnings []Warning
+	chunks   int64
+	earlier  int64 // created rows of chunks that the server knew already
+	state    State
+	err      error     // why the run ended early
+	until    time.Time // when a parked run can go on
+
+	// The producer's own.
+	taken        int64 // rows of the open input that are not counted yet
+	valid        int64 // those of them that a check found valid
+	pending      []Result
 	pendingBytes int
 }
 
@@ -75,7 +79,6 @@ func New(cfg Config) (*Pipeline, error) {
 		infos:     make(map[string]reader.Info),
 		numbers:   make(map[string]int),
 		unchanged: make(map[int]string),
-		keys:      make(map[int][]ledger.Key),
 		state:     Finished,
 	}
 	for i, path := range cfg.Files {
@@ -236,12 +239,10 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 	if errors.As(err, &setup) {
 		return report, errors.Join(err, p.abandon())
 	}
-	if p.cfg.Recorder != nil {
-		var failed error
-		if report, failed = p.cfg.Recorder.Finish(report); failed != nil {
-			report.State = Failed
-			err = errors.Join(err, failed)
-		}
+	report, failed := p.conclude(ctx, report)
+	if failed != nil {
+		report.State = Failed
+		err = errors.Join(err, failed)
 	}
 	return report, errors.Join(err, p.close(report))
 }
@@ -310,6 +311,7 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 		return 0, errors.Join(err, r.Close())
 	}
 	defer func() {
+		p.count(path)
 		err = errors.Join(err, p.closeInput(r))
 	}()
 	for !p.stopped() {
@@ -328,6 +330,7 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 		rows++
 		if rows%256 == 0 {
 			p.progress.openBytes.Store(r.Info().Bytes)
+			p.count(path)
 		}
 		if err := p.take(row, path, send); err != nil {
 			return rows, err
@@ -336,12 +339,24 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 	return rows, nil
 }
 
+// count adds the rows that were taken to the totals. It comes before anything
+// that looks at these, or that can give one of the rows its outcome.
+func (p *Pipeline) count(path string) {
+	if p.taken == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tally.read(path, p.taken)
+	p.tally.pass(path, p.valid)
+	p.taken, p.valid = 0, 0
+}
+
 // take moves one row on: into a chunk, or to the rejections.
 func (p *Pipeline) take(row reader.Row, path string, send func(*batcher.Chunk) error) error {
-	p.mu.Lock()
-	p.tally.read(path)
-	p.mu.Unlock()
+	p.taken++
 	if row.Err != nil {
+		p.count(path)
 		return p.reject(row.Err)
 	}
 	if !p.guard.empty() {
@@ -350,17 +365,26 @@ func (p *Pipeline) take(row reader.Row, path string, send func(*batcher.Chunk) e
 			return err
 		}
 		if found {
+			p.count(path)
 			return p.putAside(Result{Position: row.Task.Position, Status: Duplicate, TaskID: id})
 		}
 	}
 	full, rejected := p.batcher.Add(row.Task)
 	if full != nil {
+		p.count(path)
 		if err := send(full); err != nil {
 			return err
 		}
 	}
-	if rejected != nil {
+	switch {
+	case rejected != nil:
+		p.count(path)
 		return p.reject(rejected)
+	case p.cfg.Check:
+		p.valid++
+		if err := p.wait(Result{Position: row.Task.Position, Status: Valid}); err != nil {
+			return err
+		}
 	}
 	return p.printTask(row.Task)
 }
@@ -440,10 +464,8 @@ func (p *Pipeline) send(ctx context.Context, c *batcher.Chunk, chunks chan<- *ba
 		}
 	}
 	switch {
-	case p.stopped():
+	case p.cfg.Check, p.stopped():
 		return p.discard(ctx, c)
-	case p.cfg.Check:
-		return p.pass(c)
 	case p.cfg.OnInvalid == StopAtInvalid:
 		return p.upload(ctx, c)
 	}
@@ -485,8 +507,10 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 	}
 	p.mu.Unlock()
 
-	results := p.resultsOf(outcome)
+	results, release := p.resultsOf(outcome)
+	defer release()
 	recordErr := errors.Join(p.keep(c, outcome, results, claimed), p.record(results))
+	p.cfg.Log.Debug("a chunk is done", zap.Int("chunk", c.Number), zap.Int("rows", c.Len()), zap.Int("attempts", outcome.Attempts))
 	var quotaUsed *ratelimit.DayQuotaError
 	switch {
 	case isCanceled(err):

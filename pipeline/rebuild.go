@@ -8,9 +8,10 @@ import (
 	"poolfill/internal/ledger"
 )
 
-// Rebuild makes the report of a run from the ledger, and hands every row to to,
-// which may be nil. What only the process itself knew, such as its requests, is
-// that of the last attempt that ended; a run that was killed has none.
+// Rebuild makes the report of a run from the ledger, and hands its inputs and
+// every row to to, which may be nil, in the order of the inputs. What only the
+// process itself knew, such as its requests, is that of the last attempt that
+// ended; a run that was killed has none.
 func Rebuild(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder) (Report, error) {
 	r := Report{
 		Version: ReportVersion, Rejections: []Rejection{}, Warnings: []Warning{},
@@ -26,55 +27,120 @@ func Rebuild(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder)
 	if run.State == ledger.Running {
 		r.State, r.Error = Interrupted, "the run was cut off, or is still going on: to go on with it, run "+run.Command
 	}
-	files := map[string]File{}
-	for _, f := range r.Files {
-		files[f.Path] = f
-	}
-	r.Files = r.Files[:0]
-	t := newTally()
-	paths := make([]string, len(run.Files))
-	for i, f := range run.Files {
-		info := f.Info
-		if paths[i] = info.File; info.File == "" {
-			continue // it was never opened
-		}
-		file := files[info.File]
-		file.Path, file.SHA256, file.Bytes, file.Compression = info.File, f.SHA256, info.Bytes, info.Compression
-		file.Encoding, file.Delimiter = info.Encoding, string(rune(info.Delimiter))
-		r.Files = append(r.Files, file)
-		if to != nil {
-			if err := to.Input(info); err != nil {
-				return Report{}, err
-			}
-		}
-	}
-	err := l.Rows(ctx, run.ID, func(rows []ledger.Row) error {
-		results := make([]Result, len(rows))
-		for i := range rows {
-			if rows[i].File >= len(paths) {
-				return fmt.Errorf("run %s has a row of a file that it doesn't have", run.Name)
-			}
-			results[i] = ResultOf(paths[rows[i].File], &rows[i])
-			t.read(results[i].Position.File)
-			t.add(&results[i])
-		}
-		if to == nil {
-			return nil
-		}
-		return to.Record(results)
-	})
+	t, err := recite(ctx, l, run, to, nil)
 	if err != nil {
 		return Report{}, err
 	}
-	r.Totals, r.Rejections = t.totals, t.rejections()
-	for i := range r.Files {
-		r.Files[i].Totals = *t.file(r.Files[i].Path)
+	r.takeRows(run, t)
+	return r, nil
+}
+
+// takeRows makes the rows' part of a report from the ledger.
+func (r *Report) takeRows(run ledger.Run, t *tally) {
+	known := map[string]File{}
+	for _, f := range r.Files {
+		known[f.Path] = f
 	}
-	for path, f := range files {
-		if f.UnchangedSince != "" {
-			f.Path = path
-			r.Files = append(r.Files, f)
+	files := make([]File, 0, len(run.Files))
+	for _, f := range run.Files {
+		info := f.Info
+		if info.File == "" {
+			continue // it was never opened
+		}
+		file := known[info.File]
+		delete(known, info.File)
+		file.Path, file.SHA256, file.Bytes, file.Compression = info.File, f.SHA256, info.Bytes, info.Compression
+		file.Encoding, file.Delimiter, file.Totals = info.Encoding, string(rune(info.Delimiter)), *t.file(info.File)
+		files = append(files, file)
+	}
+	for _, f := range r.Files {
+		if _, left := known[f.Path]; left && f.UnchangedSince != "" {
+			files = append(files, f)
 		}
 	}
+	r.Files, r.Totals, r.Rejections = files, t.totals, t.rejections()
+}
+
+// recited is how many results a Recorder is given at a time.
+const recited = 1024
+
+// recite hands what the ledger has of a run to to, which may be nil: its inputs,
+// except for those that were announced before, and its rows. It counts the rows.
+func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, announced map[string]bool) (*tally, error) {
+	paths := make([]string, len(run.Files))
+	for i, f := range run.Files {
+		paths[i] = f.Info.File
+		if to == nil || paths[i] == "" || announced[paths[i]] {
+			continue
+		}
+		if err := to.Input(f.Info); err != nil {
+			return nil, err
+		}
+	}
+	t := newTally()
+	results := make([]Result, 0, recited)
+	err := l.Rows(ctx, run.ID, func(rows []ledger.Row) error {
+		for len(rows) > 0 {
+			part := rows[:min(len(rows), recited)]
+			rows = rows[len(part):]
+			results = results[:0]
+			for i := range part {
+				if part[i].File >= len(paths) {
+					return fmt.Errorf("run %s has a row of a file that it doesn't have", run.Name)
+				}
+				results = append(results, ResultOf(paths[part[i].File], &part[i]))
+				t.read(paths[part[i].File], 1)
+				t.add(&results[i])
+			}
+			if to == nil {
+				continue
+			}
+			if err := to.Record(results); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return t, err
+}
+
+// conclude gives the Recorder all that the ledger has of the run, and makes the
+// report final: its rows are then those of the ledger.
+func (p *Pipeline) conclude(ctx context.Context, r Report) (Report, error) {
+	if p.cfg.Recorder == nil {
+		return r, nil
+	}
+	if p.run != nil {
+		var err error
+		if r, err = p.fromLedger(context.WithoutCancel(ctx), r); err != nil {
+			return r, err
+		}
+	}
+	return p.cfg.Recorder.Finish(r)
+}
+
+// fromLedger makes a report agree with the ledger, which is to have what the
+// process has seen.
+func (p *Pipeline) fromLedger(ctx context.Context, r Report) (Report, error) {
+	run, err := p.cfg.Ledger.Find(ctx, p.run.Name)
+	if err != nil {
+		return r, err
+	}
+	announced := make(map[string]bool, len(p.infos))
+	for path := range p.infos {
+		announced[path] = true
+	}
+	t, err := recite(ctx, p.cfg.Ledger, run, p.cfg.Recorder, announced)
+	if err != nil {
+		return r, err
+	}
+	if r.State == Finished && t.totals != r.Totals {
+		return r, fmt.Errorf("the ledger has other rows than the run: %+v, not %+v. This is a defect of poolfill: please report it, and check the pool before you upload again", t.totals, r.Totals)
+	}
+	if t.totals.Rows < r.Totals.Rows {
+		// The ledger could not be written, which is what ended the run.
+		return r, nil
+	}
+	r.takeRows(run, t)
 	return r, nil
 }

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"os"
@@ -14,12 +13,6 @@ import (
 	"poolfill/reader"
 	"poolfill/uploader"
 )
-
-// keyOf is the key of a task in the ledger.
-func keyOf(content []byte) ledger.Key {
-	sum := sha256.Sum256(content)
-	return ledger.Key(sum[:len(ledger.Key{})])
-}
 
 // announce tells of an input before its first row.
 func (p *Pipeline) announce(info reader.Info) error {
@@ -34,24 +27,6 @@ func (p *Pipeline) announce(info reader.Info) error {
 	return p.cfg.Recorder.Input(info)
 }
 
-// keysOf gives the keys of a chunk's tasks, which are computed once.
-func (p *Pipeline) keysOf(c *batcher.Chunk) []ledger.Key {
-	p.mu.Lock()
-	keys, ok := p.keys[c.Number]
-	p.mu.Unlock()
-	if ok {
-		return keys
-	}
-	keys = make([]ledger.Key, c.Len())
-	for i := range keys {
-		keys[i] = keyOf(c.Content(i))
-	}
-	p.mu.Lock()
-	p.keys[c.Number] = keys
-	p.mu.Unlock()
-	return keys
-}
-
 // Sending is part of uploader.Journal.
 func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
 	rows, release := p.rowBuffer(a.Chunk.Len())
@@ -61,7 +36,7 @@ func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
 		rows[i] = ledger.Row{File: p.numbers[at.File], Line: at.Line, Record: at.Record, Status: ledger.InDoubt}
 	}
 	return p.cfg.Ledger.Sending(p.run.ID, ledger.Attempt{
-		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: p.keysOf(a.Chunk), Rows: rows,
+		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Rows: rows,
 		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
 	})
 }
@@ -155,16 +130,11 @@ func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result, 
 			rows[i].Status = ledger.InDoubt
 		}
 	}
-	defer func() {
-		p.mu.Lock()
-		delete(p.keys, c.Number)
-		p.mu.Unlock()
-	}()
 	if !touched && o.Attempts == 0 {
 		return p.cfg.Ledger.Aside(p.run.ID, rows) // nothing of it was sent
 	}
 	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
-		Chunk: c.Number, Sum: c.Sum(), Keys: p.keysOf(c), Rows: rows, Claimed: claimed,
+		Chunk: c.Number, Sum: c.Sum(), Keys: c.Keys(), Rows: rows, Claimed: claimed,
 	})
 }
 
@@ -193,7 +163,7 @@ func (p *Pipeline) keepDiscarded(ctx context.Context, c *batcher.Chunk, results 
 	}
 	for i := range results {
 		// By its key, as a chunk that is cut short may also have changed.
-		if before.Ended && i < len(before.Rows) && before.Keys[i] == keyOf(c.Content(i)) {
+		if before.Ended && i < len(before.Rows) && before.Keys[i] == c.Keys()[i] {
 			results[i] = p.resultOf(&before.Rows[i])
 		}
 	}
@@ -214,11 +184,14 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 			return false, nil // cut short by the end of the run
 		}
 		// What the ledger has under this number is of other rows.
-		return true, errors.Join(p.fail(errChanged), p.record(alike(c, Unsent, "the input changed under the run")))
+		results, release := p.alike(c, Unsent, "the input changed under the run")
+		defer release()
+		return true, errors.Join(p.fail(errChanged), p.record(results))
 	case !before.Finished:
 		return false, nil
 	}
-	results := make([]Result, len(before.Rows))
+	results, release := p.resultBuffer(len(before.Rows))
+	defer release()
 	created := int64(0)
 	for i := range before.Rows {
 		results[i] = p.resultOf(&before.Rows[i])

@@ -57,7 +57,7 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 	tally := newTally()
 	for i := range 3 * maxGroups {
 		for range i%2 + 1 {
-			tally.read("f")
+			tally.read("f", 1)
 			tally.add(&Result{
 				Position: reader.Position{File: "f"}, Status: Rejected,
 				Findings: []reader.Finding{{Stage: reader.StageCheck, Line: int64(i), Field: fmt.Sprint("INPUT:", i), Code: "C", Message: "m"}},
@@ -108,7 +108,7 @@ func TestCountsThatDoNotCloseAreALoudFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.tally.read("f")
+	p.tally.read("f", 1)
 	r, err := p.report(time.Now())
 	if err == nil || r.State != Failed || r.Error == "" {
 		t.Errorf("%v: %s", err, r.State)

@@ -28,16 +28,26 @@ type tally struct {
 	totals Totals
 	files  map[string]*Totals
 	groups map[groupKey]*Rejection
+
+	// The file that was counted last, since rows of one file come together.
+	path string
+	last *Totals
 }
 
 func newTally() *tally {
 	return &tally{files: make(map[string]*Totals), groups: make(map[groupKey]*Rejection)}
 }
 
-// read counts a row that was read and has no outcome yet.
-func (t *tally) read(file string) {
-	t.totals.Rows++
-	t.file(file).Rows++
+// read counts rows that were read and have no outcome yet.
+func (t *tally) read(file string, rows int64) {
+	t.totals.Rows += rows
+	t.file(file).Rows += rows
+}
+
+// pass counts rows that a check found valid.
+func (t *tally) pass(file string, rows int64) {
+	t.totals.Valid += rows
+	t.file(file).Valid += rows
 }
 
 // add counts the outcome of a row.
@@ -50,11 +60,15 @@ func (t *tally) add(r *Result) {
 }
 
 func (t *tally) file(path string) *Totals {
+	if t.last != nil && t.path == path {
+		return t.last
+	}
 	f, ok := t.files[path]
 	if !ok {
 		f = &Totals{}
 		t.files[path] = f
 	}
+	t.path, t.last = path, f
 	return f
 }
 

@@ -19,7 +19,7 @@ type OperationName struct {
 	// Chunk is the chunk's number; Base the index of the first task that is
 	// sent, counted in the whole chunk; Len the number of tasks.
 	Chunk, Base, Len int
-	// Sum is the SHA-256 of the request's body.
+	// Sum stands for the tasks of the request, see batcher.Chunk.Sum.
 	Sum [32]byte
 	// Generation counts the operations that failed with nothing done: a failed
 	// operation has used up its id.

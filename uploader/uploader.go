@@ -269,7 +269,11 @@ func partOf(chunk *batcher.Chunk, rows []int) part {
 		body = append(body, chunk.Task(row)...)
 	}
 	body = append(body, ']')
-	return part{chunk: chunk, rows: rows, body: body, sum: sha256.Sum256(body)}
+	keys := make([]batcher.Key, len(rows))
+	for i, row := range rows {
+		keys[i] = chunk.Keys()[row]
+	}
+	return part{chunk: chunk, rows: rows, body: body, sum: batcher.SumOf(keys)}
 }
 
 // part gives the part of these rows.

@@ -9,6 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"poolfill/pipeline"
 	"poolfill/reader"
 )
@@ -25,8 +29,9 @@ const (
 	crashAnswered = "post answered"  // the answer was read, the ledger doesn't know
 	crashPolled   = "operation read" // the operation's end was read
 	crashLog      = "log read"       // all is known, the ledger doesn't know
-	crashRecord   = "chunk kept"     // the ledger has the chunk, the report has not
-	crashFinish   = "files due"      // every row is kept, no file is written
+	crashKept     = "chunk kept"     // the ledger has the chunk
+	crashRecord   = "rows due"       // every row is kept, the files are being written
+	crashFinish   = "names due"      // the files are written and have no names
 	crashFinished = "files written"  // the ledger does not say that the run has ended
 )
 
@@ -53,6 +58,13 @@ type crasher struct {
 func (c *crasher) configure(cfg *pipeline.Config) {
 	c.next, c.Recorder = http.DefaultTransport, cfg.Recorder
 	cfg.API.HTTP, cfg.Recorder = &http.Client{Transport: c}, c
+	core, _ := observer.New(zap.DebugLevel)
+	cfg.Log = zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		if e.Message == "a chunk is done" {
+			c.reach(crashKept)
+		}
+		return nil
+	}))
 }
 
 func (c *crasher) reach(step string) {
@@ -132,9 +144,9 @@ func TestACrashAtAnyStepLosesAndDoublesNothing(t *testing.T) {
 	for mode, steps := range map[string][]string{
 		"async": {
 			crashInput + ":1", crashPost + ":1", crashPost + ":4", crashSent + ":1", crashSent + ":5", crashAnswered + ":1", crashAnswered + ":8",
-			crashPolled + ":1", crashPolled + ":6", crashLog + ":1", crashLog + ":8", crashRecord + ":1", crashRecord + ":8", crashFinish + ":1", crashFinished + ":1",
+			crashPolled + ":1", crashPolled + ":6", crashLog + ":1", crashLog + ":8", crashKept + ":1", crashKept + ":8", crashRecord + ":1", crashFinish + ":1", crashFinished + ":1",
 		},
-		"sync": {crashPost + ":2", crashSent + ":5", crashAnswered + ":8", crashRecord + ":4", crashFinished + ":1"},
+		"sync": {crashPost + ":2", crashSent + ":5", crashAnswered + ":8", crashKept + ":4", crashFinished + ":1"},
 	} {
 		for _, step := range steps {
 			t.Run(mode+", "+step, func(t *testing.T) {

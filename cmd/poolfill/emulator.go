@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/internal/emulator"
+	"poolfill/internal/ledger"
 	"poolfill/internal/toloka"
 	"poolfill/pipeline"
 	"poolfill/reader"
@@ -195,10 +196,32 @@ func emulate(cfg *pipeline.Config) (stop func() error, err error) {
 	if cfg.PoolID == "" {
 		cfg.PoolID = server.DemoPool()
 	}
-	return func() error {
+	forget := func() error { return nil }
+	if !cfg.Check {
+		forget, err = passingLedger(cfg)
+	}
+	stop = func() error {
 		cancel()
-		return errors.Join(<-ended, server.Close())
-	}, nil
+		return errors.Join(forget(), <-ended, server.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return stop, nil
+}
+
+// passingLedger gives a run a ledger that is removed with the emulator, as
+// nothing is left then that it could tell of.
+func passingLedger(cfg *pipeline.Config) (forget func() error, err error) {
+	forget = func() error { return nil }
+	dir, err := os.MkdirTemp("", "poolfill-*")
+	if err != nil {
+		return forget, fmt.Errorf("the folder for the emulator's ledger can't be made: %w", err)
+	}
+	if cfg.Ledger, err = ledger.Open(context.Background(), dir); err != nil {
+		return forget, errors.Join(err, os.RemoveAll(dir))
+	}
+	return func() error { return errors.Join(cfg.Ledger.Close(), os.RemoveAll(dir)) }, nil
 }
 
 // looseSpec is a spec that takes every column of the files as an optional

@@ -141,6 +141,9 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	if errors.As(err, &setup) || result.RunID == "" {
 		return errors.Join(err, files.discard())
 	}
+	if err != nil && len(result.Outputs) == 0 {
+		err = errors.Join(err, files.discard())
+	}
 	out := std.out
 	if cfg.PrintTasks != nil {
 		out = std.err

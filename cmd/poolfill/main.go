@@ -44,12 +44,16 @@ type streams struct {
 
 // run carries out one command line and returns its exit code.
 func run(args []string, std streams) int {
-	root := newRootCommand(std)
+	var profiling profiles
+	root := newRootCommand(std, &profiling)
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	err := root.ExecuteContext(context.Background())
+	if failed := profiling.stop(); failed != nil {
+		err = errors.Join(err, fmt.Errorf("the profile can't be written: %w", failed))
+	}
 	code := exitCode(err)
 	var rejected *rejectedError
 	if err != nil && !errors.As(err, &rejected) {

@@ -13,7 +13,7 @@ import (
 // envPrefix begins the name of each flag's environment variable.
 const envPrefix = "POOLFILL_"
 
-func newRootCommand(std streams) *cobra.Command {
+func newRootCommand(std streams, profiling *profiles) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "poolfill",
 		Short: "Fill Toloka pools from dataset files",
@@ -33,8 +33,14 @@ name in capitals, with _ for -. A flag on the command line wins.`,
 		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return flagsFromEnvironment(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flagsFromEnvironment(cmd); err != nil {
+				return err
+			}
+			return profiling.start()
+		},
 	}
+	profiling.register(root.PersistentFlags())
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("poolfill {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

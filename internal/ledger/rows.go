@@ -9,6 +9,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"poolfill/batcher"
 	"poolfill/reader"
 )
 
@@ -26,7 +27,7 @@ const (
 )
 
 // Key tells tasks apart by all that they hold.
-type Key [16]byte
+type Key = batcher.Key
 
 // Row is what became of one row.
 type Row struct {

@@ -7,12 +7,10 @@
 //	results.tsv    one line for each row, in the order of the input
 //	rejected.tsv   the rejected rows as they stood, with what is wrong with them
 //
-// Accumulating and rendering are apart: results come in any order and go to a
-// journal on disk; Finish merges them into the order of the input. Each file is
-// written under a temporary name and renamed, so that a file that is there is
-// whole.
+// Each file is written under a temporary name and renamed, so that a file that
+// is there is whole.
 //
-// Memory: a fixed buffer, and 32 bytes for each call of Record.
+// Memory: a fixed buffer for each file.
 package report
 
 import (
@@ -24,7 +22,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"poolfill/pipeline"
 	"poolfill/reader"
@@ -37,22 +34,29 @@ const (
 	RejectedFile = "rejected.tsv"
 )
 
-// Writer collects the results of a run and writes its files. It implements
-// pipeline.Recorder.
+// Writer writes the files of a run. It implements pipeline.Recorder for runs
+// whose rows come in the order of the inputs. It is not safe for concurrent use.
 type Writer struct {
-	dir  string
-	made []string // the folders that Create made, the innermost first
+	dir     string
+	made    []string // the folders that Create made, the innermost first
+	several bool     // more than one input: a line number alone says too little
 
-	mu      sync.Mutex
-	journal *journal
-	inputs  map[string]*input
-	shapes  []*shape
-	several bool // more than one input: a line number alone says too little
+	inputs   map[string]*input
+	shapes   []*shape
+	results  *file
+	rejected map[*shape]*file
+	outputs  map[string]string
+
+	// The row that came last.
+	last   *input
+	record int64
+	line   []byte
 }
 
 // input is one of the run's inputs.
 type input struct {
 	index int
+	cell  []byte // its name as a cell of results.tsv
 	shape *shape
 }
 
@@ -69,28 +73,29 @@ func Create(dir string, inputs int) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the folder for the report can't be made: %w", err)
 	}
-	j, err := newJournal(dir)
+	probe, err := os.CreateTemp(dir, ".probe-*")
+	if err == nil {
+		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the folder for the report can't be written to: %w", err)
 	}
 	return &Writer{
-		dir: dir, made: made, journal: j,
-		inputs: make(map[string]*input), several: inputs > 1,
+		dir: dir, made: made, several: inputs > 1,
+		inputs: make(map[string]*input), rejected: make(map[*shape]*file), outputs: make(map[string]string),
 	}, nil
 }
 
 // Input announces an input. It is part of pipeline.Recorder.
 func (w *Writer) Input(info reader.Info) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.inputs[info.File] = &input{index: len(w.inputs), shape: w.shapeOf(info)}
+	w.inputs[info.File] = &input{index: len(w.inputs), cell: appendResultCell(nil, info.File), shape: w.shapeOf(info)}
 	return nil
 }
 
 // shapeOf gives the shape of an input; inputs with the same header and dialect
 // share one, and so one file of rejected rows.
 func (w *Writer) shapeOf(info reader.Info) *shape {
-	s := newShape(info, len(w.shapes))
+	s := newShape(info)
 	for _, known := range w.shapes {
 		if known.sameAs(s) {
 			return known
@@ -100,127 +105,134 @@ func (w *Writer) shapeOf(info reader.Info) *shape {
 	return s
 }
 
-// Record takes results. It is part of pipeline.Recorder and safe for
-// concurrent use.
+// Record writes results. It is part of pipeline.Recorder.
 func (w *Writer) Record(results []pipeline.Result) error {
-	if len(results) == 0 {
-		return nil
-	}
-	// Rendering is the work; only the journal itself needs the lock.
-	lines, err := renderResults(results)
-	if err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.journal.begin()
 	for i := range results {
-		r := &results[i]
-		in, ok := w.inputs[r.Position.File]
-		if !ok {
-			return fmt.Errorf("a result for %s, which was not announced", r.Position.File)
+		if err := w.write(&results[i]); err != nil {
+			return w.failed(err)
 		}
-		e := entry{file: in.index, record: r.Position.Record, line: lines[i]}
-		if r.Status == pipeline.Rejected {
-			e.shape = in.shape.index + 1
-			e.rejected = in.shape.render(r, w.several)
-		}
-		w.journal.add(e)
-	}
-	if err := w.journal.end(); err != nil {
-		return fmt.Errorf("the results can't be kept: %w", err)
 	}
 	return nil
 }
 
-// Finish writes all files and returns the report with their paths in Outputs.
-func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	outputs, err := w.writeRows()
-	err = errors.Join(err, w.journal.remove())
+func (w *Writer) failed(err error) error {
+	return fmt.Errorf("the report's files can't be written to %s: %w", w.dir, err)
+}
+
+// write writes the line of a row, and the row itself where it is rejected.
+func (w *Writer) write(r *pipeline.Result) error {
+	in := w.last
+	if in == nil || len(w.inputs) > 1 {
+		var ok bool
+		if in, ok = w.inputs[r.Position.File]; !ok {
+			return fmt.Errorf("a result for %s, which was not announced", r.Position.File)
+		}
+	}
+	if w.last != nil && (in.index < w.last.index || in == w.last && r.Position.Record <= w.record) {
+		return fmt.Errorf("a result for row %d of %s is out of order", r.Position.Record, r.Position.File)
+	}
+	w.last, w.record = in, r.Position.Record
+	if err := w.openResults(); err != nil {
+		return err
+	}
+	w.line = appendResult(w.line[:0], in.cell, r)
+	if _, err := w.results.Write(w.line); err != nil || r.Status != pipeline.Rejected {
+		return err
+	}
+	f, err := w.openRejected(in.shape)
 	if err != nil {
-		return r, fmt.Errorf("the report's files can't be written to %s: %w", w.dir, err)
+		return err
+	}
+	_, err = f.Write(in.shape.render(r, w.several))
+	return err
+}
+
+func (w *Writer) openResults() (err error) {
+	if w.results != nil {
+		return nil
+	}
+	path := filepath.Join(w.dir, ResultsFile)
+	if w.results, err = create(path); err != nil {
+		return err
+	}
+	w.outputs["results"] = path
+	_, err = w.results.WriteString(resultsHeader)
+	return err
+}
+
+// openRejected gives the file of the rejected rows of a shape.
+func (w *Writer) openRejected(s *shape) (*file, error) {
+	if f, ok := w.rejected[s]; ok {
+		return f, nil
+	}
+	kind, path := "rejected", filepath.Join(w.dir, RejectedFile)
+	if n := len(w.rejected); n > 0 {
+		kind = fmt.Sprintf("rejected_%d", n+1)
+		path = strings.TrimSuffix(path, ".tsv") + fmt.Sprintf("-%d.tsv", n+1)
+	}
+	f, err := create(path)
+	if err != nil {
+		return nil, err
+	}
+	w.rejected[s], w.outputs[kind] = f, path
+	_, err = f.Write(s.header())
+	return f, err
+}
+
+// Finish gives all files their names, writes the report, and returns it with
+// their paths in Outputs.
+func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
+	defer w.abandon()
+	err := w.openResults()
+	for _, f := range w.rejected {
+		err = errors.Join(err, f.commit())
+	}
+	if err == nil {
+		err = w.results.commit()
+	}
+	if err != nil {
+		return r, w.failed(err)
 	}
 	path := filepath.Join(w.dir, ReportFile)
-	outputs["report"] = path
-	r.Outputs = outputs
+	w.outputs["report"] = path
+	whole := r
+	whole.Outputs = w.outputs
 	err = writeFile(path, func(out io.Writer) error {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
-		return e.Encode(r)
+		return e.Encode(whole)
 	})
 	if err != nil {
 		return r, fmt.Errorf("the report can't be written: %w", err)
 	}
-	return r, nil
+	return whole, nil
 }
 
-// Discard removes everything that the Writer made.
+// abandon removes the files that have no name yet.
+func (w *Writer) abandon() {
+	if w.results != nil {
+		w.results.abandon()
+	}
+	for _, f := range w.rejected {
+		f.abandon()
+	}
+}
+
+// Discard removes what the Writer made, except for folders that others have put
+// something into.
 func (w *Writer) Discard() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	err := w.journal.remove()
+	w.abandon()
 	for _, dir := range w.made {
-		err = errors.Join(err, os.Remove(dir))
-	}
-	return err
-}
-
-// writeRows merges the journal into results.tsv and the files of rejected rows.
-func (w *Writer) writeRows() (map[string]string, error) {
-	outputs := map[string]string{"results": filepath.Join(w.dir, ResultsFile)}
-	results, err := create(outputs["results"])
-	if err != nil {
-		return nil, err
-	}
-	defer results.abandon()
-	rejected := make(map[int]*file) // by shape
-	defer func() {
-		for _, f := range rejected {
-			f.abandon()
-		}
-	}()
-	if _, err := results.WriteString(resultsHeader); err != nil {
-		return nil, err
-	}
-	err = w.journal.merge(func(e entry) error {
-		if _, err := results.Write(e.line); err != nil {
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) > 0 {
 			return err
 		}
-		if e.shape == 0 {
-			return nil
-		}
-		f, ok := rejected[e.shape]
-		if !ok {
-			kind, path := "rejected", filepath.Join(w.dir, RejectedFile)
-			if len(rejected) > 0 {
-				kind = fmt.Sprintf("rejected_%d", len(rejected)+1)
-				path = strings.TrimSuffix(path, ".tsv") + fmt.Sprintf("-%d.tsv", len(rejected)+1)
-			}
-			var err error
-			if f, err = create(path); err != nil {
-				return err
-			}
-			rejected[e.shape] = f
-			outputs[kind] = path
-			if _, err := f.Write(w.shapes[e.shape-1].header()); err != nil {
-				return err
-			}
-		}
-		_, err := f.Write(e.rejected)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range rejected {
-		if err := f.commit(); err != nil {
-			return nil, err
+		if err := os.Remove(dir); err != nil {
+			return err
 		}
 	}
-	return outputs, results.commit()
+	return nil
 }
 
 // file is a file that gets its name when it is whole.

@@ -1,15 +1,19 @@
 package report_test
 
 import (
+	"bytes"
+	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/gocarina/gocsv"
+	"pgregory.net/rapid"
 
 	"poolfill/internal/report"
 	"poolfill/pipeline"
@@ -89,12 +93,12 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-func TestResultsStandInTheOrderOfTheInput(t *testing.T) {
+func TestEachRowHasItsLine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	w := create(t, dir, tsv("a.tsv"), tsv("b.tsv"))
+	record(t, w, row("a.tsv", 1, pipeline.Created))
+	record(t, w, rejected("a.tsv", 2, "x\ty", reader.Finding{Line: 3, Field: "INPUT:a", Code: "VALUE_REQUIRED", Message: "say \"it\""}), row("a.tsv", 3, pipeline.Valid))
 	record(t, w, row("b.tsv", 1, pipeline.Created), row("b.tsv", 2, pipeline.Unsent))
-	record(t, w, rejected("a.tsv", 2, "x\ty", reader.Finding{Line: 3, Field: "INPUT:a", Code: "VALUE_REQUIRED", Message: "say \"it\""}))
-	record(t, w, row("a.tsv", 1, pipeline.Created), row("a.tsv", 3, pipeline.Valid))
 	finish(t, w)
 	want := strings.Join([]string{
 		"file\tline\trecord\tstatus\ttask_id\tfield\tcode\tmessage",
@@ -113,59 +117,73 @@ func TestResultsStandInTheOrderOfTheInput(t *testing.T) {
 	}
 }
 
-// Chunks end in any order and overlap with the rows that never reached one.
-func TestMergingManyOverlappingRunsKeepsEveryRowInOrder(t *testing.T) {
-	const rows = 20_000
-	rng := rand.New(rand.NewPCG(1, 2))
-	dir := filepath.Join(t.TempDir(), "run")
-	w := create(t, dir, tsv("a.tsv"))
-	var calls [][]pipeline.Result
-	var chunk, refused []pipeline.Result
-	for n := int64(1); n <= rows; n++ {
-		if rng.IntN(4) == 0 {
-			refused = append(refused, rejected("a.tsv", n, fmt.Sprintf("row\t%d", n), reader.Finding{Code: "C"}))
-		} else {
-			chunk = append(chunk, row("a.tsv", n, pipeline.Created))
-		}
-		if len(chunk) == 100 || n == rows {
-			calls, chunk = append(calls, chunk), nil
-		}
-		if len(refused) == 37 || n == rows {
-			calls, refused = append(calls, refused), nil
-		}
-	}
-	rng.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
-	var wg sync.WaitGroup
-	for part := range slices.Chunk(calls, len(calls)/4) {
-		wg.Go(func() {
-			for _, results := range part {
-				if err := w.Record(results); err != nil {
-					t.Error(err)
-				}
+func TestRowsOutOfOrderAreAnError(t *testing.T) {
+	for name, second := range map[string]pipeline.Result{
+		"the same row again": row("b.tsv", 5, pipeline.Created),
+		"an earlier row":     row("b.tsv", 4, pipeline.Created),
+		"an earlier file":    row("a.tsv", 9, pipeline.Created),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := create(t, t.TempDir(), tsv("a.tsv"), tsv("b.tsv"))
+			record(t, w, row("b.tsv", 5, pipeline.Created))
+			if err := w.Record([]pipeline.Result{second}); err == nil {
+				t.Error("no error")
 			}
 		})
 	}
-	wg.Wait()
-	finish(t, w)
+}
 
-	lines := strings.Split(strings.TrimSpace(content(t, filepath.Join(dir, report.ResultsFile))), "\n")
-	if len(lines) != rows+1 {
-		t.Fatalf("results.tsv has %d lines, want %d", len(lines), rows+1)
-	}
-	refusedRows := 0
-	for i, line := range lines[1:] {
-		cells := strings.Split(line, "\t")
-		if cells[2] != fmt.Sprint(i+1) {
-			t.Fatalf("line %d has record %s", i+2, cells[2])
+// resultRow is a line of results.tsv as a Go program reads it.
+type resultRow struct {
+	File    string `csv:"file"`
+	Line    int64  `csv:"line"`
+	Record  int64  `csv:"record"`
+	Status  string `csv:"status"`
+	TaskID  string `csv:"task_id"`
+	Field   string `csv:"field"`
+	Code    string `csv:"code"`
+	Message string `csv:"message"`
+}
+
+// Whatever a cell holds, results.tsv is what gocsv would have written.
+func TestResultsAreWrittenAsGocsvWritesThem(t *testing.T) {
+	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a"\t\n\r \\.;]{0,4}`))
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		file := text.Draw(t, "file")
+		results := make([]pipeline.Result, rapid.IntRange(1, 4).Draw(t, "rows"))
+		want := make([]resultRow, len(results))
+		for i := range results {
+			r := row(file, int64(i+1), pipeline.Created)
+			r.TaskID, r.Reason = text.Draw(t, "id"), text.Draw(t, "reason")
+			results[i] = r
+			want[i] = resultRow{file, r.Position.Line, r.Position.Record, string(r.Status), r.TaskID, "", "", r.Reason}
 		}
-		if cells[3] == "rejected" {
-			refusedRows++
+		w, err := report.Create(dir, 1)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	rejectedLines := strings.Split(strings.TrimSpace(content(t, filepath.Join(dir, report.RejectedFile))), "\n")
-	if len(rejectedLines) != refusedRows+1 {
-		t.Errorf("rejected.tsv has %d lines, want %d", len(rejectedLines), refusedRows+1)
-	}
+		if err := errors.Join(w.Input(tsv(file)), w.Record(results)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := w.Finish(pipeline.Report{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(r.Outputs["results"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		cells := csv.NewWriter(&out)
+		cells.Comma = '\t'
+		if err := gocsv.MarshalCSV(want, gocsv.NewSafeCSVWriter(cells)); err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != out.String() {
+			t.Fatalf("results.tsv is\n%q\nwant\n%q", got, out.String())
+		}
+	})
 }
 
 func TestRejectedRowsStandAsTheyWere(t *testing.T) {
@@ -230,7 +248,7 @@ func TestEachHeaderGetsItsOwnFileOfRejectedRows(t *testing.T) {
 	other := tsv("c.tsv")
 	other.Header, other.HeaderRaw = []string{"INPUT:c"}, "INPUT:c"
 	w := create(t, dir, tsv("a.tsv"), tsv("b.tsv"), other)
-	for _, file := range []string{"c.tsv", "b.tsv", "a.tsv"} {
+	for _, file := range []string{"a.tsv", "b.tsv", "c.tsv"} {
 		record(t, w, rejected(file, 1, "raw "+file, reader.Finding{Code: "A"}))
 	}
 	r := finish(t, w)
@@ -302,6 +320,9 @@ func BenchmarkRecord(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
+		for i := range results {
+			results[i].Position.Record += int64(len(results))
+		}
 		if err := w.Record(results); err != nil {
 			b.Fatal(err)
 		}
