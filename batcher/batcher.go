@@ -100,7 +100,12 @@ type Batcher struct {
 	prefix []byte // a task's opening brace and pool_id
 	next   int    // the number of the chunk that is being filled
 	open   *Chunk // nil between chunks
-	free   sync.Pool
+
+	// The sizes of the largest chunk so far: a new one gets its buffers at once.
+	bodySize, rawSize int
+
+	mu   sync.Mutex
+	free []*Chunk // as many as were alive at once, at most
 }
 
 // New returns a Batcher, or an error that says what is wrong with cfg.
@@ -145,6 +150,7 @@ func (b *Batcher) Flush() *Chunk {
 		return nil
 	}
 	c.body = append(c.body, ']')
+	b.bodySize, b.rawSize = max(b.bodySize, len(c.body)), max(b.rawSize, len(c.raw))
 	b.open = nil
 	b.next++
 	return c
@@ -152,7 +158,27 @@ func (b *Batcher) Flush() *Chunk {
 
 // Recycle takes back a chunk that nobody uses any more, neither whole nor in
 // slices. It is safe for concurrent use.
-func (b *Batcher) Recycle(c *Chunk) { b.free.Put(c) }
+//
+// The collector would empty a sync.Pool several times a second, and the buffers
+// of every chunk would have to grow again.
+func (b *Batcher) Recycle(c *Chunk) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = append(b.free, c)
+}
+
+// recycled gives a chunk whose buffers can be used again, or an empty one.
+func (b *Batcher) recycled() *Chunk {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := len(b.free)
+	if n == 0 {
+		return &Chunk{}
+	}
+	c := b.free[n-1]
+	b.free = b.free[:n-1]
+	return c
+}
 
 func (b *Batcher) fits(t reader.Task) bool {
 	c := b.open
@@ -163,9 +189,12 @@ func (b *Batcher) fits(t reader.Task) bool {
 }
 
 func (b *Batcher) begin() *Chunk {
-	c, ok := b.free.Get().(*Chunk)
-	if !ok {
-		c = &Chunk{}
+	c := b.recycled()
+	if c.body == nil && b.bodySize > 0 {
+		const slack = 16 // a sixteenth more, as chunks differ a little
+		c.rows = make([]Row, 0, b.cfg.MaxTasks)
+		c.body = make([]byte, 0, b.bodySize+b.bodySize/slack)
+		c.raw = make([]byte, 0, b.rawSize+b.rawSize/slack)
 	}
 	*c = Chunk{Number: b.next, rows: c.rows[:0], body: append(c.body[:0], '['), raw: c.raw[:0], keys: c.keys[:0]}
 	return c
@@ -245,7 +274,7 @@ func (c *Chunk) Body() []byte { return c.body }
 // for, by the one who has the chunk then, and are valid as long as it is.
 func (c *Chunk) Keys() []Key {
 	if len(c.keys) == 0 {
-		c.keys = slices.Grow(c.keys, len(c.rows))
+		c.keys = slices.Grow(c.keys, cap(c.rows))
 		for i := range c.rows {
 			c.keys = append(c.keys, KeyOf(c.Content(i)))
 		}

@@ -115,14 +115,17 @@ func (p *Pipeline) leave(ctx context.Context) error {
 
 // resultBuffer lends results to be filled until release is called.
 func (p *Pipeline) resultBuffer(n int) (results []Result, release func()) {
-	buffer, ok := p.resultBuffers.Get().(*[]Result)
-	if !ok {
-		buffer = new([]Result)
+	p.mu.Lock()
+	if last := len(p.resultBuffers) - 1; last >= 0 {
+		results, p.resultBuffers = p.resultBuffers[last], p.resultBuffers[:last]
 	}
-	*buffer = slices.Grow((*buffer)[:0], n)[:n]
-	return *buffer, func() {
-		clear(*buffer)
-		p.resultBuffers.Put(buffer)
+	p.mu.Unlock()
+	results = slices.Grow(results[:0], n)[:n]
+	return results, func() {
+		clear(results)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.resultBuffers = append(p.resultBuffers, results)
 	}
 }
 

@@ -40,9 +40,6 @@ type Pipeline struct {
 	guard     rowGuard       // used by the producer alone
 	numbers   map[string]int // of the files, by path
 
-	rowBuffers    sync.Pool // of *[]ledger.Row
-	resultBuffers sync.Pool // of *[]Result
-
 	stopOnce sync.Once
 	stopping chan struct{} // closed when no further row is taken
 
@@ -57,6 +54,11 @@ type Pipeline struct {
 	state    State
 	err      error     // why the run ended early
 	until    time.Time // when a parked run can go on
+
+	// Buffers that are not in use. A sync.Pool would be emptied by each of the
+	// collector's cycles, of which there are many a second.
+	rowBuffers    [][]ledger.Row
+	resultBuffers [][]Result
 
 	// The producer's own.
 	taken        int64 // rows of the open input that are not counted yet

@@ -209,14 +209,17 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 
 // rowBuffer lends rows to be filled until release is called.
 func (p *Pipeline) rowBuffer(n int) (rows []ledger.Row, release func()) {
-	buffer, ok := p.rowBuffers.Get().(*[]ledger.Row)
-	if !ok {
-		buffer = new([]ledger.Row)
+	p.mu.Lock()
+	if last := len(p.rowBuffers) - 1; last >= 0 {
+		rows, p.rowBuffers = p.rowBuffers[last], p.rowBuffers[:last]
 	}
-	*buffer = slices.Grow((*buffer)[:0], n)[:n]
-	return *buffer, func() {
-		clear(*buffer)
-		p.rowBuffers.Put(buffer)
+	p.mu.Unlock()
+	rows = slices.Grow(rows[:0], n)[:n]
+	return rows, func() {
+		clear(rows)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.rowBuffers = append(p.rowBuffers, rows)
 	}
 }
 
