@@ -102,7 +102,7 @@ type Batcher struct {
 	open   *Chunk // nil between chunks
 
 	// The sizes of the largest chunk so far: a new one gets its buffers at once.
-	bodySize, rawSize int
+	rowCount, bodySize, rawSize int
 
 	mu   sync.Mutex
 	free []*Chunk // as many as were alive at once, at most
@@ -150,7 +150,7 @@ func (b *Batcher) Flush() *Chunk {
 		return nil
 	}
 	c.body = append(c.body, ']')
-	b.bodySize, b.rawSize = max(b.bodySize, len(c.body)), max(b.rawSize, len(c.raw))
+	b.rowCount, b.bodySize, b.rawSize = max(b.rowCount, len(c.rows)), max(b.bodySize, len(c.body)), max(b.rawSize, len(c.raw))
 	b.open = nil
 	b.next++
 	return c
@@ -192,7 +192,7 @@ func (b *Batcher) begin() *Chunk {
 	c := b.recycled()
 	if c.body == nil && b.bodySize > 0 {
 		const slack = 16 // a sixteenth more, as chunks differ a little
-		c.rows = make([]Row, 0, b.cfg.MaxTasks)
+		c.rows = make([]Row, 0, b.rowCount)
 		c.body = make([]byte, 0, b.bodySize+b.bodySize/slack)
 		c.raw = make([]byte, 0, b.rawSize+b.rawSize/slack)
 	}
