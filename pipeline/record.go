@@ -61,7 +61,7 @@ func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
 		rows[i] = ledger.Row{File: p.numbers[at.File], Line: at.Line, Record: at.Record, Status: ledger.InDoubt}
 	}
 	return p.cfg.Ledger.Sending(p.run.ID, ledger.Attempt{
-		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: p.keysOf(a.Chunk), Rows: rows,
+		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: p.keysOf(a.Chunk), Rows: slices.Values(rows),
 		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
 	})
 }
@@ -161,10 +161,10 @@ func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result, 
 		p.mu.Unlock()
 	}()
 	if !touched && o.Attempts == 0 {
-		return p.cfg.Ledger.Aside(p.run.ID, rows) // nothing of it was sent
+		return p.cfg.Ledger.Aside(p.run.ID, slices.Values(rows)) // nothing of it was sent
 	}
 	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
-		Chunk: c.Number, Sum: c.Sum(), Keys: p.keysOf(c), Rows: rows, Claimed: claimed,
+		Chunk: c.Number, Sum: c.Sum(), Keys: p.keysOf(c), Rows: slices.Values(rows), Claimed: claimed,
 	})
 }
 
@@ -175,7 +175,7 @@ func (p *Pipeline) keepAside(results []Result) error {
 	}
 	rows, release := p.rowsOf(results)
 	defer release()
-	return p.cfg.Ledger.Aside(p.run.ID, rows)
+	return p.cfg.Ledger.Aside(p.run.ID, slices.Values(rows))
 }
 
 // keepDiscarded commits the rows of a chunk that is not sent any more, unless
