@@ -246,7 +246,9 @@ type Chunk struct {
 	body        []byte
 	raw         []byte
 	keys        []Key // empty until they are asked for
-	base        int   // the index of the first row in the chunk that this was sliced from
+	sum         [sha256.Size]byte
+	summed      bool
+	base        int // the index of the first row in the chunk that this was sliced from
 	inputBytes  int
 	outputBytes int
 }
@@ -284,7 +286,12 @@ func (c *Chunk) Keys() []Key {
 
 // Sum stands for the tasks and their order: the SHA-256 of their keys. It does
 // not depend on the pool, nor on the chunk that the tasks are in.
-func (c *Chunk) Sum() [sha256.Size]byte { return SumOf(c.Keys()) }
+func (c *Chunk) Sum() [sha256.Size]byte {
+	if !c.summed {
+		c.sum, c.summed = SumOf(c.Keys()), true
+	}
+	return c.sum
+}
 
 // SumOf is the sum of a chunk of the tasks with these keys.
 func SumOf(keys []Key) [sha256.Size]byte {

@@ -57,7 +57,6 @@ type Pipeline struct {
 
 	// Buffers that are not in use. A sync.Pool would be emptied by each of the
 	// collector's cycles, of which there are many a second.
-	rowBuffers    [][]ledger.Row
 	resultBuffers [][]Result
 
 	// The producer's own.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"os"
-	"slices"
 	"time"
 
 	"poolfill/batcher"
@@ -29,16 +29,32 @@ func (p *Pipeline) announce(info reader.Info) error {
 
 // Sending is part of uploader.Journal.
 func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
-	rows, release := p.rowBuffer(a.Chunk.Len())
-	defer release()
-	for i := range rows {
-		at := a.Chunk.Row(i).Position
-		rows[i] = ledger.Row{File: p.numbers[at.File], Line: at.Line, Record: at.Record, Status: ledger.InDoubt}
+	numbered := p.numberer()
+	rows := func(yield func(ledger.Row) bool) {
+		for i := range a.Chunk.Len() {
+			row := numbered(a.Chunk.Row(i).Position)
+			row.Status = ledger.InDoubt
+			if !yield(row) {
+				return
+			}
+		}
 	}
 	return p.cfg.Ledger.Sending(p.run.ID, ledger.Attempt{
 		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Rows: rows,
 		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
 	})
+}
+
+// numberer gives a function that makes a ledger's row of a position. Rows of one
+// file come together: it looks each up once.
+func (p *Pipeline) numberer() func(reader.Position) ledger.Row {
+	path, number := "", -1
+	return func(at reader.Position) ledger.Row {
+		if number < 0 || at.File != path {
+			path, number = at.File, p.numbers[at.File]
+		}
+		return ledger.Row{File: number, Line: at.Line, Record: at.Record}
+	}
 }
 
 // prior gives what the ledger knows of a chunk that an earlier attempt may have
@@ -121,17 +137,23 @@ func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result, 
 	if p.run == nil {
 		return nil
 	}
-	rows, release := p.rowsOf(results)
-	defer release()
-	touched := false
-	for i := range rows {
-		touched = touched || rows[i].Status != ledger.Unsent
-		if o.Rows[i].InDoubt {
-			rows[i].Status = ledger.InDoubt
-		}
+	touched := o.Attempts > 0
+	for i := range results {
+		touched = touched || results[i].Status != Unsent || o.Rows[i].InDoubt
 	}
-	if !touched && o.Attempts == 0 {
-		return p.cfg.Ledger.Aside(p.run.ID, rows) // nothing of it was sent
+	if !touched {
+		return p.keepAside(results) // nothing of it was sent
+	}
+	rows := func(yield func(ledger.Row) bool) {
+		i := 0
+		for row := range p.rowsOf(results) {
+			if o.Rows[i].InDoubt {
+				row.Status = ledger.InDoubt
+			}
+			if i++; !yield(row) {
+				return
+			}
+		}
 	}
 	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
 		Chunk: c.Number, Sum: c.Sum(), Keys: c.Keys(), Rows: rows, Claimed: claimed,
@@ -143,9 +165,7 @@ func (p *Pipeline) keepAside(results []Result) error {
 	if p.run == nil {
 		return nil
 	}
-	rows, release := p.rowsOf(results)
-	defer release()
-	return p.cfg.Ledger.Aside(p.run.ID, rows)
+	return p.cfg.Ledger.Aside(p.run.ID, p.rowsOf(results))
 }
 
 // keepDiscarded commits the rows of a chunk that is not sent any more, unless
@@ -207,33 +227,19 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 	return true, err
 }
 
-// rowBuffer lends rows to be filled until release is called.
-func (p *Pipeline) rowBuffer(n int) (rows []ledger.Row, release func()) {
-	p.mu.Lock()
-	if last := len(p.rowBuffers) - 1; last >= 0 {
-		rows, p.rowBuffers = p.rowBuffers[last], p.rowBuffers[:last]
-	}
-	p.mu.Unlock()
-	rows = slices.Grow(rows[:0], n)[:n]
-	return rows, func() {
-		clear(rows)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.rowBuffers = append(p.rowBuffers, rows)
-	}
-}
-
-// rowsOf gives results as the ledger has them, until release is called.
-func (p *Pipeline) rowsOf(results []Result) (rows []ledger.Row, release func()) {
-	rows, release = p.rowBuffer(len(results))
-	for i := range results {
-		r := &results[i]
-		rows[i] = ledger.Row{
-			File: p.numbers[r.Position.File], Line: r.Position.Line, Record: r.Position.Record,
-			Status: statusInLedger(r.Status), TaskID: r.TaskID, Reason: r.Reason, Findings: r.Findings, Raw: r.Raw,
+// rowsOf gives results as the ledger has them.
+func (p *Pipeline) rowsOf(results []Result) iter.Seq[ledger.Row] {
+	return func(yield func(ledger.Row) bool) {
+		numbered := p.numberer()
+		for i := range results {
+			r := &results[i]
+			row := numbered(r.Position)
+			row.Status, row.TaskID, row.Reason, row.Findings, row.Raw = statusInLedger(r.Status), r.TaskID, r.Reason, r.Findings, r.Raw
+			if !yield(row) {
+				return
+			}
 		}
 	}
-	return rows, release
 }
 
 // resultOf is the way back of rowsOf.

@@ -30,9 +30,9 @@ name in capitals, with _ for -. A flag on the command line wins.`,
   export TOLOKA_TOKEN=...
   poolfill check tasks.tsv --pool 1238218
   poolfill upload tasks.tsv --pool 1238218`,
-		Version:           version(),
-		SilenceErrors:     true,
-		SilenceUsage:      true,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := flagsFromEnvironment(cmd); err != nil {
 				return err

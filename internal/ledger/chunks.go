@@ -1,10 +1,12 @@
 package ledger
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"iter"
 	"time"
 )
 
@@ -12,11 +14,12 @@ import (
 // request.
 type Attempt struct {
 	// Chunk is the chunk's number, Sum the hash of its body, Keys has the key of
-	// each of its tasks, and Rows their positions.
+	// each of its tasks, and Rows gives their positions; slices.Values makes one
+	// of a slice.
 	Chunk int
 	Sum   [32]byte
 	Keys  []Key
-	Rows  []Row
+	Rows  iter.Seq[Row]
 	// Operation is the operation's id; empty in synchronous mode. Tasks is the
 	// number of tasks that are sent.
 	Operation  string
@@ -26,46 +29,53 @@ type Attempt struct {
 	Sent time.Time
 }
 
-// Sending keeps an attempt before it leaves.
+// Sending keeps an attempt before it leaves. It is an error if something else
+// was sent under the chunk's number before.
 func (l *Ledger) Sending(run int64, a Attempt) error {
-	positions, err := l.codec.pack(a.Rows)
+	p := l.codec.packer()
+	defer p.release()
+	positions, err := p.pack(a.Rows)
 	if err != nil {
 		return err
 	}
-	keys := joinKeys(a.Keys)
+	if p.rows != len(a.Keys) {
+		return fmt.Errorf("chunk %d has %d rows and %d keys", a.Chunk, p.rows, len(a.Keys))
+	}
+	keys := p.joinKeys(a.Keys)
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		// A chunk that was cut otherwise under this number was finished or never
-		// created anything, or the run would not be continued.
-		if _, err := tx.ExecContext(ctx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, results)
-			VALUES (?, ?, ?, 'sent', ?, 0, 0, 0, ?, 0, ?)
-			ON CONFLICT (run_id, number) DO UPDATE SET state = 'sent'`,
-			run, a.Chunk, a.Sum[:], len(a.Keys), a.Sent.UnixMilli(), positions); err != nil {
+		kept, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
+			VALUES (?, ?, ?, 'sent', ?, 0, 0, 0, ?, 0, ?, ?, ?)
+			ON CONFLICT (run_id, number) DO UPDATE SET state = 'sent' WHERE sum = excluded.sum AND tasks = excluded.tasks`,
+			run, a.Chunk, a.Sum[:], p.rows, a.Sent.UnixMilli(), p.first.file, p.first.record, positions)
+		if err != nil {
 			return err
 		}
-		if err := keepKeys(ctx, tx, run, a.Chunk, keys); err != nil {
+		if n, err := kept.RowsAffected(); err != nil || n == 0 {
+			return cmp.Or(err, fmt.Errorf("chunk %d is not what was sent under its number before", a.Chunk))
+		}
+		if _, err := l.exec(ctx, tx, insertKeys, run, a.Chunk, keys); err != nil {
 			return err
 		}
 		// The first attempt's time is kept: a search begins there.
-		_, err := tx.ExecContext(ctx, `INSERT INTO attempt (run_id, chunk, operation, generation, tasks, sent) VALUES (?, ?, ?, ?, ?, ?)
+		_, err = l.exec(ctx, tx, `INSERT INTO attempt (run_id, chunk, operation, generation, tasks, sent) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (run_id, chunk, operation) DO NOTHING`,
 			run, a.Chunk, a.Operation, a.Generation, a.Tasks, a.Sent.UnixMilli())
 		return err
 	})
 }
 
-// keepKeys keeps the keys of a chunk's tasks, which are most of what is kept of
-// it and never change. They are apart from what does, which is written twice.
-func keepKeys(ctx context.Context, tx *sql.Tx, run int64, chunk int, keys []byte) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO chunk_keys (run_id, chunk, keys) VALUES (?, ?, ?) ON CONFLICT (run_id, chunk) DO NOTHING`, run, chunk, keys)
-	return err
-}
+// insertKeys keeps the keys of a chunk's tasks, which are most of what is kept
+// of it and never change. They are apart from what does, which is written twice.
+const insertKeys = `INSERT INTO chunk_keys (run_id, chunk, keys) VALUES (?, ?, ?) ON CONFLICT (run_id, chunk) DO NOTHING`
 
 // Result is what came of a chunk.
 type Result struct {
 	Chunk int
 	Sum   [32]byte
-	Keys  []Key
-	Rows  []Row
+	// Keys has the key of each task. Where Sending was called for the chunk, its
+	// keys are kept already, and neither Keys nor Sum is needed.
+	Keys []Key
+	Rows iter.Seq[Row]
 	// Claimed are the ids of strays that are tasks of these rows now.
 	Claimed []string
 }
@@ -73,49 +83,52 @@ type Result struct {
 // Finish keeps what came of a chunk, all of it or nothing. A chunk with rows
 // that are unsent keeps its attempts while one of them is in doubt.
 func (l *Ledger) Finish(run int64, r Result) error {
-	results, err := l.codec.pack(r.Rows)
+	p := l.codec.packer()
+	defer p.release()
+	results, err := p.pack(r.Rows)
 	if err != nil {
 		return err
 	}
-	var created, rejected, unsent int
-	doubt := false
-	for i := range r.Rows {
-		switch r.Rows[i].Status {
-		case Created:
-			created++
-		case Rejected:
-			rejected++
-		default:
-			unsent++
-			doubt = doubt || r.Rows[i].Status == InDoubt
-		}
-	}
+	created, rejected := p.counts[Created], p.counts[Rejected]
+	unsent := p.rows - created - rejected
 	state := "finished"
 	if unsent > 0 {
 		state = "open"
 	}
-	keys := joinKeys(r.Keys)
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now().UnixMilli()
-		if _, err := tx.ExecContext(ctx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, results)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (run_id, number) DO UPDATE SET state = excluded.state, created = excluded.created, rejected = excluded.rejected,
-				unsent = excluded.unsent, ended = excluded.ended, results = excluded.results`,
-			run, r.Chunk, r.Sum[:], state, len(r.Keys), created, rejected, unsent, now, now, results); err != nil {
+		updated, err := l.exec(ctx, tx, `UPDATE chunk SET state = ?, created = ?, rejected = ?, unsent = ?, ended = ?, results = ?
+			WHERE run_id = ? AND number = ? AND tasks = ?`,
+			state, created, rejected, unsent, now, results, run, r.Chunk, p.rows)
+		if err != nil {
 			return err
 		}
-		if err := keepKeys(ctx, tx, run, r.Chunk, keys); err != nil {
+		n, err := updated.RowsAffected()
+		if err != nil {
 			return err
 		}
-		for _, id := range r.Claimed {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM stray WHERE run_id = ? AND task_id = ?`, run, id); err != nil {
+		if n == 0 {
+			if p.rows != len(r.Keys) {
+				return fmt.Errorf("chunk %d has %d rows, which is not what was sent, and %d keys", r.Chunk, p.rows, len(r.Keys))
+			}
+			if _, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				run, r.Chunk, r.Sum[:], state, p.rows, created, rejected, unsent, now, now, p.first.file, p.first.record, results); err != nil {
+				return err
+			}
+			if _, err := l.exec(ctx, tx, insertKeys, run, r.Chunk, p.joinKeys(r.Keys)); err != nil {
 				return err
 			}
 		}
-		if doubt {
+		for _, id := range r.Claimed {
+			if _, err := l.exec(ctx, tx, `DELETE FROM stray WHERE run_id = ? AND task_id = ?`, run, id); err != nil {
+				return err
+			}
+		}
+		if p.counts[InDoubt] > 0 {
 			return nil
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM attempt WHERE run_id = ? AND chunk = ?`, run, r.Chunk)
+		_, err = l.exec(ctx, tx, `DELETE FROM attempt WHERE run_id = ? AND chunk = ?`, run, r.Chunk)
 		return err
 	})
 }
@@ -152,7 +165,7 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 	}
 	copy(c.Sum[:], sum)
 	c.Finished, c.Ended = state == "finished", ended != 0
-	if c.Rows, err = l.unpack(results); err != nil {
+	if c.Rows, err = l.unpack(results, nil); err != nil {
 		return c, false, err
 	}
 	c.Keys = splitKeys(keys)
@@ -182,50 +195,17 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 
 // Aside keeps rows that are in no chunk: those that never reached one, and
 // those that were left unsent.
-func (l *Ledger) Aside(run int64, rows []Row) error {
-	body, err := l.codec.pack(rows)
+func (l *Ledger) Aside(run int64, rows iter.Seq[Row]) error {
+	p := l.codec.packer()
+	defer p.release()
+	body, err := p.pack(rows)
 	if err != nil {
 		return err
 	}
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO segment (run_id, body) VALUES (?, ?)`, run, body)
+		_, err := l.exec(ctx, tx, `INSERT INTO segment (run_id, first_file, first_record, body) VALUES (?, ?, ?, ?)`,
+			run, p.first.file, p.first.record, body)
 		return err
-	})
-}
-
-// Rows gives all rows of a run in groups, each of them in the order of the
-// files. Rows whose attempt never ended are InDoubt.
-func (l *Ledger) Rows(ctx context.Context, run int64, yield func([]Row) error) error {
-	err := l.each(ctx, `SELECT results, ended FROM chunk WHERE run_id = ? ORDER BY number`, []any{run}, func(scan func(...any) error) error {
-		var blob []byte
-		var ended int64
-		if err := scan(&blob, &ended); err != nil {
-			return err
-		}
-		rows, err := l.unpack(blob)
-		if err != nil {
-			return err
-		}
-		if ended == 0 {
-			for i := range rows {
-				rows[i].Status, rows[i].Reason = InDoubt, "the run was broken off before the server's answer was kept"
-			}
-		}
-		return yield(rows)
-	})
-	if err != nil {
-		return err
-	}
-	return l.each(ctx, `SELECT body FROM segment WHERE run_id = ? ORDER BY id`, []any{run}, func(scan func(...any) error) error {
-		var blob []byte
-		if err := scan(&blob); err != nil {
-			return err
-		}
-		rows, err := l.unpack(blob)
-		if err != nil {
-			return err
-		}
-		return yield(rows)
 	})
 }
 
@@ -244,27 +224,27 @@ func (l *Ledger) each(ctx context.Context, query string, args []any, yield func(
 	return l.explain(rows.Err())
 }
 
-func (l *Ledger) unpack(blob []byte) ([]Row, error) {
-	rows, err := l.codec.unpack(blob)
+// unpack reads a blob. It overwrites rows, if they are enough.
+func (l *Ledger) unpack(blob []byte, rows []Row) ([]Row, error) {
+	rows, err := l.codec.unpack(blob, rows)
 	if err != nil {
 		return nil, &DamagedError{l.path, err}
 	}
 	return rows, nil
 }
 
-func joinKeys(keys []Key) []byte {
-	out := make([]byte, 0, len(keys)*len(Key{}))
+func (p *packer) joinKeys(keys []Key) []byte {
+	p.keys = p.keys[:0]
 	for i := range keys {
-		out = append(out, keys[i][:]...)
+		p.keys = append(p.keys, keys[i][:]...)
 	}
-	return out
+	return p.keys
 }
 
 func splitKeys(b []byte) []Key {
-	keys := make([]Key, 0, len(b)/len(Key{}))
-	for len(b) >= len(Key{}) {
-		keys = append(keys, Key(bytes.Clone(b[:len(Key{})])))
-		b = b[len(Key{}):]
+	keys := make([]Key, len(b)/len(Key{}))
+	for i := range keys {
+		copy(keys[i][:], b[i*len(Key{}):])
 	}
 	return keys
 }

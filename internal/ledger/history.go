@@ -17,21 +17,23 @@ type Task struct {
 
 // Tasks gives the tasks that a run has created, as far as that is known.
 func (l *Ledger) Tasks(ctx context.Context, run int64, yield func(Task) error) error {
+	var rows []Row
 	return l.each(ctx, `SELECT keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
 		WHERE chunk.run_id = ? AND created > 0 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
-		var keys, blob []byte
+		var keys, blob sql.RawBytes
 		if err := scan(&keys, &blob); err != nil {
 			return err
 		}
-		rows, err := l.unpack(blob)
-		if err != nil {
+		var err error
+		if rows, err = l.unpack(blob, rows); err != nil {
 			return err
 		}
-		for i, key := range splitKeys(keys) {
-			if i < len(rows) && rows[i].Status == Created {
-				if err := yield(Task{Key: key, File: rows[i].File, ID: rows[i].TaskID}); err != nil {
-					return err
-				}
+		for i := range rows[:min(len(rows), len(keys)/len(Key{}))] {
+			if rows[i].Status != Created {
+				continue
+			}
+			if err := yield(Task{Key: Key(keys[i*len(Key{}):]), File: rows[i].File, ID: rows[i].TaskID}); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -100,13 +102,15 @@ func (l *Ledger) Settle(d Doubt, created []Stray) error {
 // time, or strays, are known to have: they belong to somebody.
 func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time) (map[string]bool, error) {
 	ids := map[string]bool{}
+	var rows []Row
 	err := l.each(ctx, `SELECT results FROM chunk WHERE created > 0 AND ended >= ? AND run_id IN (SELECT id FROM run WHERE server = ? AND pool = ?)`,
 		[]any{since.UnixMilli(), server, pool}, func(scan func(...any) error) error {
-			var blob []byte
+			var blob sql.RawBytes
 			if err := scan(&blob); err != nil {
 				return err
 			}
-			rows, err := l.unpack(blob)
+			var err error
+			rows, err = l.unpack(blob, rows)
 			for i := range rows {
 				if rows[i].TaskID != "" {
 					ids[rows[i].TaskID] = true

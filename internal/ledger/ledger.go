@@ -41,7 +41,7 @@ const (
 	busyFor = 10 * time.Second
 	// checkUpTo bounds the size up to which a ledger is checked whole when it is
 	// opened, since that reads all of it. Damage elsewhere shows when it is met.
-	checkUpTo = 16 << 20
+	checkUpTo = 4 << 20
 )
 
 // NewerError is a ledger of a later version of the program.
@@ -94,10 +94,11 @@ type Ledger struct {
 
 	// Writers that wait at the same time share one transaction, and so one
 	// synchronisation of the disk.
-	queue  chan *write
-	ended  chan struct{}
-	closer sync.Once
-	closed error
+	queue    chan *write
+	ended    chan struct{}
+	prepared map[string]*sql.Stmt // the statements of exec; the database closes them
+	closer   sync.Once
+	closed   error
 }
 
 // Open opens the ledger in the folder dir, and makes both where they are absent.
@@ -141,7 +142,10 @@ func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	l := &Ledger{codec: codec, db: db, path: path, busy: busy, queue: make(chan *write), ended: make(chan struct{})}
+	l := &Ledger{
+		codec: codec, db: db, path: path, busy: busy,
+		queue: make(chan *write), ended: make(chan struct{}), prepared: make(map[string]*sql.Stmt),
+	}
 	if err := l.prepare(ctx, info != nil && info.Size() <= checkUpTo); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -267,6 +271,20 @@ func (l *Ledger) change(do func(context.Context, *sql.Tx) error) error {
 	w := &write{do, make(chan error, 1)}
 	l.queue <- w
 	return <-w.done
+}
+
+// exec carries out a statement of a change, and prepares it only once. Only
+// serve may call it.
+func (l *Ledger) exec(ctx context.Context, tx *sql.Tx, statement string, args ...any) (sql.Result, error) {
+	prepared, ok := l.prepared[statement]
+	if !ok {
+		var err error
+		if prepared, err = l.db.PrepareContext(ctx, statement); err != nil {
+			return nil, err
+		}
+		l.prepared[statement] = prepared
+	}
+	return tx.StmtContext(ctx, prepared).ExecContext(ctx, args...)
 }
 
 // explain gives SQLite's errors words for people.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -53,22 +54,34 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func result(number, n int, status Status) Result {
-	r := Result{Chunk: number, Sum: [32]byte{byte(number), 9}, Keys: make([]Key, n), Rows: make([]Row, n)}
+// result is what came of a chunk, and its rows, which can still be changed.
+func result(number, n int, status Status) (Result, []Row) {
+	rows := make([]Row, n)
+	r := Result{Chunk: number, Sum: [32]byte{byte(number), 9}, Keys: make([]Key, n), Rows: slices.Values(rows)}
 	for i := range n {
 		r.Keys[i] = Key{byte(number), byte(i)}
-		r.Rows[i] = Row{Line: int64(number*n + i + 2), Record: int64(number*n + i + 1), Status: status, TaskID: fmt.Sprintf("task-%d-%d", number, i)}
+		rows[i] = Row{Line: int64(number*n + i + 2), Record: int64(number*n + i + 1), Status: status, TaskID: fmt.Sprintf("task-%d-%d", number, i)}
 	}
-	return r
+	return r, rows
+}
+
+// finish keeps that all n rows of a run's first chunk are created.
+func finish(t *testing.T, l *Ledger, run Run, n int) {
+	t.Helper()
+	r, _ := result(0, n, Created)
+	check(t, l.Finish(run.ID, r))
 }
 
 func sending(l *Ledger, run Run, r Result, operation string) error {
-	rows := make([]Row, len(r.Rows))
-	for i, row := range r.Rows {
-		rows[i] = Row{Line: row.Line, Record: row.Record, Status: InDoubt}
+	rows := func(yield func(Row) bool) {
+		for row := range r.Rows {
+			if !yield(Row{File: row.File, Line: row.Line, Record: row.Record, Status: InDoubt}) {
+				return
+			}
+		}
 	}
 	return l.Sending(run.ID, Attempt{
-		Chunk: r.Chunk, Sum: r.Sum, Keys: r.Keys, Rows: rows, Operation: operation, Tasks: len(rows), Sent: time.UnixMilli(1000),
+		Chunk: r.Chunk, Sum: r.Sum, Keys: r.Keys, Rows: rows, Operation: operation, Tasks: len(r.Keys), Sent: time.UnixMilli(1000),
 	})
 }
 
@@ -77,11 +90,12 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 	dir := t.TempDir()
 	l := openIn(t, dir)
 	run := begin(t, l, "aaaa1111")
-	finished, doubtful := result(0, 3, Created), result(1, 2, Created)
+	finished, finishedRows := result(0, 3, Created)
+	doubtful, _ := result(1, 2, Created)
 	check(t, sending(l, run, finished, "op-0"))
 	check(t, sending(l, run, doubtful, "op-1"))
 	check(t, l.Finish(run.ID, finished))
-	check(t, l.Aside(run.ID, []Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []reader.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}}))
+	check(t, l.Aside(run.ID, slices.Values([]Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []reader.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}})))
 
 	// A second process sees it while the first is still there, and after it.
 	other := openIn(t, dir)
@@ -95,7 +109,7 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 	if !known || !c.Finished || !c.Ended || c.Sum != finished.Sum || !c.Sent.IsZero() {
 		t.Fatalf("the finished chunk is %+v, known: %v", c, known)
 	}
-	if diff := cmp.Diff(finished.Rows, c.Rows); diff != "" {
+	if diff := cmp.Diff(finishedRows, c.Rows); diff != "" {
 		t.Error(diff)
 	}
 	c, known, err = other.Chunk(ctx, run.ID, 1)
@@ -126,7 +140,9 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 	}
 	clear(counts)
 	check(t, other.Rows(ctx, run.ID, func(rows []Row) error {
-		counts[rows[0].Status] += len(rows)
+		for _, r := range rows {
+			counts[r.Status]++
+		}
 		return nil
 	}))
 	if counts[Rejected] != 0 || counts[Created] != 3 {
@@ -150,8 +166,8 @@ func TestAttemptsEndWithTheirChunk(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := openIn(t, t.TempDir())
 			run := begin(t, l, "r")
-			r := result(4, 2, Created)
-			r.Rows[1].Status = tt.status
+			r, rows := result(4, 2, Created)
+			rows[1].Status = tt.status
 			check(t, sending(l, run, r, "op"))
 			check(t, sending(l, run, r, "op")) // the same attempt again
 			check(t, l.Finish(run.ID, r))
@@ -173,8 +189,8 @@ func TestTasksNamesAndStrays(t *testing.T) {
 	ctx := context.Background()
 	l := openIn(t, t.TempDir())
 	run := begin(t, l, "r")
-	r := result(0, 3, Created)
-	r.Rows[1].Status = Rejected
+	r, rows := result(0, 3, Created)
+	rows[1].Status = Rejected
 	check(t, l.Finish(run.ID, r))
 	var tasks []Task
 	check(t, l.Tasks(ctx, run.ID, func(k Task) error { tasks = append(tasks, k); return nil }))
@@ -183,7 +199,8 @@ func TestTasksNamesAndStrays(t *testing.T) {
 		t.Error(diff)
 	}
 
-	check(t, sending(l, run, result(1, 1, Created), "op"))
+	other, _ := result(1, 1, Created)
+	check(t, sending(l, run, other, "op"))
 	doubts, err := l.Doubts(ctx, run.ID)
 	check(t, err)
 	check(t, l.Settle(doubts[0], []Stray{{TaskID: "stray", Content: [16]byte{8}}}))
@@ -223,7 +240,7 @@ func TestWhatIsNoLedgerIsLeftAlone(t *testing.T) {
 			dir := t.TempDir()
 			l := openIn(t, dir)
 			run := begin(t, l, "r")
-			check(t, l.Finish(run.ID, result(0, 50, Created)))
+			finish(t, l, run, 50)
 			check(t, l.Close())
 			path := filepath.Join(dir, FileName)
 			tt.spoil(t, path)
@@ -277,9 +294,9 @@ func TestPrune(t *testing.T) {
 	ctx := context.Background()
 	l := openIn(t, t.TempDir())
 	over, open := begin(t, l, "over"), begin(t, l, "open")
-	check(t, l.Finish(over.ID, result(0, 100, Created)))
+	finish(t, l, over, 100)
 	check(t, l.End(over.ID, "finished", []byte("{}")))
-	check(t, l.Finish(open.ID, result(0, 100, Created)))
+	finish(t, l, open, 100)
 	for _, step := range []struct {
 		before     time.Time
 		unfinished bool
@@ -310,13 +327,14 @@ func TestWritersTogether(t *testing.T) {
 	errs := make([]error, 40)
 	for i := range errs {
 		wg.Go(func() {
-			r := result(i, 5, Created)
+			r, _ := result(i, 5, Created)
 			errs[i] = errors.Join(sending(l, run, r, "op"), l.Finish(run.ID, r))
 		})
 	}
 	// One that can't be carried out doesn't take the others with it.
 	wg.Go(func() {
-		if err := l.Finish(999, result(0, 1, Created)); err == nil {
+		r, _ := result(0, 1, Created)
+		if err := l.Finish(999, r); err == nil {
 			t.Error("a chunk of no run was kept")
 		}
 	})
@@ -336,14 +354,15 @@ func TestSizeOfARow(t *testing.T) {
 	run := begin(t, l, "r")
 	random := rand.New(rand.NewPCG(1, 2))
 	for number := range chunks {
-		r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: make([]Row, tasks)}
+		rows := make([]Row, tasks)
+		r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: slices.Values(rows)}
 		for i := range tasks {
 			for j := range r.Keys[i] {
 				r.Keys[i][j] = byte(random.Uint32())
 			}
 			n := number*tasks + i
 			// As Toloka writes them: a number of the pool, then a counter in hex.
-			r.Rows[i] = Row{Line: int64(n + n/50), Record: int64(n), Status: Created, TaskID: fmt.Sprintf("00012f4c3e--65d3c1%018x", n*3)}
+			rows[i] = Row{Line: int64(n + n/50), Record: int64(n), Status: Created, TaskID: fmt.Sprintf("00012f4c3e--65d3c1%018x", n*3)}
 		}
 		check(t, sending(l, run, r, fmt.Sprintf("5b3a0a52-8f0e-5d5c-9c39-%012x", number)))
 		check(t, l.Finish(run.ID, r))
@@ -376,11 +395,13 @@ func TestRowsComeBack(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		rows := rapid.SliceOf(row).Draw(t, "rows")
-		blob, err := c.pack(rows)
+		p := c.packer()
+		defer p.release()
+		blob, err := p.pack(slices.Values(rows))
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := c.unpack(blob)
+		back, err := c.unpack(blob, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -388,8 +409,84 @@ func TestRowsComeBack(t *testing.T) {
 			t.Fatal(cmp.Diff(rows, back))
 		}
 		// A blob that lost its end is no blob.
-		if cut, err := c.unpack(blob[:len(blob)/2]); err == nil && len(cut) == len(rows) && len(rows) > 0 {
+		if cut, err := c.unpack(blob[:len(blob)/2], nil); err == nil && len(cut) == len(rows) && len(rows) > 0 {
 			t.Fatal("half a blob was read")
 		}
 	})
+}
+
+// The keys of a chunk are kept once: by Sending, or by Finish where that was not
+// called.
+func TestKeysAreKeptOnce(t *testing.T) {
+	ctx := context.Background()
+	l := openIn(t, t.TempDir())
+	run := begin(t, l, "r")
+	r, _ := result(0, 3, Created)
+	keys := r.Keys
+	check(t, sending(l, run, r, "op"))
+	r.Keys, r.Sum = nil, [32]byte{}
+	check(t, l.Finish(run.ID, r))
+	c, _, err := l.Chunk(ctx, run.ID, 0)
+	check(t, err)
+	if !cmp.Equal(c.Keys, keys) || c.Sum != [32]byte{0, 9} || !c.Finished {
+		t.Errorf("the chunk is %+v", c)
+	}
+	other, _ := result(1, 3, Created)
+	other.Keys = nil
+	if err := l.Finish(run.ID, other); err == nil {
+		t.Error("a chunk without keys was kept")
+	}
+	longer, _ := result(0, 4, Created)
+	if err := l.Finish(run.ID, longer); err == nil {
+		t.Error("a chunk was finished with more rows than were sent")
+	}
+	if err := sending(l, run, longer, "op"); err == nil {
+		t.Error("another chunk was sent under the number of one that was sent")
+	}
+	other.Keys = make([]Key, 2)
+	if err := sending(l, run, other, "op"); err == nil {
+		t.Error("a chunk with too few keys was kept")
+	}
+}
+
+func TestIDsComeBack(t *testing.T) {
+	c, err := newCodec()
+	check(t, err)
+	hexID := rapid.StringMatching(`0001[0-9a-f]{4,40}`)
+	kinds := map[string]*rapid.Generator[string]{
+		"server": rapid.StringMatching(`00012f--[0-9a-f]{9}`), "uuid": rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}`),
+		"upper case": rapid.StringMatching(`00012f--[0-9a-fA-F]{9}`), "of any length": hexID, "any": rapid.StringN(1, 100, -1),
+		"short": rapid.StringMatching(`[0-9]{1,7}`), "one": rapid.Just("00012f--17"), "long": rapid.StringMatching(`[0-9a-f]{64,66}`),
+	}
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				rows := rapid.SliceOf(rapid.Custom(func(t *rapid.T) Row {
+					r := Row{Record: int64(rapid.IntRange(0, 3).Draw(t, "record")), Status: Created}
+					if rapid.IntRange(0, 9).Draw(t, "has an id") > 0 {
+						r.TaskID = kind.Draw(t, "id")
+					}
+					return r
+				})).Draw(t, "rows")
+				p := c.packer()
+				defer p.release()
+				blob, err := p.pack(slices.Values(rows))
+				if err != nil {
+					t.Fatal(err)
+				}
+				back, err := c.unpack(blob, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(rows) > 0 && !cmp.Equal(rows, back) {
+					t.Fatal(cmp.Diff(rows, back))
+				}
+				// One bit that changed is noticed.
+				blob[rapid.IntRange(0, len(blob)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+				if _, err := c.unpack(blob, nil); err == nil {
+					t.Fatal("a damaged blob was read")
+				}
+			})
+		})
+	}
 }

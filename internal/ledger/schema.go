@@ -42,19 +42,22 @@ CREATE TABLE file (
 	PRIMARY KEY (run_id, number)
 );
 CREATE TABLE chunk (
-	run_id   BIGINT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-	number   BIGINT NOT NULL,
-	sum      BLOB NOT NULL,
-	state    TEXT NOT NULL,
-	tasks    BIGINT NOT NULL,
-	created  BIGINT NOT NULL,
-	rejected BIGINT NOT NULL,
-	unsent   BIGINT NOT NULL,
-	sent     BIGINT NOT NULL,
-	ended    BIGINT NOT NULL,
-	results  BLOB NOT NULL,
+	run_id       BIGINT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+	number       BIGINT NOT NULL,
+	sum          BLOB NOT NULL,
+	state        TEXT NOT NULL,
+	tasks        BIGINT NOT NULL,
+	created      BIGINT NOT NULL,
+	rejected     BIGINT NOT NULL,
+	unsent       BIGINT NOT NULL,
+	sent         BIGINT NOT NULL,
+	ended        BIGINT NOT NULL,
+	first_file   BIGINT NOT NULL,
+	first_record BIGINT NOT NULL,
+	results      BLOB NOT NULL,
 	PRIMARY KEY (run_id, number)
 );
+CREATE INDEX chunk_by_position ON chunk (run_id, first_file, first_record);
 CREATE TABLE chunk_keys (
 	run_id BIGINT NOT NULL,
 	chunk  BIGINT NOT NULL,
@@ -73,11 +76,13 @@ CREATE TABLE attempt (
 	FOREIGN KEY (run_id, chunk) REFERENCES chunk (run_id, number) ON DELETE CASCADE
 );
 CREATE TABLE segment (
-	id     INTEGER PRIMARY KEY,
-	run_id BIGINT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-	body   BLOB NOT NULL
+	id           INTEGER PRIMARY KEY,
+	run_id       BIGINT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+	first_file   BIGINT NOT NULL,
+	first_record BIGINT NOT NULL,
+	body         BLOB NOT NULL
 );
-CREATE INDEX segment_by_run ON segment (run_id);
+CREATE INDEX segment_by_position ON segment (run_id, first_file, first_record);
 CREATE TABLE stray (
 	run_id  BIGINT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
 	task_id TEXT NOT NULL,
