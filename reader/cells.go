@@ -3,6 +3,7 @@ package reader
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // cutter cuts records that a RecordReader has found into cells, and finds what
@@ -71,36 +72,21 @@ func (x *cutter) cutSpans(text []byte, spans []span) {
 // undo appends the text between two quotes to the scratch space: doubled
 // quotes become one and, unless they are kept, line ends become LF.
 func (x *cutter) undo(text []byte) {
-	dst := x.scratch
-	for {
-		part := text
-		i := bytes.IndexByte(text, '"')
-		if i >= 0 {
-			part = text[:i+1]
+	n := len(x.scratch)
+	dst := slices.Grow(x.scratch, len(text))[:n+len(text)]
+	for i := 0; i < len(text); i++ {
+		b := text[i]
+		switch {
+		case b == '"':
+			i++ // its double
+		case b == '\r' && !x.dialect.KeepLineEnds:
+			i += lineEndLen(text[i:]) - 1
+			b = '\n'
 		}
-		if x.dialect.KeepLineEnds {
-			dst = append(dst, part...)
-		} else {
-			dst = appendLines(dst, part)
-		}
-		if i < 0 {
-			x.scratch = dst
-			return
-		}
-		text = text[i+2:] // without its double
+		dst[n] = b
+		n++
 	}
-}
-
-// appendLines appends a text with every line end as LF.
-func appendLines(dst, text []byte) []byte {
-	for {
-		i := bytes.IndexByte(text, '\r')
-		if i < 0 {
-			return append(dst, text...)
-		}
-		dst = append(append(dst, text[:i]...), '\n')
-		text = text[i+lineEndLen(text[i:]):]
-	}
+	x.scratch = dst[:n]
 }
 
 // undoToggles does as undo for a cell with quotes anywhere, each of which has
@@ -151,7 +137,7 @@ func (d *Dialect) cellTooLong(line int64, column int, cell []byte) Finding {
 func (x *cutter) checkBytes(rec *Record, spans []span) {
 	text := rec.Raw
 	where := locator{text: text, line: rec.Position.Line, column: 1, spans: spans, delimiter: x.dialect.Delimiter}
-	known := make(map[string]int) // the last column with a finding of a code
+	known := map[string]int(nil) // the last column with a finding of a code
 	for at := 0; ; {
 		window := text[at:min(at+cleanWindow, len(text))]
 		if at+len(window) < len(text) {
@@ -168,6 +154,9 @@ func (x *cutter) checkBytes(rec *Record, spans []span) {
 		code, size, message := x.describeBad(text[at:], rec.Position.Offset+int64(at))
 		where.move(at)
 		if known[code] != where.column {
+			if known == nil {
+				known = make(map[string]int)
+			}
 			known[code] = where.column
 			rec.Findings = addFinding(rec.Findings, Finding{Line: where.line, Column: where.column, Code: code, Message: message, Value: startOf(text[at:])})
 		}
