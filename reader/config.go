@@ -54,6 +54,12 @@ type Config struct {
 	// after that many rows that were not skipped; 0 has no effect.
 	SkipRows  int64
 	LimitRows int64
+	// Parallel is how many goroutines make rows of records, next to one that
+	// reads ahead of the caller; the rows are the same whatever their number.
+	// 1 starts none: all is done in the calls of Next and NextBatch. 0 means
+	// as many as may run at once, at most 8. An input of less than 64 KiB of
+	// text is read without goroutines.
+	Parallel int
 
 	// Spec is the project's spec; nil makes every value a string.
 	Spec *toloka.TaskSpec

@@ -19,10 +19,10 @@ type Info struct {
 	// "INPUT:image", whatever the file calls it; empty for a column left out.
 	Targets []string
 	// Bytes counts the bytes read so far as they are stored, before
-	// decompression; Size is the size of the file, 0 where it is unknown.
+	// decompression, as Reader.Bytes does; Size is the size of the file, 0 where it is unknown.
 	Bytes int64
 	Size  int64
 	// SHA256 is the hash of the stored bytes in hex. It is empty until the
-	// input was read to its end.
+	// input was read to its end and its rows were given.
 	SHA256 string
 }

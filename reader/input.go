@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 )
 
 const (
@@ -28,6 +29,7 @@ type input struct {
 	name    string
 	stored  *storedReader
 	file    io.Closer // nil for standard input
+	regular bool      // the file is none that may keep a reader waiting
 	unpack  *decompressor
 	kind    string // the compression
 	charset charset
@@ -46,7 +48,11 @@ type storedReader struct {
 	hash  hash.Hash
 	bytes int64
 	size  int64
-	ended bool
+	sum   string // the hash of all bytes in hex, once they are read
+
+	mu      sync.Mutex
+	reading bool
+	stopped bool
 }
 
 // sourceError is an error of the file itself, as against one of its content.
@@ -56,6 +62,10 @@ func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
 func (s *storedReader) Read(p []byte) (int, error) {
+	if !s.begin() {
+		return 0, &sourceError{fs.ErrClosed}
+	}
+	defer s.finish()
 	n, err := 0, error(nil)
 	for tries := 0; n == 0 && err == nil && len(p) > 0; tries++ {
 		if n, err = s.src.Read(p); tries == maxEmptyReads {
@@ -66,12 +76,34 @@ func (s *storedReader) Read(p []byte) (int, error) {
 	s.hash.Write(p[:n])
 	switch {
 	case errors.Is(err, io.EOF):
-		s.ended = true
+		s.sum = hex.EncodeToString(s.hash.Sum(nil))
 		err = io.EOF
 	case err != nil:
 		err = &sourceError{err}
 	}
 	return n, err
+}
+
+func (s *storedReader) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = !s.stopped
+	return s.reading
+}
+
+func (s *storedReader) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = false
+}
+
+// stop says that no more is to be read. A call that is under way may go on:
+// busy then is true.
+func (s *storedReader) stop() (busy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	return s.reading
 }
 
 // openInput opens a file, or standard input for "-".
@@ -95,7 +127,7 @@ func openInput(path string, stdin io.Reader, cfg Config) (*input, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	in.file = file
-	if info.Mode().IsRegular() {
+	if in.regular = info.Mode().IsRegular(); in.regular {
 		in.stored.size = info.Size()
 	}
 	return in, nil
@@ -228,6 +260,10 @@ func (in *input) Read(p []byte) (int, error) {
 // Close closes the file; standard input stays open. Closing again does nothing.
 func (in *input) Close() error {
 	in.closeUnpack()
+	return in.closeFile()
+}
+
+func (in *input) closeFile() error {
 	if in.file == nil {
 		return nil
 	}
@@ -259,14 +295,8 @@ func (in *input) baseOffset() int64 {
 	return int64(in.charset.bom)
 }
 
-// describe fills in what the input knows of itself.
-func (in *input) describe(i *Info) {
-	i.File, i.Compression, i.Encoding = in.name, in.kind, in.charset.name
-	i.Bytes, i.Size, i.SHA256 = in.stored.bytes, in.stored.size, ""
-	if in.stored.ended {
-		i.SHA256 = hex.EncodeToString(in.stored.hash.Sum(nil))
-	}
-}
+// whole says that nothing of the text stands behind its head.
+func (in *input) whole() bool { return in.err != nil }
 
 func (in *input) readError(err error) error {
 	return &ReadError{File: in.name, Line: 1, Err: err}

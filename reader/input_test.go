@@ -138,12 +138,10 @@ func TestInputsGiveTheirTextAndSayWhatTheyAre(t *testing.T) {
 			if err != nil || string(got) != c.text {
 				t.Errorf("got %.80q with %d bytes and %v", got, len(got), err)
 			}
-			var info Info
-			in.describe(&info)
 			hash := sha256.Sum256([]byte(c.stored))
-			if info.Compression != c.compression || info.Encoding != c.charset || info.File != "f" ||
-				info.Bytes != int64(len(c.stored)) || info.SHA256 != hex.EncodeToString(hash[:]) || in.baseOffset() != c.offset {
-				t.Errorf("got %+v and offset %d", info, in.baseOffset())
+			if in.kind != c.compression || in.charset.name != c.charset || in.name != "f" ||
+				in.stored.bytes != int64(len(c.stored)) || in.stored.sum != hex.EncodeToString(hash[:]) || in.baseOffset() != c.offset {
+				t.Errorf("got %+v of %+v and offset %d", in, in.stored, in.baseOffset())
 			}
 		})
 	}
@@ -172,15 +170,14 @@ func TestTheHashIsGivenOnlyAtTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var info Info
-	if in.describe(&info); info.SHA256 != "" || info.Bytes == 0 {
-		t.Errorf("before the end: %+v", info)
+	if in.stored.sum != "" || in.stored.bytes == 0 {
+		t.Errorf("before the end: %q after %d bytes", in.stored.sum, in.stored.bytes)
 	}
 	if _, err := io.Copy(io.Discard, in); err != nil {
 		t.Fatal(err)
 	}
-	if in.describe(&info); info.SHA256 == "" {
-		t.Errorf("at the end: %+v", info)
+	if in.stored.sum == "" {
+		t.Error("at the end there is none")
 	}
 }
 
@@ -420,9 +417,8 @@ func TestFilesAreOpenedOrTheReasonIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var info Info
-	if in.describe(&info); info.Size != int64(len(smallText)) || info.File != path {
-		t.Errorf("got %+v", info)
+	if in.stored.size != int64(len(smallText)) || in.name != path {
+		t.Errorf("%d bytes of %s", in.stored.size, in.name)
 	}
 	for range 2 {
 		if err := in.Close(); err != nil {

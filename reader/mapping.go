@@ -9,8 +9,8 @@ import (
 	"poolfill/internal/toloka"
 )
 
-// rowBuilder makes tasks of records. Its buffers are used again for every row,
-// so a row of strings costs no allocation.
+// rowBuilder makes tasks of records. Its buffers are used again, so a row of
+// strings costs no allocation.
 type rowBuilder struct {
 	mapping        *mapping
 	trustServer    bool
@@ -20,7 +20,7 @@ type rowBuilder struct {
 	// The row that is being built.
 	line     int64
 	cells    [][]byte
-	json     []byte
+	json     []byte // of the rows so far
 	verdict  verdict
 	findings []Finding
 }
@@ -34,11 +34,11 @@ var idsField = &field{typ: toloka.TypeString, array: true}
 
 // build maps the cells of a record, as many as the header has. It gives a task
 // without its position and raw text, or all findings that stand against the
-// row. The task's JSON is valid until the next call, the findings are the
-// caller's.
+// row. The task's JSON is appended to b.json, the findings are the caller's.
 func (b *rowBuilder) build(line int64, cells [][]byte) (Task, []Finding) {
 	b.line, b.cells = line, cells
-	b.json, b.findings = b.json[:0], b.findings[:0]
+	b.findings = b.findings[:0]
+	start := len(b.json)
 
 	var t Task
 	t.InputBytes = b.appendInputs()
@@ -48,7 +48,7 @@ func (b *rowBuilder) build(line int64, cells [][]byte) (Task, []Finding) {
 	t.Kind = b.appendHint(known)
 	b.appendOverlap(known)
 	b.appendIDs()
-	t.JSON = b.json
+	t.JSON = b.json[start:len(b.json):len(b.json)]
 
 	if len(b.findings) == 0 {
 		return t, nil
@@ -58,6 +58,7 @@ func (b *rowBuilder) build(line int64, cells [][]byte) (Task, []Finding) {
 		b.warnings.add(CodeSentUnchecked, 0, line, "rows that the local check refuses are sent: the server decides")
 		return t, nil
 	}
+	b.json = b.json[:start]
 	slices.SortStableFunc(b.findings, func(a, b Finding) int { return a.Column - b.Column })
 	return Task{}, slices.Clone(b.findings)
 }

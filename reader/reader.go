@@ -4,27 +4,66 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
+	"runtime"
 	"slices"
+	"sync/atomic"
 )
+
+// mostParallel bounds the goroutines that parse unless the user names a number:
+// beyond it, finding the records and hashing the file are what takes the time.
+const mostParallel = 8
 
 // Reader turns the records of one input into rows.
 //
-// It is not safe for concurrent use, Info and Warnings included.
+// It is not safe for concurrent use, but for Bytes and the release of batches.
+// Where Config.Parallel allows for it, goroutines of its own read and parse
+// ahead from the first row on, until the end of the input or Close.
 //
-// Memory: as the package says, and one task's JSON, which is at most about six
-// times the record's bytes, since a character may need six bytes as JSON.
+// Memory: as the package says.
 type Reader struct {
 	in       *input
-	records  *RecordReader
+	finder   *finder
 	cfg      Config
 	dialect  Dialect
 	header   Record
 	mapping  *mapping
-	builder  *rowBuilder
-	warnings warningLog
+	parallel int
+	pool     blockPool
 
-	read  int64 // data rows read, skipped ones included
-	given int64 // rows given
+	parser *parser // where there are no goroutines
+	ahead  *ahead  // what they do; nil until they are started
+
+	// What was given so far.
+	batch    *Batch // of Next
+	next     int    // in batch
+	line     int64  // of the last row, or of the header
+	odd      recordWarnings
+	warnings warningLog
+	bytes    atomic.Int64
+	sum      string
+	err      error
+	closed   bool
+}
+
+// Batch is rows of an input that stand one after the other.
+type Batch struct {
+	// Rows has at least one row. All that they hold is valid until Release,
+	// but for Row.Err, which is the caller's to keep.
+	Rows []Row
+
+	block *block
+	pool  blockPool
+}
+
+// Release gives the memory of the rows back for those that come later. A batch
+// that is never released is left to the garbage collector. It is safe to call
+// it from another goroutine than the reader's, and twice from the same one.
+func (b *Batch) Release() {
+	if b.block != nil {
+		b.pool.put(b.block)
+		b.Rows, b.block = nil, nil
+	}
 }
 
 // Open opens a file, or standard input where path is "-", and reads its header.
@@ -59,8 +98,7 @@ func New(name string, r io.Reader, cfg Config) (*Reader, error) {
 
 // start reads the header. It closes the input where that fails.
 func start(in *input, name string, cfg Config) (*Reader, error) {
-	r := &Reader{in: in, cfg: cfg}
-	err := r.readHeader(name)
+	r, err := newReader(in, name, cfg, blockSize{bytes: firstBuffer, rows: blockRows})
 	if err == nil {
 		return r, nil
 	}
@@ -70,13 +108,33 @@ func start(in *input, name string, cfg Config) (*Reader, error) {
 	return nil, err
 }
 
-func (r *Reader) readHeader(name string) error {
-	var err error
-	if r.dialect, err = detectDialect(name, r.in.head(), r.cfg); err != nil {
-		return err
+func newReader(in *input, name string, cfg Config, size blockSize) (*Reader, error) {
+	r := &Reader{in: in, cfg: cfg, parallel: cfg.Parallel}
+	if r.parallel == 0 {
+		r.parallel = min(runtime.GOMAXPROCS(0), mostParallel)
 	}
-	r.records = NewRecordReader(name, r.in, r.dialect)
-	rec, err := r.records.Read()
+	if in.whole() {
+		r.parallel = 1
+	}
+	var err error
+	if r.dialect, err = detectDialect(name, in.head(), cfg); err != nil {
+		return nil, err
+	}
+	records := NewRecordReader(name, in, r.dialect)
+	records.size = size.bytes
+	if err := r.readHeader(name, records); err != nil {
+		return nil, err
+	}
+	r.odd, records.warnings = records.warnings, recordWarnings{}
+	r.finder = &finder{in: in, records: records, skip: cfg.SkipRows, limit: cfg.LimitRows, most: size.rows}
+	r.pool = newBlockPool(r.parallel)
+	r.bytes.Store(in.stored.bytes)
+	r.sum = in.stored.sum
+	return r, nil
+}
+
+func (r *Reader) readHeader(name string, records *RecordReader) error {
+	rec, err := records.Read()
 	if errors.Is(err, io.EOF) {
 		return inputError(name, CodeEmptyFile, 0, "the file is empty: it needs a header and rows after it")
 	}
@@ -87,59 +145,143 @@ func (r *Reader) readHeader(name string) error {
 	if len(rec.Findings) > 0 {
 		return &InputError{File: name, Findings: nameFields(slices.Clone(rec.Findings), names)}
 	}
+	r.line = rec.Position.Line
 	r.header = Record{Position: rec.Position, Raw: bytes.Clone(rec.Raw)}
 	m, findings := mapHeader(names, rec.Position.Line, &r.cfg, &r.warnings)
 	if len(findings) > 0 {
 		return &InputError{File: name, Findings: findings}
 	}
 	r.mapping = m
-	r.builder = newRowBuilder(m, &r.cfg, &r.warnings)
 	return nil
 }
 
 // Next gives the next row. A row that can't become a task is no error: it is a
-// Row with Err.
+// Row with Err. The task's JSON and Raw are valid until the next call.
 //
 // The error is io.EOF after the last row, a *ReadError where the input breaks
 // off, and an *InputError with CodeNoRows at the end of an input that has a
 // header only. After an error every call gives the same one.
 func (r *Reader) Next() (Row, error) {
-	if r.cfg.LimitRows > 0 && r.given == r.cfg.LimitRows {
-		return Row{}, io.EOF
-	}
-	for {
-		rec, err := r.records.Read()
-		if errors.Is(err, io.EOF) && r.read == 0 {
-			return Row{}, inputError(r.header.Position.File, CodeNoRows, 0, "the file has a header and no row after it: there is nothing to upload")
+	if r.batch == nil || r.next == len(r.batch.Rows) {
+		if r.batch != nil {
+			r.batch.Release()
+			r.batch = nil
 		}
+		batch, err := r.NextBatch()
 		if err != nil {
 			return Row{}, err
 		}
-		if r.read++; r.read <= r.cfg.SkipRows {
-			continue
+		r.batch, r.next = batch, 0
+	}
+	row := r.batch.Rows[r.next]
+	r.next++
+	return row, nil
+}
+
+// NextBatch gives the rows that come next, in the order of the input: up to a
+// few thousand, whatever was read of them at once. Their release lets the
+// memory be used again. After calls of Next it gives the rows that Next has not
+// given. The errors are those of Next; the rows before an error come first.
+func (r *Reader) NextBatch() (*Batch, error) {
+	if batch := r.batch; batch != nil {
+		r.batch = nil
+		if batch.Rows = batch.Rows[r.next:]; len(batch.Rows) > 0 {
+			return batch, nil
 		}
-		r.given++
-		return r.row(&rec), nil
+		batch.Release()
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	b := r.nextBlock()
+	r.odd.merge(&b.odd)
+	r.warnings.merge(&b.warnings)
+	r.bytes.Store(b.bytes)
+	r.sum, r.err = b.sum, b.err
+	if len(b.rows) == 0 {
+		r.pool.put(b)
+		return nil, r.err
+	}
+	r.line = b.pieces[len(b.pieces)-1].line
+	return &Batch{Rows: b.rows, block: b, pool: r.pool}, nil
+}
+
+// nextBlock gives the next block with its rows.
+func (r *Reader) nextBlock() *block {
+	if r.parallel > 1 {
+		if r.ahead == nil {
+			r.ahead = startAhead(r.parallel, r.finder, r.pool, r.newParser)
+		}
+		return r.ahead.next()
+	}
+	if r.parser == nil {
+		r.parser = r.newParser()
+	}
+	b := r.pool.get()
+	r.finder.find(b)
+	r.parser.parse(b)
+	return b
+}
+
+func (r *Reader) newParser() *parser {
+	return &parser{
+		file:    r.in.name,
+		cutter:  cutter{dialect: r.dialect.withDefaults(), replaced: r.in.lossy},
+		mapping: r.mapping,
+		builder: newRowBuilder(r.mapping, &r.cfg, nil),
 	}
 }
 
-// row makes a row of a record.
-func (r *Reader) row(rec *Record) Row {
-	var findings []Finding
-	var task Task
-	switch {
-	case len(rec.Findings) > 0:
-		findings = nameFields(slices.Clone(rec.Findings), r.mapping.names)
-	case len(rec.Cells) != len(r.mapping.names):
-		findings = []Finding{r.mapping.countFinding(rec.Position.Line, rec.Cells)}
-	default:
-		task, findings = r.builder.build(rec.Position.Line, rec.Cells)
+// Bytes counts the stored bytes that were read for the rows given so far,
+// before decompression. It is safe for concurrent use.
+func (r *Reader) Bytes() int64 { return r.bytes.Load() }
+
+// Info describes the input as far as its rows were given.
+func (r *Reader) Info() Info {
+	return Info{
+		File:        r.in.name,
+		Compression: r.in.kind,
+		Encoding:    r.in.charset.name,
+		Delimiter:   r.dialect.Delimiter,
+		Quotes:      r.dialect.Quotes,
+		Header:      slices.Clone(r.mapping.names),
+		HeaderRaw:   string(r.header.Raw),
+		Targets:     slices.Clone(r.mapping.targets),
+		Bytes:       r.Bytes(),
+		Size:        r.in.stored.size,
+		SHA256:      r.sum,
 	}
-	if len(findings) > 0 {
-		return Row{Err: &RowError{Position: rec.Position, Findings: findings, Raw: bytes.Clone(rec.Raw)}}
+}
+
+// Warnings lists what was odd and stopped no row, in the rows given so far and
+// in the others of their batch.
+func (r *Reader) Warnings() []Warning {
+	return append(r.warnings.clone(), r.odd.list()...)
+}
+
+// Close closes the file and ends the reader's goroutines. It is safe to call it
+// twice. Rows that were given stay valid; later calls of NextBatch fail.
+//
+// A call of Read on standard input, or on the reader that was given to New,
+// can't be broken off: where one is under way in a goroutine, Close doesn't
+// wait for it. The goroutine ends when the call returns, and reads no more.
+func (r *Reader) Close() error {
+	busy := r.in.stored.stop()
+	if !r.closed && r.err == nil {
+		r.err = &ReadError{File: r.in.name, Line: r.line, Err: fs.ErrClosed}
 	}
-	task.Position, task.Raw = rec.Position, rec.Raw
-	return Row{Task: task}
+	r.closed = true
+	if r.ahead == nil {
+		return r.in.Close()
+	}
+	// Where a file of another kind keeps a call of Read waiting, closing it
+	// ends the call.
+	err := r.in.closeFile()
+	r.ahead.stop()
+	if !busy || r.in.regular {
+		r.ahead.wait()
+	}
+	return err
 }
 
 // nameFields fills the names of the columns into the findings of a record.
@@ -152,25 +294,3 @@ func nameFields(findings []Finding, names []string) []Finding {
 	}
 	return findings
 }
-
-// Info describes the input as far as it was read.
-func (r *Reader) Info() Info {
-	info := Info{
-		Delimiter: r.dialect.Delimiter,
-		Quotes:    r.dialect.Quotes,
-		Header:    slices.Clone(r.mapping.names),
-		HeaderRaw: string(r.header.Raw),
-		Targets:   slices.Clone(r.mapping.targets),
-	}
-	r.in.describe(&info)
-	return info
-}
-
-// Warnings lists what was odd so far and stopped no row.
-func (r *Reader) Warnings() []Warning {
-	list := r.warnings.clone()
-	return append(list, r.records.Warnings()...)
-}
-
-// Close closes the file. It is safe to call it twice.
-func (r *Reader) Close() error { return r.in.Close() }

@@ -84,10 +84,8 @@ const (
 	// bufferSlack is what the buffer may have over the limit of one record, so
 	// that reads at the limit don't become tiny.
 	bufferSlack = 64 << 10
-	// maxFindings bounds the findings of one record, maxWarningLines the lines
-	// that a warning remembers.
-	maxFindings     = 32
-	maxWarningLines = 5
+	// maxFindings bounds the findings of one record.
+	maxFindings = 32
 	// cleanWindow is how far ahead the text is searched for bytes that no
 	// record may hold. It bounds what a search costs that ends at once.
 	cleanWindow = 4 << 10
@@ -120,9 +118,11 @@ type RecordReader struct {
 	replaced bool  // U+FFFD stands for bytes that could not be decoded
 
 	buf  []byte
+	size int   // of buf until a record needs more; no more is read at once
 	pos  int   // where the current record starts in buf
 	end  int   // the end of the text in buf
 	off  int64 // the place of buf[0] in the text
+	hold bool  // records before pos are still needed: buf must stay as it is
 	eof  bool
 	err  error // ends all reading, once the buffer is used up
 	fail error // what src failed with
@@ -139,20 +139,21 @@ type RecordReader struct {
 	records int64 // records given so far, the header included
 	want    int   // delimiters in the header; -1 before it is known
 
-	cells   [][]byte
-	spans   []span
-	scratch []byte // cells whose quotes or line ends had to be undone
+	// spans has the cells of a record with quotes.
+	spans []span
 	// literals has the lines of cells with quotes that are ordinary characters.
 	literals []int64
 
-	emptyRows, literalQuotes Warning
+	cutter   cutter
+	warnings recordWarnings
 }
 
-// span is a cell before it becomes a slice: the buffer may still move.
+// span is a cell of a record before it becomes a slice: the buffer may still
+// move.
 type span struct {
-	raw        int // where the cell starts in the record, quote included
-	start, end int // in the record, or in scratch
-	scratch    bool
+	raw        int  // where the cell starts in the record, quote included
+	start, end int  // where its text is
+	undo       bool // doubled quotes, quotes inside or line ends must be undone
 }
 
 // mark remembers where a byte comes next: between from and at it doesn't.
@@ -170,24 +171,17 @@ func NewRecordReader(name string, r io.Reader, d Dialect) *RecordReader {
 		name:    name,
 		src:     r,
 		dialect: d,
+		size:    firstBuffer,
 		line:    1,
 		want:    -1,
 		err:     d.validate(),
-		emptyRows: Warning{
-			Code:    CodeEmptyRow,
-			Message: "rows of delimiters only were skipped",
-		},
-		literalQuotes: Warning{
-			Code: CodeLiteralQuote,
-			Message: "quotation marks that don't enclose a whole cell were kept as ordinary characters; " +
-				"Toloka's web upload would drop them: --quotes toloka does as it does",
-		},
 	}
 	if in, ok := r.(*input); ok {
 		// An input has dropped its byte order mark itself: a second one is an
 		// error.
 		rr.base, rr.replaced, rr.started = in.baseOffset(), in.lossy, true
 	}
+	rr.cutter = cutter{dialect: d, replaced: rr.replaced}
 	return rr
 }
 
@@ -195,7 +189,7 @@ func NewRecordReader(name string, r io.Reader, d Dialect) *RecordReader {
 func (r *RecordReader) start() {
 	r.started = true
 	for r.end < len(utf8BOM) && !r.eof {
-		r.more()
+		_ = r.more() // nothing is held yet
 	}
 	if bytes.HasPrefix(r.buf[:r.end], []byte(utf8BOM)) {
 		r.pos = len(utf8BOM)
@@ -205,16 +199,7 @@ func (r *RecordReader) start() {
 // Warnings lists what was odd but stopped no record so far: EMPTY_ROW and
 // LITERAL_QUOTE, each counted once for each row or cell, with the first few
 // lines. It is empty where there was nothing.
-func (r *RecordReader) Warnings() []Warning {
-	var list []Warning
-	for _, w := range []Warning{r.emptyRows, r.literalQuotes} {
-		if w.Count > 0 {
-			w.Lines = append([]int64(nil), w.Lines...)
-			list = append(list, w)
-		}
-	}
-	return list
-}
+func (r *RecordReader) Warnings() []Warning { return r.warnings.list() }
 
 // Read gives the next record. The error is io.EOF at the end and a *ReadError
 // where the input can't be read on; a broken record is no error.
@@ -223,29 +208,43 @@ func (r *RecordReader) Read() (Record, error) {
 		r.start()
 	}
 	for r.err == nil {
-		rec := Record{Position: Position{File: r.name, Line: r.line, Record: r.records, Offset: r.base + r.place(0)}}
-		c, err := r.cut()
+		rec := Record{Position: r.position()}
+		c, err := r.split()
 		if err != nil {
 			r.err = err
 			break
 		}
 		if !c.skip {
-			rec.Lines, rec.Cells, rec.Findings = c.lines, r.cells, c.findings
+			rec.Lines, rec.Findings = c.lines, c.findings
 			if !c.tooLong {
 				rec.Raw = r.buf[r.pos : r.pos+c.end : r.pos+c.end]
+				r.cutter.cut(&rec, r.spans, r.isClean(c.end))
+				r.warnings.noteLiterals(&rec, r.literals)
 			}
-			if r.want < 0 {
-				r.want = c.delimiters
-			}
-			r.records++
 		}
-		r.pos += c.next
-		r.line += int64(c.lines)
+		r.advance(&c)
 		if !c.skip {
 			return rec, nil
 		}
 	}
 	return Record{}, r.err
+}
+
+// position is that of the record that comes next.
+func (r *RecordReader) position() Position {
+	return Position{File: r.name, Line: r.line, Record: r.records, Offset: r.base + r.place(0)}
+}
+
+// advance moves behind a record, or behind what was no record.
+func (r *RecordReader) advance(c *cut) {
+	if !c.skip {
+		if r.want < 0 {
+			r.want = c.delimiters
+		}
+		r.records++
+	}
+	r.pos += c.next
+	r.line += int64(c.lines)
 }
 
 // cut is what is known of one record. Places are counted from the record's
@@ -259,22 +258,27 @@ type cut struct {
 	skip bool
 	// tooLong says that the record is not kept.
 	tooLong bool
-	// delimiters counts those outside quotes.
+	// delimiters counts those of the header outside quotes; it is not counted
+	// for other records without quotes.
 	delimiters int
 	findings   []Finding
 }
 
 // add keeps a finding about the record, up to a bound.
-func (c *cut) add(f Finding) {
-	if len(c.findings) < maxFindings {
+func (c *cut) add(f Finding) { c.findings = addFinding(c.findings, f) }
+
+func addFinding(list []Finding, f Finding) []Finding {
+	if len(list) < maxFindings {
 		f.Stage = StageParse
-		c.findings = append(c.findings, f)
+		list = append(list, f)
 	}
+	return list
 }
 
-// cut finds the next record and cuts it into r.cells.
-func (r *RecordReader) cut() (cut, error) {
-	r.cells, r.spans, r.scratch, r.literals = r.cells[:0], r.spans[:0], r.scratch[:0], r.literals[:0]
+// split finds the next record. One with quotes it cuts into r.spans, since
+// where its cells end tells where it ends.
+func (r *RecordReader) split() (cut, error) {
+	r.spans, r.literals = r.spans[:0], r.literals[:0]
 	end, next, over, err := r.lineEnd(0)
 	if err != nil {
 		return cut{}, err
@@ -289,16 +293,7 @@ func (r *RecordReader) cut() (cut, error) {
 		c.skip = true
 		return c, nil
 	}
-	if r.dialect.Quotes == QuotesNone || r.find(&r.quote, '"', 0) >= end {
-		text := r.buf[r.pos : r.pos+end]
-		r.cells = cutPlain(r.cells, text, r.dialect.Delimiter)
-		c.delimiters = len(r.cells) - 1
-		if c.delimiters == len(text) && r.records > 0 {
-			r.emptyRows.note(r.line)
-			c.skip = true
-			return c, nil
-		}
-	} else {
+	if r.dialect.Quotes != QuotesNone && r.find(&r.quote, '"', 0) < end {
 		over, err := r.cutQuoted(&c)
 		if err != nil {
 			return cut{}, err
@@ -306,45 +301,17 @@ func (r *RecordReader) cut() (cut, error) {
 		if over {
 			return r.tooLong(c)
 		}
-		r.cellsOfSpans(c.end)
+		return c, nil
 	}
-	if c.end > r.dialect.MaxCellBytes {
-		r.checkCells(&c)
-	}
-	if r.clean < r.place(c.end) {
-		r.checkBytes(&c)
-	}
-	if len(c.findings) == 0 {
-		for _, line := range r.literals {
-			r.literalQuotes.note(line)
-		}
+	text := r.buf[r.pos : r.pos+end]
+	switch {
+	case r.records == 0:
+		c.delimiters = bytes.Count(text, []byte{r.dialect.Delimiter})
+	case text[0] == r.dialect.Delimiter && bytes.Count(text, text[:1]) == len(text):
+		r.warnings.emptyRow(r.line)
+		c.skip = true
 	}
 	return c, nil
-}
-
-// cutPlain appends the cells of a line without quotes.
-func cutPlain(cells [][]byte, text []byte, delimiter byte) [][]byte {
-	for {
-		i := bytes.IndexByte(text, delimiter)
-		if i < 0 {
-			return append(cells, text)
-		}
-		cells = append(cells, text[:i:i])
-		text = text[i+1:]
-	}
-}
-
-// cellsOfSpans makes slices of the spans, once the record is in the buffer as
-// a whole.
-func (r *RecordReader) cellsOfSpans(end int) {
-	text := r.buf[r.pos : r.pos+end]
-	for _, s := range r.spans {
-		from := text
-		if s.scratch {
-			from = r.scratch
-		}
-		r.cells = append(r.cells, from[s.start:s.end:s.end])
-	}
 }
 
 // cutQuoted cuts a record with a quote on its first line into r.spans. It says
@@ -405,30 +372,18 @@ func (r *RecordReader) cutEnclosed(c *cut, q closer) (after int, over bool, err 
 	if over || err != nil || len(c.findings) > 0 {
 		return 0, over, err
 	}
-	s := span{raw: start, start: start + 1, end: q.at}
-	if q.escaped || returns {
-		s.start, s.scratch = len(r.scratch), true
-		r.undo(r.buf[r.pos+start+1 : r.pos+q.at])
-		s.end = len(r.scratch)
-	}
-	r.spans = append(r.spans, s)
+	r.spans = append(r.spans, span{raw: start, start: start + 1, end: q.at, undo: q.escaped || returns})
 	return q.at + 1, false, nil
 }
 
 // cutTolokaCell does as cutAutoCell by the rules of QuotesToloka.
 func (r *RecordReader) cutTolokaCell(c *cut) (after int, over bool, err error) {
-	from := len(r.scratch)
 	at := c.cell
 	for {
 		end := min(r.find(&r.delim, r.dialect.Delimiter, at), c.end)
 		open := r.find(&r.quote, '"', at)
 		if open >= end {
-			s := span{raw: c.cell, start: at, end: end}
-			if at > c.cell {
-				r.scratch = append(r.scratch, r.buf[r.pos+at:r.pos+end]...)
-				s.start, s.end, s.scratch = from, len(r.scratch), true
-			}
-			r.spans = append(r.spans, s)
+			r.spans = append(r.spans, span{raw: c.cell, start: c.cell, end: end, undo: at > c.cell})
 			return end, false, nil
 		}
 		q, err := r.closing(open + 1)
@@ -443,8 +398,6 @@ func (r *RecordReader) cutTolokaCell(c *cut) (after int, over bool, err error) {
 		if over || err != nil || len(c.findings) > 0 {
 			return 0, over, err
 		}
-		r.scratch = append(r.scratch, r.buf[r.pos+at:r.pos+open]...)
-		r.undo(r.buf[r.pos+open+1 : r.pos+q.at])
 		at = q.at + 1
 	}
 }
@@ -467,18 +420,20 @@ func (r *RecordReader) closing(start int) (closer, error) {
 		q.at = at
 		switch {
 		case q.at > r.dialect.MaxRecordBytes:
-			q.limit = true
+			q.limit, q.at = true, r.dialect.MaxRecordBytes+1
 			return q, nil
 		case q.at+1 < len(text) && text[q.at+1] == '"':
 			q.escaped = true
 			q.at += 2
+			continue
 		case q.at+1 < len(text) || q.at < len(text) && r.eof:
 			q.found = true
 			return q, nil
 		case r.eof:
 			return q, r.failure()
-		default:
-			r.more()
+		}
+		if err := r.more(); err != nil {
+			return q, err
 		}
 	}
 }
@@ -567,33 +522,17 @@ func (r *RecordReader) breakCell(c *cut, open int, code, message string) {
 // line is the physical line that the cut has come to.
 func (c *cut) line(r *RecordReader) int64 { return r.line + int64(c.lines) - 1 }
 
-// undo appends the text between two quotes to the scratch space: doubled
-// quotes become one and, unless they are kept, line ends become LF.
-func (r *RecordReader) undo(text []byte) {
-	dst := r.scratch
-	for i := 0; i < len(text); {
-		b := text[i]
-		dst = append(dst, b)
-		switch {
-		case b == '"':
-			i++ // its double
-		case b == '\r' && !r.dialect.KeepLineEnds:
-			dst[len(dst)-1] = '\n'
-			i += lineEndLen(text[i:]) - 1
-		}
-		i++
-	}
-	r.scratch = dst
-}
-
 // tooLong makes a record that is over the limit. It goes to the end of the
 // physical line on which the limit was passed, and none of it is kept.
 func (r *RecordReader) tooLong(c cut) (cut, error) {
+	if r.hold {
+		return cut{}, errHeld
+	}
 	text := r.buf[r.pos:min(r.pos+r.dialect.MaxRecordBytes, r.end)]
 	c.delimiters = bytes.Count(text, []byte{r.dialect.Delimiter})
 	last := text[bytes.LastIndexByte(text, r.dialect.Delimiter)+1:]
 	if c.lines == 1 && len(last) > r.dialect.MaxCellBytes {
-		c.add(r.cellTooLong(r.line, c.delimiters+1, last))
+		c.add(r.dialect.cellTooLong(r.line, c.delimiters+1, last))
 	} else {
 		c.add(Finding{Line: r.line, Code: CodeRecordTooLong, Message: fmt.Sprintf(
 			"the record is longer than %d bytes: if a line end is missing, add it", r.dialect.MaxRecordBytes)})
@@ -612,133 +551,24 @@ func (r *RecordReader) tooLong(c cut) (cut, error) {
 	}
 }
 
-// checkCells finds the cells that are over the limit.
-func (r *RecordReader) checkCells(c *cut) {
-	for i, cell := range r.cells {
-		if len(cell) <= r.dialect.MaxCellBytes {
-			continue
-		}
-		line := r.line
-		if len(r.spans) > 0 {
-			line += int64(countLineEnds(r.buf[r.pos : r.pos+r.spans[i].raw]))
-		}
-		c.add(r.cellTooLong(line, i+1, cell))
-		if c.tooLong = true; len(c.findings) == maxFindings {
-			break
-		}
-	}
-	if c.tooLong {
-		r.cells = r.cells[:0]
-	}
-}
-
-func (r *RecordReader) cellTooLong(line int64, column int, cell []byte) Finding {
-	return Finding{
-		Line: line, Column: column, Code: CodeCellTooLong,
-		Message: fmt.Sprintf("the cell is longer than %d bytes: if a quote, a delimiter or a line end is missing, add it", r.dialect.MaxCellBytes),
-		Value:   startOf(cell),
-	}
-}
-
-// checkBytes finds bytes that no record may hold, and moves r.clean behind the
-// record.
-func (r *RecordReader) checkBytes(c *cut) {
+// isClean says whether the text of the record up to end holds no byte that it
+// may not. It looks ahead in windows, so that short records cost one look
+// together.
+func (r *RecordReader) isClean(end int) bool {
 	text := r.buf[r.pos:r.end]
 	at := max(int(r.clean-r.place(0)), 0)
-	where := locator{text: text, line: r.line, column: 1, spans: r.spans, delimiter: r.dialect.Delimiter}
-	known := map[string]int(nil) // the last column with a finding of a code
-	for at < c.end {
+	for good := true; good && at < end; {
 		window := text[at:min(at+cleanWindow, len(text))]
-		if at+len(window) != c.end {
+		if at+len(window) != end {
 			// The window may end inside a character; the record doesn't.
 			window = window[:len(window)-incompleteTail(window)]
 		}
-		i := r.firstBad(window)
+		i := firstBad(window, r.replaced)
 		at += i
-		if i == len(window) || at >= c.end {
-			continue
-		}
-		code, size, message := r.describeBad(text[at:], at)
-		where.move(at)
-		if known[code] != where.column {
-			if known == nil {
-				known = make(map[string]int)
-			}
-			known[code] = where.column
-			c.add(Finding{Line: where.line, Column: where.column, Code: code, Message: message, Value: startOf(text[at:c.end])})
-		}
-		at += size
+		good = i == len(window)
 	}
 	r.clean = r.place(at)
-}
-
-// firstBad gives the place of the first byte that no record may hold, or the
-// length of the text.
-func (r *RecordReader) firstBad(text []byte) int {
-	if i := bytes.IndexByte(text, 0); i >= 0 {
-		text = text[:i]
-	}
-	if i := bytes.IndexByte(text, substitute); i >= 0 {
-		text = text[:i]
-	}
-	for i := 0; ; i++ {
-		j := bytes.IndexByte(text[i:], utf8BOM[0])
-		if j < 0 {
-			break
-		}
-		i += j
-		if r.isBadRune(text[i:]) {
-			text = text[:i]
-			break
-		}
-	}
-	if i := firstInvalid(text); i >= 0 {
-		return i
-	}
-	return len(text)
-}
-
-func (r *RecordReader) isBadRune(text []byte) bool {
-	return bytes.HasPrefix(text, []byte(utf8BOM)) || r.replaced && bytes.HasPrefix(text, []byte(replacement))
-}
-
-// describeBad says what is wrong with the byte at the start of text.
-func (r *RecordReader) describeBad(text []byte, at int) (code string, size int, message string) {
-	offset := r.base + r.place(at)
-	switch {
-	case text[0] == 0:
-		return CodeNulByte, 1, "the cell holds a NUL byte: remove it"
-	case text[0] == substitute:
-		return CodeControlCharacter, 1, "the cell holds the character U+001A, with which DOS programs mark the end of a file: remove it"
-	case bytes.HasPrefix(text, []byte(utf8BOM)):
-		return CodeByteOrderMark, len(utf8BOM), "the cell holds a byte order mark (U+FEFF), as it stands between files that were put together: remove it"
-	case r.replaced && bytes.HasPrefix(text, []byte(replacement)):
-		return CodeEncoding, len(replacement), "the cell holds a character that could not be decoded (now U+FFFD): check --encoding, or mend the row"
-	}
-	return CodeEncoding, 1, fmt.Sprintf("the byte 0x%02X at offset %d is not UTF-8: give the file's charset with --encoding, or mend the row", text[0], offset)
-}
-
-// locator tells line and column of places in a record, which must ascend.
-type locator struct {
-	text      []byte
-	at        int
-	line      int64
-	column    int
-	spans     []span // none: the record is one line without quotes
-	delimiter byte
-}
-
-func (l *locator) move(to int) {
-	between := l.text[l.at:to]
-	l.at = to
-	if len(l.spans) == 0 {
-		l.column += bytes.Count(between, []byte{l.delimiter})
-		return
-	}
-	l.line += int64(countLineEnds(between))
-	for l.column < len(l.spans) && l.spans[l.column].raw <= to {
-		l.column++
-	}
+	return at >= end
 }
 
 // lineEnd finds the end of the physical line on which from stands, and the
@@ -756,7 +586,9 @@ func (r *RecordReader) lineEnd(from int) (end, next int, over bool, err error) {
 		case r.eof:
 			return end, end, false, r.failure()
 		}
-		r.more()
+		if err := r.more(); err != nil {
+			return 0, 0, false, err
+		}
 	}
 }
 
@@ -846,42 +678,56 @@ func (r *RecordReader) find(m *mark, b byte, from int) int {
 	return int(m.at - r.place(0))
 }
 
+// errHeld says that a record is not in the buffer as a whole, and that the
+// buffer must stay as it is for the records before.
+var errHeld = errors.New("the buffer is held")
+
 // more reads more of the text. At its end, or where reading fails, it sets
 // r.eof.
-func (r *RecordReader) more() {
+func (r *RecordReader) more() error {
+	if r.hold {
+		return errHeld
+	}
 	if r.end == len(r.buf) {
 		r.makeRoom()
 	}
 	for range maxEmptyReads {
-		n, err := r.src.Read(r.buf[r.end:])
+		n, err := r.src.Read(r.buf[r.end:min(r.end+r.size, len(r.buf))])
 		r.end += n
 		if err != nil {
 			r.eof = true
 			if !errors.Is(err, io.EOF) {
 				r.fail = err
 			}
-			return
+			return nil
 		}
 		if n > 0 {
-			return
+			return nil
 		}
 	}
 	r.eof, r.fail = true, io.ErrNoProgress
+	return nil
 }
 
 // makeRoom moves the unread text to the front of the buffer where that frees
 // half of it, or where it may not grow; else it grows.
 func (r *RecordReader) makeRoom() {
-	unread := r.buf[r.pos:r.end]
-	most := max(firstBuffer, r.dialect.MaxRecordBytes+bufferSlack)
-	if len(r.buf) == 0 {
-		r.buf = make([]byte, firstBuffer)
-	} else if len(unread) > len(r.buf)/2 && len(r.buf) < most {
-		r.buf = make([]byte, min(2*len(r.buf), most))
+	buf, most := r.buf, max(r.size, r.dialect.MaxRecordBytes+bufferSlack)
+	switch unread := r.end - r.pos; {
+	case len(buf) == 0:
+		buf = make([]byte, r.size)
+	case unread > len(buf)/2 && len(buf) < most:
+		buf = make([]byte, min(2*len(buf), most))
 	}
-	r.end = copy(r.buf, unread)
+	r.moveTo(buf)
+}
+
+// moveTo goes on with the unread text in another buffer, or at the front of
+// the same one.
+func (r *RecordReader) moveTo(buf []byte) {
+	r.end = copy(buf, r.buf[r.pos:r.end])
 	r.off += int64(r.pos)
-	r.pos = 0
+	r.buf, r.pos = buf, 0
 }
 
 // failure gives the error where the text ended because reading failed.
@@ -890,14 +736,6 @@ func (r *RecordReader) failure() error {
 		return nil
 	}
 	return &ReadError{File: r.name, Line: r.line + int64(countLineEnds(r.buf[r.pos:r.end])), Err: r.fail}
-}
-
-// note counts a warning.
-func (w *Warning) note(line int64) {
-	w.Count++
-	if n := len(w.Lines); n < maxWarningLines && (n == 0 || w.Lines[n-1] != line) {
-		w.Lines = append(w.Lines, line)
-	}
 }
 
 // startOf gives the start of a cell, for findings.

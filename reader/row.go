@@ -85,8 +85,8 @@ const (
 
 // Task is one row, ready to be sent.
 //
-// JSON and Raw are only valid until the next call of Next: who keeps a task
-// copies them.
+// JSON and Raw are only valid until the next call of Next or the release of the
+// Batch: who keeps a task copies them.
 type Task struct {
 	Position Position
 	Kind     Kind

@@ -32,6 +32,7 @@ func (c Config) Validate() error {
 		{"bytes of a record", int64(c.MaxRecordBytes)},
 		{"rows to skip", c.SkipRows},
 		{"rows to read", c.LimitRows},
+		{"goroutines that parse", int64(c.Parallel)},
 	} {
 		if limit.value < 0 {
 			report("the limit of %s is negative: %d", limit.name, limit.value)
