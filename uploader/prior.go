@@ -125,10 +125,16 @@ func (j *job) resume(ctx context.Context) ([]part, error) {
 			return nil, err
 		}
 	}
-	if p := open(); len(p.rows) > 0 && (j.cfg.SkipInvalid || j.out.Count(Rejected) == 0) {
-		return []part{p}, nil
+	p := open()
+	switch {
+	case len(p.rows) == 0:
+		return nil, nil
+	case j.asked[j.operationID(p)].Status == toloka.OperationSuccess:
+		// It has created them already, whatever was refused beside.
+	case !j.cfg.SkipInvalid && j.out.Count(Rejected) > 0:
+		return nil, nil
 	}
-	return nil, nil
+	return []part{p}, nil
 }
 
 // recall asks for the operations of the earlier upload, waits for those that
