@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,8 +16,6 @@ import (
 )
 
 const (
-	// decodeBuffer is the part of an answer that is in memory while it streams.
-	decodeBuffer = 32 << 10
 	// maxNesting bounds how deep the errors of a row are looked for.
 	maxNesting = 8
 	// maxDetails bounds what is kept of an operation's details.
@@ -41,48 +40,96 @@ type FieldError struct {
 	Message string
 }
 
-// decoders lends out JSON decoders with their buffers.
+// The bounds of what a decoder keeps for the next answer: bytes, and tasks.
+const (
+	maxKept       = 2 << 20
+	maxKeptPlaces = 20_000
+)
+
+// decoders lends out decoders with their buffers.
 type decoders struct{ pool sync.Pool }
 
-func (p *decoders) with(r io.Reader, f func(*jx.Decoder) error) error {
-	d, ok := p.pool.Get().(*jx.Decoder)
+// decoder reads one answer.
+type decoder struct {
+	scanner
+	ids    []byte // of the created tasks, one after the other
+	placed []placed
+}
+
+// placed says that the task with an index was created. Its id is a part of
+// decoder.ids.
+type placed struct{ index, start, end int }
+
+// with walks through an answer, which must be one value. Once it is known to be
+// whole, take is called, unless it is nil.
+func (p *decoders) with(r io.Reader, walk func(*decoder) error, take func(*decoder)) error {
+	d, ok := p.pool.Get().(*decoder)
 	if !ok {
-		d = jx.Decode(nil, decodeBuffer)
+		d = &decoder{}
 	}
-	d.Reset(r)
+	d.reset(r)
+	d.ids, d.placed = d.ids[:0], d.placed[:0]
 	defer func() {
-		d.Reset(nil)
-		p.pool.Put(d)
+		d.r = nil
+		if cap(d.buf)+cap(d.unescaped)+cap(d.ids) <= maxKept && cap(d.placed) <= maxKeptPlaces {
+			p.pool.Put(d)
+		}
 	}()
-	return f(d)
+	err := walk(d)
+	if err == nil {
+		err = d.end()
+	}
+	if err == nil && take != nil {
+		take(d)
+	}
+	return err
+}
+
+// addID keeps the id of a created task until the answer is known to be whole.
+func (d *decoder) addID(index int, id []byte) {
+	start := len(d.ids)
+	d.ids = append(d.ids, id...)
+	d.placed = append(d.placed, placed{index, start, len(d.ids)})
+}
+
+// each gives the created tasks, index and id. The ids are parts of one string.
+func (d *decoder) each(yield func(int, string) bool) {
+	ids := string(d.ids)
+	for _, t := range d.placed {
+		if !yield(t.index, ids[t.start:t.end]) {
+			return
+		}
+	}
 }
 
 // operation reads an operation.
 func (p *decoders) operation(r io.Reader) (toloka.Operation, error) {
 	var op toloka.Operation
-	err := p.with(r, func(d *jx.Decoder) error {
-		return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-			var err error
-			switch {
-			case string(key) == "details":
-				var raw jx.Raw
-				if raw, err = d.Raw(); len(raw) <= maxDetails && raw.Type() != jx.Null {
+	err := p.with(r, func(d *decoder) error {
+		return d.object(func(key []byte) error {
+			var field *string
+			switch string(key) {
+			case "details":
+				raw, err := d.raw()
+				if len(raw) <= maxDetails && string(raw) != "null" {
 					op.Details = bytes.Clone(raw)
 				}
-			case d.Next() != jx.String:
-				return d.Skip()
-			case string(key) == "id":
-				op.ID, err = d.Str()
-			case string(key) == "type":
-				op.Type, err = d.Str()
-			case string(key) == "status":
-				op.Status, err = d.Str()
-			default:
-				return d.Skip()
+				return err
+			case "id":
+				field = &op.ID
+			case "type":
+				field = &op.Type
+			case "status":
+				field = &op.Status
 			}
+			if field == nil || !d.at('"') {
+				return d.skip()
+			}
+			text, err := d.text()
+			*field = string(text)
 			return err
 		})
-	})
+	}, nil)
 	if err == nil && op.Status == "" {
 		err = errors.New("the answer is no operation")
 	}
@@ -99,104 +146,147 @@ type logEntry struct {
 	key   Key // of the task, where there is no index or keys are asked for
 }
 
-// log reads an operation's log and gives the entries that say that a task was
-// created or refused; all others are passed over.
-func (p *decoders) log(r io.Reader, keys bool, entry func(logEntry)) error {
-	return p.with(r, func(d *jx.Decoder) error {
-		return d.Arr(func(d *jx.Decoder) error {
-			e := logEntry{index: -1}
-			var kind string
-			var success, known bool
-			var output []byte
-			err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-				var err error
-				switch {
-				case string(key) == "input" && d.Next() == jx.Object:
-					var raw jx.Raw
-					if raw, err = d.Raw(); err == nil {
-						known = e.identify(raw, keys)
-					}
-				case string(key) == "output":
-					var raw jx.Raw
-					raw, err = d.Raw()
-					output = append(output[:0], raw...)
-				case string(key) == "type" && d.Next() == jx.String:
-					kind, err = d.Str()
-				case string(key) == "success" && d.Next() == jx.Bool:
-					success, err = d.Bool()
-				default:
-					err = d.Skip()
-				}
-				return err
-			})
-			if err != nil || !known {
+// log reads an operation's log. Once it is known to be whole, take gets the
+// entries that say that a task was created or refused; all others are passed
+// over. The tasks that were created and have an index come first, unless keys
+// are asked for: they are nearly all of nearly all logs, and only their ids are
+// kept until then.
+func (p *decoders) log(r io.Reader, keys bool, take func(iter.Seq[logEntry])) error {
+	var others []logEntry
+	return p.with(r, func(d *decoder) error {
+		return d.array(func() error {
+			e, err := d.entry()
+			if err != nil {
 				return err
 			}
-			switch {
-			case kind == entryCreate && success:
-				e.created, e.taskID = true, idOf(output)
-			case kind == entryCreate || kind == entryValidate && !success:
-				e.errors = fieldErrors(output)
-			default:
+			if e.kind == "" || e.kind == entryValidate && e.success {
 				return nil
 			}
-			entry(e)
+			created := e.kind == entryCreate && e.success
+			var id []byte
+			if created && e.id != (span{}) && d.bytes(e.id)[0] == '"' {
+				if id, err = d.unquote(d.bytes(e.id)); err != nil {
+					return err
+				}
+			}
+			if created && e.index >= 0 && !keys {
+				d.addID(e.index, id)
+				return nil
+			}
+			other := logEntry{created: created, taskID: string(id), index: e.index}
+			if !other.identify(d.bytes(e.input), keys) {
+				return nil
+			}
+			if !created {
+				other.errors = fieldErrors(d.bytes(e.output))
+			}
+			others = append(others, other)
 			return nil
+		})
+	}, func(d *decoder) {
+		take(func(yield func(logEntry) bool) {
+			for index, id := range d.each {
+				if !yield(logEntry{created: true, taskID: id, index: index}) {
+					return
+				}
+			}
+			for _, e := range others {
+				if !yield(e) {
+					return
+				}
+			}
 		})
 	})
 }
 
-// identify finds out which task an entry is about, by its index or else by its
-// content, and reports whether it is about one at all. With keys, it gives the
-// content in any case.
+// scannedEntry is an entry of a log, with the spans of what tells more. A span
+// is zero where there is no such thing.
+type scannedEntry struct {
+	kind    string // one of the types of entries, or empty
+	success bool
+	index   int
+	input   span // the task, if it is an object
+	output  span
+	id      span // in the output
+}
+
+// identify gives an entry the key of its task, where there is no index or keys
+// are asked for, and reports whether it is about a task at all.
 func (e *logEntry) identify(input []byte, keys bool) bool {
-	var hasInput bool
-	err := jx.DecodeBytes(input).ObjBytes(func(d *jx.Decoder, key []byte) error {
-		hasInput = hasInput || string(key) == "input_values"
-		if string(key) != itemIndex {
-			return d.Skip()
+	if len(input) > 0 && (keys || e.index < 0) && bytes.Contains(input, []byte(`"input_values"`)) {
+		var err error
+		if e.key, err = ContentKey(input); err == nil {
+			return true
 		}
-		raw, err := d.Raw()
-		if n, atoiErr := strconv.Atoi(strings.Trim(string(raw), "\" \t\r\n")); atoiErr == nil && n >= 0 {
-			e.index = n
-		}
-		return err
-	})
-	if err != nil {
-		return false
-	}
-	if hasInput && (keys || e.index < 0) {
-		if e.key, err = ContentKey(input); err != nil {
-			return e.index >= 0
-		}
-		return true
 	}
 	return e.index >= 0
 }
 
-// idOf reads the id of a created task.
-func idOf(output []byte) string {
-	var id string
-	d := jx.DecodeBytes(output)
-	if d.Next() != jx.Object {
-		return ""
+// indexOf reads an index, a number or a string; -1 where it is neither.
+func indexOf(raw []byte) int {
+	n, err := strconv.Atoi(string(bytes.Trim(raw, `"`)))
+	if err != nil || n < 0 {
+		return -1
 	}
-	// What can't be read leaves the id unknown; the task was created anyway.
-	_ = d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-		if string(key) != "task_id" || d.Next() != jx.String {
-			return d.Skip()
-		}
-		var err error
-		id, err = d.Str()
-		return err
-	})
-	return id
+	return n
 }
 
-// created reads the answer to a synchronous upload of n tasks: the ids of those
-// that were created and the errors of those that were refused, by their place.
-func (p *decoders) created(r io.Reader, n int) (ids map[int]string, refused map[int][]FieldError, err error) {
-	ids, refused = map[int]string{}, map[int][]FieldError{}
+// entry takes an entry of a log. Its spans are kept until the next entry.
+func (d *decoder) entry() (scannedEntry, error) {
+	e := scannedEntry{index: -1}
+	d.keep = d.place()
+	err := d.object(func(key []byte) error {
+		switch start := d.place(); string(key) {
+		case "type":
+			if !d.at('"') {
+				break
+			}
+			kind, err := d.text()
+			switch string(kind) {
+			case entryCreate:
+				e.kind = entryCreate
+			case entryValidate:
+				e.kind = entryValidate
+			default:
+				e.kind = ""
+			}
+			return err
+		case "success":
+			raw, err := d.raw()
+			e.success = string(raw) == "true"
+			return err
+		case "input":
+			e.index, e.input = -1, span{}
+			if !d.at('{') {
+				break
+			}
+			index, err := d.member(itemIndex)
+			if e.input = d.since(start); err == nil && index != (span{}) {
+				e.index = indexOf(d.bytes(index))
+			}
+			return err
+		case "output":
+			e.id = span{}
+			var err error
+			if d.at('{') {
+				e.id, err = d.member("task_id")
+			} else {
+				err = d.skip()
+			}
+			e.output = d.since(start)
+			return err
+		}
+		return d.skip()
+	})
+	return e, err
+}
+
+// created reads the answer to a synchronous upload of n tasks. Once it is known
+// to be whole, it gives the tasks that were created, by their place, and after
+// them those that were refused.
+func (p *decoders) created(r io.Reader, n int, created func(i int, id string), refused func(i int, errs []FieldError)) error {
+	var refusals map[int][]FieldError
+	named := false
 	place := func(key []byte) (int, error) {
 		i, err := strconv.Atoi(string(key))
 		if err != nil || i < 0 || i >= n {
@@ -204,54 +294,89 @@ func (p *decoders) created(r io.Reader, n int) (ids map[int]string, refused map[
 		}
 		return i, nil
 	}
-	named := false
-	err = p.with(r, func(d *jx.Decoder) error {
-		return d.ObjBytes(func(d *jx.Decoder, section []byte) error {
+	return p.with(r, func(d *decoder) error {
+		err := d.object(func(section []byte) error {
 			items := string(section) == "items"
-			if !items && string(section) != "validation_errors" || d.Next() != jx.Object {
-				return d.Skip()
+			if !items && string(section) != "validation_errors" || !d.at('{') {
+				return d.skip()
 			}
 			named = true
-			return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+			return d.object(func(key []byte) error {
 				i, err := place(key)
 				if err != nil {
 					return err
 				}
-				if !items {
-					raw, err := d.Raw()
-					refused[i] = fieldErrors(raw)
+				if items {
+					return d.item(i)
+				}
+				raw, err := d.raw()
+				if err != nil {
 					return err
 				}
-				return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-					if string(key) != "id" || d.Next() != jx.String {
-						return d.Skip()
-					}
-					id, err := d.Str()
-					ids[i] = id
-					return err
-				})
+				if refusals == nil {
+					refusals = map[int][]FieldError{}
+				}
+				refusals[i] = fieldErrors(raw)
+				return nil
 			})
 		})
+		if err == nil && !named {
+			err = errors.New("the answer has neither items nor errors")
+		}
+		return err
+	}, func(d *decoder) {
+		for i, id := range d.each {
+			created(i, id)
+		}
+		for i, errs := range refusals {
+			refused(i, errs)
+		}
 	})
-	if err == nil && !named {
-		err = errors.New("the answer has neither items nor errors")
+}
+
+// item takes a created task, of which only the id is wanted.
+func (d *decoder) item(index int) error {
+	if !d.at('{') {
+		return errors.New("an item of the answer is no task")
 	}
-	return ids, refused, err
+	_, before := d.hold()
+	id, found, err := d.textMember("id")
+	if found {
+		d.addID(index, id)
+	}
+	d.keep = before
+	return err
+}
+
+// textMember takes an object that is kept and gives its member with a name, if
+// that is a string.
+func (d *decoder) textMember(name string) (text []byte, found bool, err error) {
+	value, err := d.member(name)
+	if err != nil || value == (span{}) {
+		return nil, false, err
+	}
+	quoted := d.bytes(value)
+	if quoted[0] != '"' {
+		return nil, false, nil
+	}
+	text, err = d.unquote(quoted)
+	return text, err == nil, err
 }
 
 // tasks reads a page of a pool's tasks.
 func (p *decoders) tasks(r io.Reader, task func(Task)) (more bool, err error) {
 	listed := false
-	err = p.with(r, func(d *jx.Decoder) error {
-		return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-			var err error
+	err = p.with(r, func(d *decoder) error {
+		err := d.object(func(key []byte) error {
 			switch {
-			case string(key) == "has_more" && d.Next() == jx.Bool:
-				more, err = d.Bool()
-			case string(key) == "items" && d.Next() == jx.Array:
+			case string(key) == "has_more":
+				raw, err := d.raw()
+				more = string(raw) == "true"
+				return err
+			case string(key) == "items" && d.at('['):
 				listed = true
-				err = d.Arr(func(d *jx.Decoder) error {
-					raw, err := d.Raw()
+				return d.array(func() error {
+					raw, err := d.raw()
 					if err != nil {
 						return err
 					}
@@ -260,21 +385,19 @@ func (p *decoders) tasks(r io.Reader, task func(Task)) (more bool, err error) {
 						return err
 					}
 					content, err := ContentKey(raw)
-					if err != nil {
-						return err
+					if err == nil {
+						task(Task{Index: -1, Key: content, ID: id})
 					}
-					task(Task{Index: -1, Key: content, ID: id})
-					return nil
+					return err
 				})
-			default:
-				err = d.Skip()
 			}
-			return err
+			return d.skip()
 		})
-	})
-	if err == nil && !listed {
-		err = errors.New("the answer has no items")
-	}
+		if err == nil && !listed {
+			err = errors.New("the answer has no items")
+		}
+		return err
+	}, nil)
 	return more, err
 }
 

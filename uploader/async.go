@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -275,20 +275,19 @@ var errLogLacks = errors.New("the log lacks rows")
 func (j *job) readLog(ctx context.Context, p part, id string, rereads int) (gone bool, failed *APIError) {
 	what := "reading the log of operation " + id
 	for n := 0; ; n++ {
-		var entries []logEntry
+		var others []logEntry
 		failed := j.client.do(ctx, &call{
 			what: what, method: http.MethodGet, path: "/operations/" + id + "/log",
 			limit: logBase + logGrowth*int64(len(p.body)) + logEntrySize*int64(len(p.rows)),
 			read: func(r io.Reader) error {
-				entries = entries[:0] // a log that broke off is read from the start
-				return j.client.decode.log(r, false, func(e logEntry) { entries = append(entries, e) })
+				return j.client.decode.log(r, false, func(entries iter.Seq[logEntry]) { others = j.take(p, entries) })
 			},
 		})
 		if failed != nil && !failed.logGone() {
 			return false, failed
 		}
 		if failed == nil {
-			if err := j.take(p, entries); err != nil {
+			if err := j.takeOthers(p, others); err != nil {
 				return false, &APIError{Kind: KindUnexpected, What: what, Host: j.client.base.Host, cause: err}
 			}
 		}
@@ -305,34 +304,51 @@ func (j *job) readLog(ctx context.Context, p part, id string, rereads int) (gone
 
 // nameCreated keeps the tasks of a part from being taken for other rows.
 func (j *job) nameCreated(p part) {
-	ids := map[int]string{}
-	for _, row := range p.rows {
-		if r := &j.out.Rows[row]; r.Status == Created && r.TaskID != "" {
-			ids[row] = r.TaskID
+	j.recent.name(func(yield func(string) bool) {
+		for _, row := range p.rows {
+			if r := &j.out.Rows[row]; r.Status == Created && r.TaskID != "" && !yield(r.TaskID) {
+				return
+			}
 		}
-	}
-	j.recent.name(ids, j.client.clockMargin())
+	}, len(p.rows), j.client.clockMargin())
 }
 
-// take gives the rows of a part the status that log entries tell. An entry is
-// about the row with its index; one without, about a row with equal content.
-func (j *job) take(p part, entries []logEntry) error {
+// take gives the rows of a part that a log names as created, by their index,
+// their status. It gives the other entries, nearly always none.
+func (j *job) take(p part, entries iter.Seq[logEntry]) (others []logEntry) {
 	for _, row := range p.rows {
 		j.out.Rows[row] = RowOutcome{} // nothing is kept of an earlier reading
 	}
+	for e := range entries {
+		if !e.created || e.index < 0 {
+			others = append(others, e)
+		} else if row, found := p.row(e.index); found && j.out.Rows[row].Status == Unsent {
+			j.created(row, e.taskID)
+		}
+	}
+	return others
+}
+
+// takeOthers gives rows the status that the other entries of a log tell. An
+// entry is about the row with its index; one without, about a row with equal
+// content.
+func (j *job) takeOthers(p part, entries []logEntry) error {
+	if len(entries) == 0 {
+		return nil
+	}
 	var alike map[Key][]int // the rows by their content
-	others := map[string]bool{}
+	taken := map[string]bool{}
 	for _, r := range j.out.Rows {
 		if r.Status == Created && r.TaskID != "" {
-			others[r.TaskID] = true
+			taken[r.TaskID] = true
 		}
 	}
 	find := func(e *logEntry) (row int, found bool, err error) {
 		if e.index >= 0 {
-			_, found = slices.BinarySearch(p.rows, e.index-p.chunk.Base())
-			return e.index - p.chunk.Base(), found, nil
+			row, found = p.row(e.index)
+			return row, found, nil
 		}
-		if e.created && others[e.taskID] {
+		if e.created && taken[e.taskID] {
 			return 0, false, nil // an earlier upload's, of another row that is equal
 		}
 		if alike == nil {
@@ -349,7 +365,7 @@ func (j *job) take(p part, entries []logEntry) error {
 	}
 	// What was created comes first, so that a refusal of the same row is no
 	// news; rows with an index come before rows that are only alike.
-	for _, pass := range []struct{ created, indexed bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
+	for _, pass := range []struct{ created, indexed bool }{{true, false}, {false, true}, {false, false}} {
 		for i := range entries {
 			e := &entries[i]
 			if e.created != pass.created || e.index >= 0 != pass.indexed {

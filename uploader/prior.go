@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"slices"
 	"time"
@@ -97,10 +98,11 @@ func (j *job) resume(ctx context.Context) ([]part, error) {
 			j.out.Rows[i] = r
 		}
 	}
-	if len(prior.Rows) > 0 || len(prior.Operations) > 0 || !prior.Since.IsZero() {
-		j.recent.begin(&j.flight)
-		j.nameCreated(whole(j.out.Chunk))
+	if len(prior.Rows) == 0 && len(prior.Operations) == 0 && prior.Since.IsZero() {
+		return []part{whole(j.out.Chunk)}, nil
 	}
+	j.recent.begin(&j.flight)
+	j.nameCreated(whole(j.out.Chunk))
 	open := func() part { return j.part(j.opens(whole(j.out.Chunk))) }
 	switch {
 	case j.cfg.Mode == Async:
@@ -125,10 +127,16 @@ func (j *job) resume(ctx context.Context) ([]part, error) {
 			return nil, err
 		}
 	}
-	if p := open(); len(p.rows) > 0 && (j.cfg.SkipInvalid || j.out.Count(Rejected) == 0) {
-		return []part{p}, nil
+	p := open()
+	switch {
+	case len(p.rows) == 0:
+		return nil, nil
+	case j.asked[j.operationID(p)].Status == toloka.OperationSuccess:
+		// It has created them already, whatever was refused beside.
+	case !j.cfg.SkipInvalid && j.out.Count(Rejected) > 0:
+		return nil, nil
 	}
-	return nil, nil
+	return []part{p}, nil
 }
 
 // recall asks for the operations of the earlier upload, waits for those that
@@ -236,10 +244,11 @@ func (u *Uploader) Settle(ctx context.Context, operation string) (Settled, error
 		failed := u.client.do(ctx, &call{
 			what: what, method: http.MethodGet, path: "/operations/" + operation + "/log", limit: 1 << 30,
 			read: func(r io.Reader) error {
-				now = now[:0]
-				return u.client.decode.log(r, true, func(e logEntry) {
-					if e.created {
-						now = append(now, Task{Index: e.index, Key: e.key, ID: e.taskID})
+				return u.client.decode.log(r, true, func(entries iter.Seq[logEntry]) {
+					for e := range entries {
+						if e.created {
+							now = append(now, Task{Index: e.index, Key: e.key, ID: e.taskID})
+						}
 					}
 				})
 			},

@@ -115,6 +115,15 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 			want:  "created t0; rejected :C; unsent " + reasonInvalidBeside + "; unsent " + reasonInvalidBeside,
 		},
 		{
+			name: "what was created beside an invalid row is taken",
+			prior: Prior{
+				Rows:       []RowOutcome{{Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {}, {}},
+				Operations: []string{right},
+			},
+			steps: []step{on(getOp(right), 200, success), on(getLog(right), 200, logOf(2, 3))},
+			want:  "rejected :C; rejected :C; created t2; created t3", known: true,
+		},
+		{
 			name: "rows in doubt are looked for, among what isn't somebody else's",
 			prior: Prior{
 				Rows:  []RowOutcome{createdRow("t0"), createdRow("t1"), {Reason: "x", InDoubt: true}, {Reason: "x"}},

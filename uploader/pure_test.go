@@ -3,6 +3,8 @@ package uploader
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"iter"
 	"maps"
 	"math/big"
 	"math/rand/v2"
@@ -273,24 +275,40 @@ func TestErrorAnswersAreNeverTakenForJSON(t *testing.T) {
 	}
 }
 
-func TestASynchronousAnswerMustNameItemsOfTheRequest(t *testing.T) {
+// createdBy reads the answer to a synchronous upload of n tasks.
+func createdBy(r io.Reader, n int) (ids map[int]string, refused map[int][]FieldError, err error) {
+	return createdWith(new(decoders), r, n)
+}
+
+func createdWith(p *decoders, r io.Reader, n int) (ids map[int]string, refused map[int][]FieldError, err error) {
+	ids, refused = map[int]string{}, map[int][]FieldError{}
+	err = p.created(r, n, func(i int, id string) { ids[i] = id }, func(i int, errs []FieldError) { refused[i] = errs })
+	return ids, refused, err
+}
+
+// logged reads the log of an operation.
+func logged(r io.Reader, keys bool) (entries []logEntry, err error) {
 	var p decoders
+	err = p.log(r, keys, func(all iter.Seq[logEntry]) { entries = slices.Collect(all) })
+	return entries, err
+}
+
+func TestASynchronousAnswerMustNameItemsOfTheRequest(t *testing.T) {
 	for _, bad := range []string{
 		`{}`, `[]`, `{"items":{"2":{"id":"t"}}}`, `{"items":{"-1":{"id":"t"}}}`, `{"items":{"x":{"id":"t"}}}`,
 		`{"items":{"0":{"id":"t"}}`, `{"items":{"0":5}}`, `{"validation_errors":{"7":{}}}`, `{"items":null}`, ``,
 	} {
-		if ids, refused, err := p.created(strings.NewReader(bad), 2); err == nil {
-			t.Errorf("%s gives %v, %v", bad, ids, refused)
+		if ids, refused, err := createdBy(strings.NewReader(bad), 2); err == nil || len(ids)+len(refused) > 0 {
+			t.Errorf("%s gives %v, %v, %v", bad, ids, refused, err)
 		}
 	}
-	ids, refused, err := p.created(strings.NewReader(`{"items":{"1":{"a":[{}],"id":"t"}},"validation_errors":{"0":{}}}`), 2)
+	ids, refused, err := createdBy(strings.NewReader(`{"items":{"1":{"a":[{}],"id":"t"}},"validation_errors":{"0":{}}}`), 2)
 	if err != nil || !maps.Equal(ids, map[int]string{1: "t"}) || len(refused[0]) != 1 {
 		t.Errorf("got %v, %v, %v", ids, refused, err)
 	}
 }
 
 func TestAnswersLongerThanTheBufferAreStreamed(t *testing.T) {
-	var p decoders
 	var b strings.Builder
 	b.WriteString("[")
 	const n = 5000
@@ -301,9 +319,9 @@ func TestAnswersLongerThanTheBufferAreStreamed(t *testing.T) {
 		fmt.Fprintf(&b, `{"type":"TASK_CREATE","success":true,"input":{"__item_idx":"%d","input_values":{"a":%q}},"output":{"task_id":"t%d"}}`,
 			i, strings.Repeat("x", rand.IntN(200)), i)
 	}
-	fmt.Fprintf(&b, `,{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":%q}},"output":{"task_id":"last"}}]`, strings.Repeat("y", 3*decodeBuffer))
-	var got []logEntry
-	if err := p.log(strings.NewReader(b.String()), false, func(e logEntry) { got = append(got, e) }); err != nil {
+	fmt.Fprintf(&b, `,{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":%q}},"output":{"task_id":"last"}}]`, strings.Repeat("y", 3*scanWindow))
+	got, err := logged(strings.NewReader(b.String()), false)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
@@ -311,7 +329,7 @@ func TestAnswersLongerThanTheBufferAreStreamed(t *testing.T) {
 			t.Fatalf("entry %d is %+v", i, e)
 		}
 	}
-	want, err := ContentKey(fmt.Appendf(nil, `{"input_values":{"a":%q}}`, strings.Repeat("y", 3*decodeBuffer)))
+	want, err := ContentKey(fmt.Appendf(nil, `{"input_values":{"a":%q}}`, strings.Repeat("y", 3*scanWindow)))
 	if last := got[n]; err != nil || last.index != -1 || last.key != want || last.taskID != "last" {
 		t.Errorf("the last entry is %+v", last)
 	}
@@ -328,18 +346,20 @@ func FuzzAnswers(f *testing.F) {
 		var p decoders
 		read := func() *strings.Reader { return strings.NewReader(string(data)) }
 		// None of them may panic, and what they give must be usable.
-		if ids, _, err := p.created(read(), 2); err == nil {
-			for i := range ids {
-				if i < 0 || i > 1 {
-					t.Errorf("item %d of 2", i)
+		ids, refused, err := createdBy(read(), 2)
+		for _, places := range [][]int{slices.Collect(maps.Keys(ids)), slices.Collect(maps.Keys(refused))} {
+			for _, i := range places {
+				if i < 0 || i > 1 || err != nil {
+					t.Errorf("item %d of 2, with %v", i, err)
 				}
 			}
 		}
-		_ = p.log(read(), false, func(e logEntry) {
-			if !e.created && len(e.errors) == 0 {
-				t.Error("a refusal without a reason")
+		entries, err := logged(read(), false)
+		for _, e := range entries {
+			if !e.created && len(e.errors) == 0 || err != nil {
+				t.Errorf("a refusal without a reason, or with %v", err)
 			}
-		})
+		}
 		_, _ = p.tasks(read(), func(task Task) {
 			if task.ID == "" {
 				t.Error("a task without id")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -159,7 +160,7 @@ func (j *job) search(ctx context.Context, p part, since time.Time, cause *APIErr
 			missing = append(missing, row)
 		}
 	}
-	j.recent.name(found, j.client.clockMargin())
+	j.recent.name(maps.Values(found), len(found), j.client.clockMargin())
 	j.log.Warn("it was in doubt what was created; the pool was searched for the tasks", zap.Int("chunk", p.chunk.Number),
 		zap.Int("rows", len(p.rows)), zap.Int("found", len(found)))
 	return missing, nil

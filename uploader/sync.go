@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"io"
+	"iter"
 	"sync"
 	"time"
 
@@ -37,8 +38,6 @@ func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err 
 	var last *APIError
 	defer func() { j.out.Attempts += post.sent }()
 	for {
-		var ids map[int]string
-		var refused map[int][]FieldError
 		post.limit = logBase + logGrowth*int64(len(p.body)) + logEntrySize*int64(len(p.rows))
 		post.hold = func(ctx context.Context) (func(), error) {
 			if !noted {
@@ -50,15 +49,10 @@ func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err 
 			return j.recent.depart(ctx, &j.flight)
 		}
 		post.read = func(r io.Reader) error {
-			var err error
-			if ids, refused, err = j.client.decode.created(r, len(p.rows)); err == nil {
-				j.recent.name(ids, j.client.clockMargin())
-			}
-			return err
+			return j.answered(p, r)
 		}
 		failed := j.client.once(ctx, post)
 		if failed == nil {
-			j.answered(p, ids, refused)
 			return nil, false, nil
 		}
 		if failed.Kind == KindCanceled || failed.Kind == KindJournal {
@@ -102,16 +96,24 @@ func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err 
 }
 
 // answered gives rows their status by the answer to a synchronous upload.
-func (j *job) answered(p part, ids map[int]string, refused map[int][]FieldError) {
-	for i, row := range p.rows {
-		if id, ok := ids[i]; ok {
-			j.created(row, id)
-		} else if errs, ok := refused[i]; ok {
-			j.rejected(row, errs)
-		} else if len(refused) == 0 || j.cfg.SkipInvalid {
+func (j *job) answered(p part, answer io.Reader) error {
+	refusals := false
+	err := j.client.decode.created(answer, len(p.rows),
+		func(i int, id string) { j.created(p.rows[i], id) },
+		func(i int, errs []FieldError) {
+			refusals = true
+			j.rejected(p.rows[i], errs)
+		})
+	if err != nil {
+		return err
+	}
+	if !refusals || j.cfg.SkipInvalid {
+		for _, row := range p.rows {
 			j.unsent(row, reasonNotAnswered, true)
 		}
 	}
+	j.nameCreated(p)
+	return nil
 }
 
 // clockMargin bounds the error in what is known of the server's clock.
@@ -188,10 +190,10 @@ func (r *recent) end(f *flight) {
 	delete(r.flights, f)
 }
 
-// name remembers the ids of tasks that were created, and forgets those that no
+// name remembers the ids, at most so many, of tasks that were created, and forgets those that no
 // search can come across any more: a search goes back to the beginning of the
 // oldest flight, and by what the clocks may differ.
-func (r *recent) name(ids map[int]string, margin time.Duration) {
+func (r *recent) name(ids iter.Seq[string], most int, margin time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -208,14 +210,13 @@ func (r *recent) name(ids map[int]string, margin time.Duration) {
 	}
 	r.named = append(r.named[:0], r.named[old:]...)
 	clear(r.named[len(r.named):cap(r.named)])
-	if len(ids) == 0 {
-		return
-	}
-	n := named{at: now, ids: make([]uint64, 0, len(ids))}
-	for _, id := range ids {
+	n := named{at: now, ids: make([]uint64, 0, most)}
+	for id := range ids {
 		n.ids = append(n.ids, r.hash(id))
 	}
-	r.named = append(r.named, n)
+	if len(n.ids) > 0 {
+		r.named = append(r.named, n)
+	}
 }
 
 // ids gives the hashes of all that are remembered.

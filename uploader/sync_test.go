@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -323,7 +324,7 @@ func TestWhatASearchCanNotComeAcrossIsForgotten(t *testing.T) {
 		}
 		leave()
 		for i := range 100 {
-			r.name(map[int]string{0: fmt.Sprint(i)}, time.Second)
+			r.name(slices.Values([]string{fmt.Sprint(i)}), 1, time.Second)
 			time.Sleep(100 * time.Millisecond)
 		}
 		if n := len(r.ids()); n > 21 {
@@ -337,13 +338,13 @@ func TestWhatASearchCanNotComeAcrossIsForgotten(t *testing.T) {
 		before := len(r.ids())
 		for i := range 50 {
 			time.Sleep(time.Second)
-			r.name(map[int]string{0: fmt.Sprint("later", i)}, time.Second)
+			r.name(slices.Values([]string{fmt.Sprint("later", i)}), 1, time.Second)
 		}
 		if n := len(r.ids()); n < 50 || n > 50+before {
 			t.Errorf("%d ids are remembered during a flight", n)
 		}
 		r.end(f)
-		r.name(nil, time.Second)
+		r.name(slices.Values([]string(nil)), 0, time.Second)
 		if n := len(r.ids()); n > 3 {
 			t.Errorf("%d ids are remembered after it", n)
 		}

@@ -149,16 +149,16 @@ func (s Status) String() string {
 // RowOutcome is what became of one row.
 type RowOutcome struct {
 	Status Status
+	// InDoubt says that the server may have created the task of an Unsent row.
+	InDoubt bool
 	// TaskID is the created task's id. It is empty where the row was created
 	// but the server no longer tells the id, as Reason says.
 	TaskID string
-	// Errors has the server's reasons, at least one, where the row is Rejected.
-	Errors []FieldError
 	// Reason says why a row is Unsent, or why a Created one has no id; a clause
 	// for people.
 	Reason string
-	// InDoubt says that the server may have created the task of an Unsent row.
-	InDoubt bool
+	// Errors has the server's reasons, at least one, where the row is Rejected.
+	Errors []FieldError
 }
 
 // Outcome is what became of a chunk.
@@ -246,6 +246,16 @@ type part struct {
 	// generation counts the operations of just these rows that failed with
 	// nothing done.
 	generation int
+}
+
+// row gives the row with an index of the log.
+func (p part) row(index int) (row int, found bool) {
+	row = index - p.chunk.Base()
+	if row >= 0 && row < len(p.rows) && p.rows[row] == row {
+		return row, true
+	}
+	_, found = slices.BinarySearch(p.rows, row)
+	return row, found
 }
 
 func whole(chunk *batcher.Chunk) part {
@@ -357,7 +367,22 @@ func (j *job) rejected(row int, errs []FieldError) {
 
 // opens gives the rows of a part of which nothing is known yet.
 func (j *job) opens(p part) []int {
-	return slices.DeleteFunc(slices.Clone(p.rows), func(row int) bool { return !j.out.Rows[row].open() })
+	n := 0
+	for _, row := range p.rows {
+		if j.out.Rows[row].open() {
+			n++
+		}
+	}
+	if n == len(p.rows) {
+		return p.rows
+	}
+	open := make([]int, 0, n)
+	for _, row := range p.rows {
+		if j.out.Rows[row].open() {
+			open = append(open, row)
+		}
+	}
+	return open
 }
 
 // post is the request that creates the tasks of a part.
