@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"os"
@@ -150,23 +151,28 @@ func (s *echoServer) createTasks(w http.ResponseWriter, r *http.Request) {
 	defer s.buffers.Put(body)
 	out := s.buffer()
 	defer s.buffers.Put(out)
-	a := append((*out)[:0], `{"items":{`...)
+	*out = s.appendItems((*out)[:0], *body)
+	answer(w, http.StatusCreated, *out)
+}
+
+// appendItems appends the answer to a synchronous upload: each task with an id.
+func (s *echoServer) appendItems(dst, body []byte) []byte {
+	dst = append(dst, `{"items":{`...)
 	n := 0
-	for task := range tasksOf(*body) {
+	for task := range tasksOf(body) {
 		if n > 0 {
-			a = append(a, ',')
+			dst = append(dst, ',')
 		}
-		a = append(a, '"')
-		a = strconv.AppendInt(a, int64(n), 10)
-		a = append(a, `":`...)
-		a = append(a, task[:len(task)-1]...)
-		a = append(a, `,"id":"`...)
-		a = appendID(a, s.tasks.Add(1))
-		a = append(a, `"}`...)
+		dst = append(dst, '"')
+		dst = strconv.AppendInt(dst, int64(n), 10)
+		dst = append(dst, `":`...)
+		dst = append(dst, task[:len(task)-1]...)
+		dst = append(dst, `,"id":"`...)
+		dst = appendID(dst, s.tasks.Add(1))
+		dst = append(dst, `"}`...)
 		n++
 	}
-	*out = append(a, `}}`...)
-	answer(w, http.StatusCreated, *out)
+	return append(dst, `}}`...)
 }
 
 // readAll reads the body of a request into a buffer.
@@ -188,7 +194,7 @@ func readAll(into *[]byte, r *http.Request) error {
 // tasksOf gives the objects of a JSON array, which all have the first's first
 // key as theirs, and no object with that key first in them. It is exact for
 // those: within a string, the key's quote would have a backslash before it.
-func tasksOf(body []byte) func(yield func(task []byte) bool) {
+func tasksOf(body []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		begin := bytes.IndexByte(body, '{')
 		if begin < 0 {
@@ -248,17 +254,24 @@ func (s *echoServer) getLog(w http.ResponseWriter, r *http.Request) {
 	defer s.buffers.Put(body)
 	out := s.buffer()
 	defer s.buffers.Put(out)
-	a := append((*out)[:0], '[')
-	for task := range tasksOf(*body) {
-		if len(a) > 1 {
-			a = append(a, ',')
-		}
-		a = append(a, `{"type":"TASK_CREATE","success":true,"input":`...)
-		a = append(a, task...)
-		a = append(a, `,"output":{"task_id":"`...)
-		a = appendID(a, s.tasks.Add(1))
-		a = append(a, `"}}`...)
-	}
-	*out = append(a, ']')
+	*out = s.appendLog((*out)[:0], *body)
 	answer(w, http.StatusOK, *out)
+}
+
+// appendLog appends the log of an operation that created all tasks.
+func (s *echoServer) appendLog(dst, body []byte) []byte {
+	dst = append(dst, '[')
+	first := true
+	for task := range tasksOf(body) {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(dst, `{"type":"TASK_CREATE","success":true,"input":`...)
+		dst = append(dst, task...)
+		dst = append(dst, `,"output":{"task_id":"`...)
+		dst = appendID(dst, s.tasks.Add(1))
+		dst = append(dst, `"}}`...)
+	}
+	return append(dst, ']')
 }
