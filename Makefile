@@ -41,6 +41,10 @@ fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 		done; \
 	done
 
+.PHONY: bench
+bench: ## Measure whole runs next to other programs' (BENCH: its flags, such as -long; -help shows them)
+	go run ./bench $(BENCH)
+
 .PHONY: lint
 lint: ## Check the format and run the linters (installs golangci-lint)
 	@command -v golangci-lint >/dev/null || go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

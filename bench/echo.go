@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// echo serves as much of Toloka's API as an upload asks for, checks nothing and
+// limits nothing. Its first line is its address.
+func echo(ctx context.Context, args []string, out, log io.Writer) error {
+	flags := flagSet("echo", log)
+	listen := flags.String("listen", "127.0.0.1:0", "the address; port 0 picks a free one")
+	spec := flags.String("spec", "", "the spec of its project; by default the one of generate without -typed")
+	latency := flags.Duration("latency", 0, "the delay of each answer")
+	operationTime := flags.Duration("operation-time", 0, "how long an operation takes")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	s := &echoServer{spec: json.RawMessage(plainSpec), latency: *latency, operationTime: *operationTime}
+	if *spec != "" {
+		var err error
+		if s.spec, err = os.ReadFile(*spec); err != nil {
+			return err
+		}
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "http://%s\n", listener.Addr())
+	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: time.Minute}
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// echoServer answers uploads. Of a request it holds the body until it is
+// answered; of an operation, until its log was read.
+type echoServer struct {
+	spec          json.RawMessage
+	latency       time.Duration
+	operationTime time.Duration
+
+	buffers    sync.Pool // of *[]byte
+	operations sync.Map  // of *operation by id
+	tasks      atomic.Int64
+	requests   atomic.Int64
+	first      atomic.Int64 // when the first request came, in Unix nanoseconds
+}
+
+// operation is an asynchronous upload.
+type operation struct {
+	body *[]byte
+	ends time.Time
+}
+
+// serverStats are what the echo server and the emulator count, under the
+// emulator's names.
+type serverStats struct {
+	Requests        int64 `json:"requests"`
+	Tasks           int64 `json:"tasks"`
+	TooManyRequests int64 `json:"too_many_requests"`
+	// FirstRequest is when the first request came, in Unix nanoseconds; the
+	// emulator doesn't tell.
+	FirstRequest int64 `json:"first_request"`
+}
+
+func (s *echoServer) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/v1/tasks", s.createTasks)
+	mux.HandleFunc("GET /api/v1/operations/{id}", s.getOperation)
+	mux.HandleFunc("GET /api/v1/operations/{id}/log", s.getLog)
+	mux.HandleFunc("GET /api/v1/pools/{id}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusOK, fmt.Appendf(nil, `{"id":%q,"project_id":"1","private_name":"bench","status":"OPEN","type":"REGULAR",`+
+			`"mixer_config":{"real_tasks_count":10},"defaults":{"default_overlap_for_new_tasks":1}}`, r.PathValue("id")))
+	})
+	mux.HandleFunc("GET /api/v1/projects/{id}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusOK, fmt.Appendf(nil, `{"id":%q,"public_name":"bench","task_spec":%s}`, r.PathValue("id"), s.spec))
+	})
+	mux.HandleFunc("GET /api/v1/requester", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, []byte(`{"id":"bench","balance":1000,"public_name":{"EN":"bench"}}`))
+	})
+
+	outer := http.NewServeMux()
+	outer.HandleFunc("GET /emulator/stats", func(w http.ResponseWriter, _ *http.Request) {
+		raw, err := json.Marshal(serverStats{Requests: s.requests.Load(), Tasks: s.tasks.Load(), FirstRequest: s.first.Load()})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		answer(w, http.StatusOK, raw)
+	})
+	outer.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.first.CompareAndSwap(0, time.Now().UnixNano())
+		s.requests.Add(1)
+		if s.latency > 0 {
+			select {
+			case <-time.After(s.latency):
+			case <-r.Context().Done():
+			}
+		}
+		mux.ServeHTTP(w, r)
+	})
+	return outer
+}
+
+func answer(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that has gone is no matter here
+}
+
+func (s *echoServer) buffer() *[]byte {
+	if b, ok := s.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+func (s *echoServer) createTasks(w http.ResponseWriter, r *http.Request) {
+	body := s.buffer()
+	if err := readAll(body, r); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if r.URL.Query().Get("async_mode") == "true" {
+		id := r.URL.Query().Get("operation_id")
+		op := &operation{body, time.Now().Add(s.operationTime)}
+		if _, exists := s.operations.LoadOrStore(id, op); exists {
+			answer(w, http.StatusConflict, []byte(`{"code":"OPERATION_ALREADY_EXISTS","message":"it exists"}`))
+			return
+		}
+		answer(w, http.StatusAccepted, operationJSON(id, "PENDING"))
+		return
+	}
+	defer s.buffers.Put(body)
+	out := s.buffer()
+	defer s.buffers.Put(out)
+	*out = s.appendItems((*out)[:0], *body)
+	answer(w, http.StatusCreated, *out)
+}
+
+// appendItems appends the answer to a synchronous upload: each task with an id.
+func (s *echoServer) appendItems(dst, body []byte) []byte {
+	dst = append(dst, `{"items":{`...)
+	n := 0
+	for task := range tasksOf(body) {
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '"')
+		dst = strconv.AppendInt(dst, int64(n), 10)
+		dst = append(dst, `":`...)
+		dst = append(dst, task[:len(task)-1]...)
+		dst = append(dst, `,"id":"`...)
+		dst = appendID(dst, s.tasks.Add(1))
+		dst = append(dst, `"}`...)
+		n++
+	}
+	return append(dst, `}}`...)
+}
+
+// readAll reads the body of a request into a buffer.
+func readAll(into *[]byte, r *http.Request) error {
+	if n := int(r.ContentLength); n >= 0 {
+		if cap(*into) < n {
+			*into = make([]byte, n+n/8)
+		}
+		*into = (*into)[:n]
+		_, err := io.ReadFull(r.Body, *into)
+		return err
+	}
+	b := bytes.NewBuffer((*into)[:0])
+	_, err := b.ReadFrom(r.Body)
+	*into = b.Bytes()
+	return err
+}
+
+// tasksOf gives the objects of a JSON array, which all have the first's first
+// key as theirs, and no object with that key first in them. It is exact for
+// those: within a string, the key's quote would have a backslash before it.
+func tasksOf(body []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		begin := bytes.IndexByte(body, '{')
+		if begin < 0 {
+			return
+		}
+		body = body[begin : bytes.LastIndexByte(body, '}')+1]
+		opening := body[:bytes.IndexByte(body, ':')+1]
+		for len(body) > 0 {
+			next := bytes.Index(body[1:], opening) + 1
+			if next == 0 {
+				yield(body)
+				return
+			}
+			if !yield(body[:bytes.LastIndexByte(body[:next], '}')+1]) {
+				return
+			}
+			body = body[next:]
+		}
+	}
+}
+
+// appendID appends a task's id, which has the form of Toloka's.
+func appendID(dst []byte, n int64) []byte {
+	const pattern = "0000000000--6911aa02c0de4f00d5eed000"
+	dst = append(dst, pattern...)
+	for i := len(dst) - len(pattern) + 9; n > 0; i, n = i-1, n>>4 {
+		dst[i] = "0123456789abcdef"[n&15]
+	}
+	return dst
+}
+
+func operationJSON(id, status string) []byte {
+	return fmt.Appendf(nil, `{"id":%q,"type":"TASK.BATCH_CREATE","status":%q,"submitted":"2025-01-01T00:00:00","parameters":{}}`, id, status)
+}
+
+func (s *echoServer) getOperation(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	op, ok := s.operations.Load(id)
+	switch {
+	case !ok:
+		answer(w, http.StatusNotFound, []byte(`{"code":"DOES_NOT_EXIST","message":"there is none"}`))
+	case time.Now().Before(op.(*operation).ends):
+		answer(w, http.StatusOK, operationJSON(id, "RUNNING"))
+	default:
+		answer(w, http.StatusOK, operationJSON(id, "SUCCESS"))
+	}
+}
+
+// getLog gives the log of an operation, once.
+func (s *echoServer) getLog(w http.ResponseWriter, r *http.Request) {
+	op, ok := s.operations.LoadAndDelete(r.PathValue("id"))
+	if !ok {
+		answer(w, http.StatusNotFound, []byte(`{"code":"DOES_NOT_EXIST","message":"there is none"}`))
+		return
+	}
+	body := op.(*operation).body
+	defer s.buffers.Put(body)
+	out := s.buffer()
+	defer s.buffers.Put(out)
+	*out = s.appendLog((*out)[:0], *body)
+	answer(w, http.StatusOK, *out)
+}
+
+// appendLog appends the log of an operation that created all tasks.
+func (s *echoServer) appendLog(dst, body []byte) []byte {
+	dst = append(dst, '[')
+	first := true
+	for task := range tasksOf(body) {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(dst, `{"type":"TASK_CREATE","success":true,"input":`...)
+		dst = append(dst, task...)
+		dst = append(dst, `,"output":{"task_id":"`...)
+		dst = appendID(dst, s.tasks.Add(1))
+		dst = append(dst, `"}}`...)
+	}
+	return append(dst, ']')
+}

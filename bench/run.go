@@ -1,0 +1,452 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// settings are the flags of a comparison.
+type settings struct {
+	poolfill    string
+	server      string
+	python      string
+	figures     string
+	rows        int
+	repeat      int
+	connections int
+	minutes     int
+	long        bool
+}
+
+// bench measures.
+type bench struct {
+	settings
+	self string // this program, for its other commands
+	dir  string // for everything that is written
+	out  io.Writer
+	log  io.Writer
+	made map[string]bool // the inputs that are there
+}
+
+// compare measures the figures that are asked for and prints them.
+func compare(ctx context.Context, args []string, out, log io.Writer) (err error) {
+	b := bench{out: out, log: log, made: map[string]bool{}}
+	figures := []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"upload", b.upload},
+		{"memory", b.memory},
+		{"check", b.check},
+		{"start", b.start},
+		{"quota", b.quota},
+	}
+	flags := flagSet("bench", log)
+	flags.StringVar(&b.poolfill, "poolfill", "", "the binary to measure; by default it is built from the sources")
+	flags.StringVar(&b.server, "server", "echo", "what answers the uploads: echo, or the emulator of the binary")
+	flags.StringVar(&b.python, "python", "python3", "a Python that has toloka-kit; without, it is left out")
+	flags.StringVar(&b.figures, "figures", "upload,memory,check,start,quota", "what to measure")
+	flags.IntVar(&b.rows, "rows", 1_000_000, "the rows of the comparison; check gets five times as many")
+	flags.IntVar(&b.repeat, "repeat", 3, "how often each is run, in turns; the best counts")
+	flags.IntVar(&b.connections, "connections", 8, "how many requests each program has under way at once")
+	flags.IntVar(&b.minutes, "minutes", 1, "how long the runs that use the quota up take")
+	flags.BoolVar(&b.long, "long", false, "measure the memory with 20,000,000 rows too, and the quota for five minutes")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 || b.rows < 1 || b.repeat < 1 || b.connections < 1 {
+		return errors.New("the arguments make no sense: see -help")
+	}
+	if b.long {
+		b.minutes = max(b.minutes, 5)
+	}
+	if b.self, err = os.Executable(); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "poolfill-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if b.poolfill == "" {
+		if b.poolfill, err = b.build(ctx, ".", "./cmd/poolfill"); err != nil {
+			return err
+		}
+	}
+	asked := strings.Split(b.figures, ",")
+	for _, f := range figures {
+		if slices.Contains(asked, f.name) {
+			if err := f.measure(ctx); err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// build builds a command of the module in dir.
+func (b *bench) build(ctx context.Context, dir, pkg string) (string, error) {
+	binary := filepath.Join(b.dir, "bin-"+strings.Trim(strings.ReplaceAll(dir+pkg, "/", "-"), ".-"))
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building %s in %s: %w\n%s", pkg, dir, err, said)
+	}
+	return binary, nil
+}
+
+// input gives a generated file, with its spec and, of plain rows, its bodies
+// beside it.
+func (b *bench) input(ctx context.Context, rows int, typed bool) (string, error) {
+	path := filepath.Join(b.dir, fmt.Sprintf("plain-%d.tsv", rows))
+	if typed {
+		path = filepath.Join(b.dir, fmt.Sprintf("typed-%d.tsv", rows))
+	}
+	if b.made[path] {
+		return path, nil
+	}
+	args := []string{b.self, "generate", "-rows", strconv.Itoa(rows), "-out", path, "-spec", path + ".json"}
+	if typed {
+		args = append(args, "-typed")
+	} else if rows == b.rows {
+		args = append(args, "-bodies", path+".bodies")
+	}
+	if _, err := measure(ctx, command{args: args}); err != nil {
+		return "", err
+	}
+	b.made[path] = true
+	return path, nil
+}
+
+// forget removes an input that is large and not needed any more.
+func (b *bench) forget(path string) error {
+	delete(b.made, path)
+	return os.Remove(path)
+}
+
+// poolfillRun is a run of poolfill that leaves nothing behind and knows nothing
+// of earlier ones.
+func (b *bench) poolfillRun(ctx context.Context, args ...string) (usage, runReport, error) {
+	dir, err := os.MkdirTemp(b.dir, "run-")
+	if err != nil {
+		return usage{}, runReport{}, err
+	}
+	u, err := measure(ctx, command{
+		args: append([]string{
+			b.poolfill, args[0], "--out", filepath.Join(dir, "out"), "--state-dir", filepath.Join(dir, "state"), "--progress", "none",
+		}, args[1:]...),
+		env: []string{"TOLOKA_TOKEN=bench"},
+	})
+	var report runReport
+	if err == nil {
+		var raw []byte
+		if raw, err = os.ReadFile(filepath.Join(dir, "out", "report.json")); err == nil {
+			err = json.Unmarshal(raw, &report)
+		}
+	}
+	return u, report, errors.Join(err, os.RemoveAll(dir))
+}
+
+// runReport is what is read of report.json.
+type runReport struct {
+	Totals struct {
+		Rows    int `json:"rows"`
+		Created int `json:"created"`
+		Valid   int `json:"valid"`
+	} `json:"totals"`
+	Requests struct {
+		ByStatus map[string]int `json:"by_status"`
+	} `json:"requests"`
+}
+
+// unlimited are the flags of a run without quotas.
+func (b *bench) unlimited(url, mode string) []string {
+	return []string{
+		"--url", url, "--pool", "1", "--mode", mode, "--chunk-size", "5000", "--workers", strconv.Itoa(b.connections),
+		"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0",
+	}
+}
+
+// serve starts what answers uploads without quotas.
+func (b *bench) serve(ctx context.Context) (*server, error) {
+	if b.server == "emulator" {
+		spec := filepath.Join(b.dir, "spec.json")
+		if err := os.WriteFile(spec, []byte(plainSpec), 0o644); err != nil {
+			return nil, err
+		}
+		return startServer(ctx, b.poolfill, "emulator", "--listen", "127.0.0.1:0", "--spec", spec,
+			"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0", "--pool-tasks", "0")
+	}
+	return startServer(ctx, b.self, "echo")
+}
+
+// withServer measures an upload to a fresh server, which must get all rows.
+func (b *bench) withServer(ctx context.Context, rows int, upload func(url string) (usage, error)) (u usage, stats serverStats, err error) {
+	s, err := b.serve(ctx)
+	if err != nil {
+		return u, stats, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if u, err = upload(s.url); err != nil {
+		return u, stats, err
+	}
+	stats, err = s.stats(ctx)
+	if err == nil && stats.Tasks != int64(rows) {
+		err = fmt.Errorf("the server got %d of %d tasks", stats.Tasks, rows)
+	}
+	return u, stats, err
+}
+
+// uploader is one of the programs that are compared.
+type uploader struct {
+	name string
+	rows int
+	run  func(ctx context.Context, url string) (usage, error)
+	all  []usage
+}
+
+// upload compares the programs on one input, each in turn.
+func (b *bench) upload(ctx context.Context) error {
+	uploaders, err := b.uploaders(ctx)
+	if err != nil {
+		return err
+	}
+	for range b.repeat {
+		for i := range uploaders {
+			up := &uploaders[i]
+			u, _, err := b.withServer(ctx, up.rows, func(url string) (usage, error) { return up.run(ctx, url) })
+			if err != nil {
+				return fmt.Errorf("%s: %w", up.name, err)
+			}
+			up.all = append(up.all, u)
+		}
+	}
+	cpuOf := func(u usage, rows int) float64 { return u.cpu.Seconds() / float64(rows) }
+	floor, sync := best(uploaders[0].all), best(uploaders[1].all)
+	t := newTable(fmt.Sprintf("Upload of %d rows, best of %d, %s server", b.rows, b.repeat, b.server),
+		"program", "rows", "wall s", "user + system s", "peak MiB", "CPU a row / sync's", "wall / floor's")
+	for _, up := range uploaders {
+		u := best(up.all)
+		overFloor := "" // is of no use where the rows are others
+		if up.rows == b.rows {
+			overFloor = fmt.Sprintf("%.1f", u.wall.Seconds()/floor.wall.Seconds())
+		}
+		t.add(up.name, up.rows, seconds(u.wall), seconds(u.cpu), mebibytes(u.peak),
+			fmt.Sprintf("%.2f", cpuOf(u, up.rows)/cpuOf(sync, b.rows)), overFloor)
+	}
+	return t.print(b.out)
+}
+
+// uploaders gives the programs, the floor and the synchronous upload first.
+// What this machine doesn't have is left out.
+func (b *bench) uploaders(ctx context.Context) ([]uploader, error) {
+	file, err := b.input(ctx, b.rows, false)
+	if err != nil {
+		return nil, err
+	}
+	poolfill := func(mode string) func(context.Context, string) (usage, error) {
+		return func(ctx context.Context, url string) (usage, error) {
+			u, _, err := b.poolfillRun(ctx, append([]string{"upload", file}, b.unlimited(url, mode)...)...)
+			return u, err
+		}
+	}
+	all := []uploader{
+		{name: "floor", rows: b.rows, run: func(ctx context.Context, url string) (usage, error) {
+			return measure(ctx, command{args: []string{
+				b.self, "floor", "-url", url, "-bodies", file + ".bodies", "-connections", strconv.Itoa(b.connections),
+			}})
+		}},
+		{name: "poolfill sync", rows: b.rows, run: poolfill("sync")},
+		{name: "poolfill async", rows: b.rows, run: poolfill("async")},
+	}
+	if redpanda, err := b.build(ctx, "bench/redpanda", "."); err != nil {
+		fmt.Fprintln(b.log, "Redpanda Connect is left out:", err)
+	} else {
+		all = append(all, uploader{name: "Redpanda Connect", rows: b.rows, run: func(ctx context.Context, url string) (usage, error) {
+			return measure(ctx, command{
+				args: []string{redpanda, "run", "bench/redpanda/config.yaml"},
+				env:  []string{"FILE=" + file, "URL=" + url, "CONNECTIONS=" + strconv.Itoa(b.connections)},
+			})
+		}})
+	}
+	if !b.hasTolokaKit(ctx) {
+		fmt.Fprintf(b.log, "toloka-kit is left out: %s has none\n", b.python)
+		return all, nil
+	}
+	rows := max(b.rows/10, 1) // it takes two minutes for a million
+	part, err := b.input(ctx, rows, false)
+	if err != nil {
+		return nil, err
+	}
+	return append(all, uploader{name: "toloka-kit sync", rows: rows, run: func(ctx context.Context, url string) (usage, error) {
+		return measure(ctx, command{args: []string{b.python, "bench/toloka-kit/upload.py", url, part}})
+	}}), nil
+}
+
+func (b *bench) hasTolokaKit(ctx context.Context) bool {
+	_, err := measure(ctx, command{args: []string{b.python, "-c", "import toloka.client"}})
+	return err == nil
+}
+
+// memory shows that the peak doesn't grow with the input.
+func (b *bench) memory(ctx context.Context) error {
+	t := newTable(fmt.Sprintf("Peak memory, worst of %d, in MiB", b.repeat), "rows", "sync", "async")
+	sizes := []int{b.rows / 10, b.rows, 5 * b.rows}
+	if b.long {
+		sizes = append(sizes, 20*b.rows)
+	}
+	for _, rows := range sizes {
+		file, err := b.input(ctx, rows, false)
+		if err != nil {
+			return err
+		}
+		peaks := []any{rows}
+		for _, mode := range []string{"sync", "async"} {
+			var peak int64
+			for range max(1, min(b.repeat, b.repeat*b.rows/rows)) { // the larger, the longer
+				u, _, err := b.withServer(ctx, rows, func(url string) (usage, error) {
+					u, _, err := b.poolfillRun(ctx, append([]string{"upload", file}, b.unlimited(url, mode)...)...)
+					return u, err
+				})
+				if err != nil {
+					return err
+				}
+				peak = max(peak, u.peak)
+			}
+			peaks = append(peaks, mebibytes(peak))
+		}
+		t.add(peaks...)
+		if rows > 5*b.rows {
+			if err := b.forget(file); err != nil {
+				return err
+			}
+		}
+	}
+	return t.print(b.out)
+}
+
+// check measures reading and checking alone.
+func (b *bench) check(ctx context.Context) error {
+	rows := 5 * b.rows
+	t := newTable(fmt.Sprintf("Check of %d rows, best of %d", rows, b.repeat), "fields", "MB", "wall s", "user + system s", "peak MiB", "MB/s")
+	for _, shape := range []struct {
+		name  string
+		typed bool
+	}{{"three strings", false}, {"ten typed", true}} {
+		file, err := b.input(ctx, rows, shape.typed)
+		if err != nil {
+			return err
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		var all []usage
+		for range b.repeat {
+			u, report, err := b.poolfillRun(ctx, "check", file, "--spec", file+".json")
+			if err == nil && report.Totals.Valid != rows {
+				err = fmt.Errorf("%d of %d rows are valid", report.Totals.Valid, rows)
+			}
+			if err != nil {
+				return err
+			}
+			all = append(all, u)
+		}
+		u, megabytes := best(all), float64(info.Size())/1e6
+		t.add(shape.name, fmt.Sprintf("%.0f", megabytes), seconds(u.wall), seconds(u.cpu), mebibytes(u.peak),
+			fmt.Sprintf("%.0f", megabytes/u.wall.Seconds()))
+	}
+	return t.print(b.out)
+}
+
+// start measures what comes before the work.
+func (b *bench) start(ctx context.Context) error {
+	const times = 20
+	file, err := b.input(ctx, 10, false)
+	if err != nil {
+		return err
+	}
+	var versions, firsts []time.Duration
+	for range times {
+		u, err := measure(ctx, command{args: []string{b.poolfill, "--version"}})
+		if err != nil {
+			return err
+		}
+		versions = append(versions, u.wall)
+		u, stats, err := b.withServer(ctx, 10, func(url string) (usage, error) {
+			u, _, err := b.poolfillRun(ctx, append([]string{"upload", file}, b.unlimited(url, "sync")...)...)
+			return u, err
+		})
+		if err != nil {
+			return err
+		}
+		firsts = append(firsts, time.Unix(0, stats.FirstRequest).Sub(u.begun))
+	}
+	info, err := os.Stat(b.poolfill)
+	if err != nil {
+		return err
+	}
+	t := newTable(fmt.Sprintf("Start, %d times", times), "figure", "least", "median")
+	t.add("poolfill --version, ms", milliseconds(slices.Min(versions)), milliseconds(median(versions)))
+	if b.server == "echo" { // the emulator doesn't say when the first request came
+		t.add("start to first request, ms", milliseconds(slices.Min(firsts)), milliseconds(median(firsts)))
+	}
+	t.add("size of the binary, MB", fmt.Sprintf("%.1f", float64(info.Size())/1e6), "")
+	return t.print(b.out)
+}
+
+// quota shows how much of a quota a run uses, with and without a slow server.
+func (b *bench) quota(ctx context.Context) error {
+	t := newTable("Use of the quota", "quota", "rows", "least possible s", "took s", "used", "429")
+	// A window allows its tasks at once, and as many again when it has passed.
+	windows := b.minutes + 1
+	passing := time.Duration(b.minutes) * time.Minute
+	seconds := 60 * b.minutes
+	for _, q := range []struct {
+		name     string
+		rows     int
+		emulator []string
+		upload   []string
+	}{
+		{"2,000 tasks a minute", 2000 * windows, []string{"--tasks-per-minute", "2000"}, []string{"--tasks-per-minute", "2000"}},
+		{"300 requests a second, of one task each", 300 * (seconds + 1), nil, []string{"--mode", "sync", "--chunk-size", "1", "--workers", "32"}},
+		{"200,000 tasks a minute, sync, answers after 200 ms", 200_000 * windows, []string{"--latency", "200ms"}, []string{"--mode", "sync"}},
+		{"200,000 tasks a minute, async, answers after 200 ms, operations of 5 s", 200_000 * windows, []string{"--latency", "200ms", "--operation-time", "5s"}, nil},
+	} {
+		file, err := b.input(ctx, q.rows, false)
+		if err != nil {
+			return err
+		}
+		s, err := startServer(ctx, append([]string{
+			b.poolfill, "emulator", "--listen", "127.0.0.1:0", "--spec", file + ".json", "--pool-tasks", "0",
+		}, q.emulator...)...)
+		if err != nil {
+			return err
+		}
+		u, report, err := b.poolfillRun(ctx, append([]string{"upload", file, "--url", s.url, "--pool", "1"}, q.upload...)...)
+		var stats serverStats
+		if err == nil {
+			stats, err = s.stats(ctx)
+		}
+		if err == nil && stats.Tasks != int64(q.rows) {
+			err = fmt.Errorf("the server got %d of %d tasks", stats.Tasks, q.rows)
+		}
+		if err = errors.Join(err, s.stop()); err != nil {
+			return fmt.Errorf("%s: %w", q.name, err)
+		}
+		t.add(q.name, q.rows, fmt.Sprintf("%.0f", passing.Seconds()), fmt.Sprintf("%.1f", u.wall.Seconds()),
+			fmt.Sprintf("%.1f%%", 100*passing.Seconds()/u.wall.Seconds()),
+			max(report.Requests.ByStatus["429"], int(stats.TooManyRequests)))
+	}
+	return t.print(b.out)
+}
