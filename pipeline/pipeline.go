@@ -316,7 +316,7 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 		err = errors.Join(err, p.closeInput(r))
 	}()
 	for !p.stopped() {
-		row, err := r.Next()
+		batch, err := r.NextBatch()
 		var empty *reader.InputError
 		switch {
 		case errors.Is(err, io.EOF):
@@ -328,16 +328,29 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 		case err != nil:
 			return rows, err
 		}
-		rows++
-		if rows%256 == 0 {
-			p.progress.openBytes.Store(r.Info().Bytes)
-			p.count(path)
-		}
-		if err := p.take(row, path, send); err != nil {
+		n, err := p.takeAll(batch.Rows, path, send)
+		rows += n
+		batch.Release()
+		p.progress.openBytes.Store(r.Bytes())
+		p.count(path)
+		if err != nil {
 			return rows, err
 		}
 	}
 	return rows, nil
+}
+
+// takeAll moves rows on until the run is stopped, and gives their number.
+func (p *Pipeline) takeAll(rows []reader.Row, path string, send func(*batcher.Chunk) error) (taken int64, err error) {
+	for i := range rows {
+		if p.stopped() {
+			return int64(i), nil
+		}
+		if err := p.take(&rows[i], path, send); err != nil {
+			return int64(i) + 1, err
+		}
+	}
+	return int64(len(rows)), nil
 }
 
 // count adds the rows that were taken to the totals. It comes before anything
@@ -354,7 +367,7 @@ func (p *Pipeline) count(path string) {
 }
 
 // take moves one row on: into a chunk, or to the rejections.
-func (p *Pipeline) take(row reader.Row, path string, send func(*batcher.Chunk) error) error {
+func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) error) error {
 	p.taken++
 	if row.Err != nil {
 		p.count(path)

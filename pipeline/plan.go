@@ -215,12 +215,14 @@ func contentOf(path string) (sum string, err error) {
 
 // settingsOf hashes all that the chunks of a run depend on, besides its files.
 func (p *Pipeline) settingsOf() ([]byte, error) {
+	reading := p.cfg.Reader
+	reading.Parallel = 0 // makes no difference to the rows
 	text, err := json.Marshal(struct {
 		Reader    reader.Config
 		NoSpec    bool
 		Mode      uploader.Mode
 		ChunkSize int
-	}{p.cfg.Reader, p.cfg.NoSpec, p.cfg.Mode, chunkTasks(p.cfg.ChunkSize, p.cfg.Limits)})
+	}{reading, p.cfg.NoSpec, p.cfg.Mode, chunkTasks(p.cfg.ChunkSize, p.cfg.Limits)})
 	if err != nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 
 // carryOut runs the pipeline and shows and writes what comes of it.
 func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) error {
-	files := &lazyWriter{name: func() string { return output.dir }, inputs: len(cfg.Files)}
+	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
 	if std.configure != nil {
 		std.configure(&cfg)
@@ -122,8 +122,9 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	if err != nil {
 		return &usageError{err}
 	}
+	files.run = p.RunID
 	if output.dir == "" {
-		files.name = func() string { return filepath.Join("poolfill-runs", runName(p.Begun(), cfg, p.RunID())) }
+		files.folder = func() string { return filepath.Join("poolfill-runs", runName(p.Begun(), cfg, p.RunID())) }
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -219,7 +220,8 @@ func stopOnSignals(soft, hard func(), grace time.Duration) (release func()) {
 // lazyWriter makes the report's folder when the first input is read, so that
 // a run that can't begin leaves nothing behind.
 type lazyWriter struct {
-	name   func() string // of the folder
+	folder func() string
+	run    func() string
 	inputs int
 	w      *report.Writer
 }
@@ -227,7 +229,7 @@ type lazyWriter struct {
 // Input is part of pipeline.Recorder; it comes before any result.
 func (l *lazyWriter) Input(info reader.Info) error {
 	if l.w == nil {
-		w, err := report.Create(l.name(), l.inputs)
+		w, err := report.Create(l.folder(), l.run(), l.inputs)
 		if err != nil {
 			return err
 		}

@@ -165,7 +165,7 @@ rejected.tsv again. Without a name it takes the latest run.`,
 					}
 					return show(std.out, r, flags.json)
 				}
-				w, err := report.Create(filepath.Clean(dir), len(run.Files))
+				w, err := report.Create(filepath.Clean(dir), run.Name, len(run.Files))
 				if err != nil {
 					return err
 				}

@@ -18,7 +18,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +37,7 @@ const (
 // whose rows come in the order of the inputs. It is not safe for concurrent use.
 type Writer struct {
 	dir     string
+	run     string
 	made    []string // the folders that Create made, the innermost first
 	several bool     // more than one input: a line number alone says too little
 
@@ -60,9 +60,9 @@ type input struct {
 	shape *shape
 }
 
-// Create makes the folder dir and begins to collect. inputs is the number of
-// inputs of the run. Either Finish or Discard ends the Writer.
-func Create(dir string, inputs int) (*Writer, error) {
+// Create makes the folder dir. run is the name of the run, and inputs the number
+// of its inputs. Either Finish or Discard ends the Writer.
+func Create(dir, run string, inputs int) (*Writer, error) {
 	var made []string
 	for d := dir; ; d = filepath.Dir(d) {
 		if _, err := os.Stat(d); !errors.Is(err, os.ErrNotExist) {
@@ -81,7 +81,7 @@ func Create(dir string, inputs int) (*Writer, error) {
 		return nil, fmt.Errorf("the folder for the report can't be written to: %w", err)
 	}
 	return &Writer{
-		dir: dir, made: made, several: inputs > 1,
+		dir: dir, run: run, made: made, several: inputs > 1,
 		inputs: make(map[string]*input), rejected: make(map[*shape]*file), outputs: make(map[string]string),
 	}, nil
 }
@@ -152,7 +152,7 @@ func (w *Writer) openResults() (err error) {
 		return nil
 	}
 	path := filepath.Join(w.dir, ResultsFile)
-	if w.results, err = create(path); err != nil {
+	if w.results, err = w.create(path); err != nil {
 		return err
 	}
 	w.outputs["results"] = path
@@ -170,7 +170,7 @@ func (w *Writer) openRejected(s *shape) (*file, error) {
 		kind = fmt.Sprintf("rejected_%d", n+1)
 		path = strings.TrimSuffix(path, ".tsv") + fmt.Sprintf("-%d.tsv", n+1)
 	}
-	f, err := create(path)
+	f, err := w.create(path)
 	if err != nil {
 		return nil, err
 	}
@@ -197,16 +197,25 @@ func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
 	w.outputs["report"] = path
 	whole := r
 	whole.Outputs = w.outputs
-	err = writeFile(path, func(out io.Writer) error {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(whole)
-	})
-	if err != nil {
+	if err := w.writeReport(path, whole); err != nil {
 		return r, fmt.Errorf("the report can't be written: %w", err)
 	}
 	return whole, nil
+}
+
+func (w *Writer) writeReport(path string, r pipeline.Report) error {
+	f, err := w.create(path)
+	if err != nil {
+		return err
+	}
+	defer f.abandon()
+	e := json.NewEncoder(f)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(r); err != nil {
+		return err
+	}
+	return f.commit()
 }
 
 // abandon removes the files that have no name yet.
@@ -242,8 +251,10 @@ type file struct {
 	path string
 }
 
-func create(path string) (*file, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+// create makes a file under a name that only this run uses, and uses again when
+// it is gone on with after it was killed.
+func (w *Writer) create(path string) (*file, error) {
+	f, err := os.OpenFile(filepath.Join(w.dir, "."+filepath.Base(path)+"-"+w.run), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -281,16 +292,4 @@ func (f *file) abandon() {
 	_ = f.f.Close()
 	_ = os.Remove(f.f.Name())
 	f.f = nil
-}
-
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := create(path)
-	if err != nil {
-		return err
-	}
-	defer f.abandon()
-	if err := write(f); err != nil {
-		return err
-	}
-	return f.commit()
 }

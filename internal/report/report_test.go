@@ -43,7 +43,7 @@ func rejected(file string, record int64, raw string, findings ...reader.Finding)
 
 func create(t *testing.T, dir string, inputs ...reader.Info) *report.Writer {
 	t.Helper()
-	w, err := report.Create(dir, len(inputs))
+	w, err := report.Create(dir, "r1", len(inputs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestResultsAreWrittenAsGocsvWritesThem(t *testing.T) {
 			results[i] = r
 			want[i] = resultRow{file, r.Position.Line, r.Position.Record, string(r.Status), r.TaskID, "", "", r.Reason}
 		}
-		w, err := report.Create(dir, 1)
+		w, err := report.Create(dir, "r1", 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +294,7 @@ func TestAFolderThatCannotBeMadeIsAnError(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := report.Create(filepath.Join(file, "run"), 1); err == nil || !strings.Contains(err.Error(), "the folder for the report") {
+	if _, err := report.Create(filepath.Join(file, "run"), "r1", 1); err == nil || !strings.Contains(err.Error(), "the folder for the report") {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -307,7 +307,7 @@ func TestARowOfAnUnannouncedInputIsAnError(t *testing.T) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	w, err := report.Create(b.TempDir(), 1)
+	w, err := report.Create(b.TempDir(), "r1", 1)
 	if err != nil {
 		b.Fatal(err)
 	}
