@@ -81,7 +81,7 @@ func (m *memory) count(s pipeline.Status) (n int64) {
 }
 
 // serve starts an emulator; wrap may change what it answers.
-func serve(t *testing.T, cfg emulator.Config, wrap func(http.Handler) http.Handler) (*emulator.Server, string) {
+func serve(t testing.TB, cfg emulator.Config, wrap func(http.Handler) http.Handler) (*emulator.Server, string) {
 	t.Helper()
 	server, err := emulator.New(cfg)
 	if err != nil {
@@ -103,7 +103,7 @@ func serve(t *testing.T, cfg emulator.Config, wrap func(http.Handler) http.Handl
 }
 
 // write makes an input file and gives its path.
-func write(t *testing.T, name, content string) string {
+func write(t testing.TB, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
