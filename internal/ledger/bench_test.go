@@ -159,7 +159,6 @@ func BenchmarkRows(b *testing.B) {
 	for name, id := range map[string]func(int) string{"toloka": tolokaID, "emulator": emulatorID, "other": func(n int) string { return fmt.Sprint("task-", n) }} {
 		r := chunkOf(0, tasks, id)
 		p := c.packer()
-		defer p.release()
 		blob, err := p.pack(r.Rows)
 		if err != nil {
 			b.Fatal(err)
