@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -65,17 +66,22 @@ func benchmarkChunk(b *testing.B, tasks int, id func(int) string) {
 		positions[i].Status, positions[i].TaskID = InDoubt, ""
 	}
 	b.ReportAllocs()
+	var number atomic.Int64
 	before := cpuTime(b)
-	for b.Loop() {
-		r.Chunk++
-		err := l.Sending(run.ID, Attempt{Chunk: r.Chunk, Keys: r.Keys, Rows: slices.Values(positions), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
-		if err == nil {
-			err = l.Finish(run.ID, r)
+	b.SetParallelism(4) // so many workers for each processor
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r := r
+			r.Chunk = int(number.Add(1))
+			err := l.Sending(run.ID, Attempt{Chunk: r.Chunk, Keys: r.Keys, Rows: slices.Values(positions), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
+			if err == nil {
+				err = l.Finish(run.ID, r)
+			}
+			if err != nil {
+				b.Error(err)
+			}
 		}
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
+	})
 	if err := l.Close(); err != nil {
 		b.Fatal(err)
 	}
@@ -153,7 +159,6 @@ func BenchmarkRows(b *testing.B) {
 	for name, id := range map[string]func(int) string{"toloka": tolokaID, "emulator": emulatorID, "other": func(n int) string { return fmt.Sprint("task-", n) }} {
 		r := chunkOf(0, tasks, id)
 		p := c.packer()
-		defer p.release()
 		blob, err := p.pack(r.Rows)
 		if err != nil {
 			b.Fatal(err)

@@ -88,19 +88,34 @@ func appendDigits(dst []byte, ids []string) (out []byte, ok bool) {
 	dst = appendBytes(dst, places)
 	size := len(places) / 2
 	dst = slices.Grow(dst, len(ids)*size)
-	var wrong byte
+	values := digitValues()
+	var all byte
 	for _, id := range ids {
 		end := len(dst) + size
 		packed := dst[len(dst):end]
 		for i := range packed {
-			high, low := id[places[2*i]], id[places[2*i+1]]
-			x, y := digitValue(high), digitValue(low)
-			wrong |= (hexDigits[x] ^ high) | (hexDigits[y] ^ low)
-			packed[i] = x<<4 | y
+			high, low := values[id[places[2*i]]], values[id[places[2*i+1]]]
+			all |= high | low
+			packed[i] = high<<4 | low
 		}
 		dst = dst[:end]
 	}
-	return dst, wrong == 0
+	return dst, all&noDigit == 0
+}
+
+// noDigit is a bit that no digit's value has.
+const noDigit = 0x80
+
+// digitValues gives the values of lowercase hexadecimal digits.
+func digitValues() *[256]byte {
+	var values [256]byte
+	for i := range values {
+		values[i] = noDigit
+	}
+	for value, digit := range []byte(hexDigits) {
+		values[digit] = byte(value)
+	}
+	return &values
 }
 
 const wordSize = 8
@@ -110,9 +125,6 @@ func word(s string) uint64 {
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
-
-// digitValue gives the value of a hexadecimal digit, and of all else any.
-func digitValue(digit byte) byte { return (digit&15 + digit>>6*9) & 15 }
 
 // idReader gives ids one after the other. All of them are parts of one string.
 type idReader struct {

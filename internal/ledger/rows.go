@@ -188,14 +188,14 @@ func (p *packer) pack(rows iter.Seq[Row]) ([]byte, error) {
 	}
 	p.endRun(current, alike)
 
-	b := append(p.blob[:0], blobVersion)
-	b = binary.AppendUvarint(b, uint64(p.rows))
-	b = p.codec.appendIDs(b, p.ids)
-	b = append(b, p.runs...)
+	p.blob = append(p.blob[:0], blobVersion)
+	p.blob = binary.AppendUvarint(p.blob, uint64(p.rows))
+	p.blob = p.codec.appendIDs(p.blob, p.ids)
+	p.blob = append(p.blob, p.runs...)
 	if len(p.details) > 0 {
-		b = p.codec.enc.EncodeAll(p.details, b)
+		p.blob = p.codec.enc.EncodeAll(p.details, p.blob)
 	}
-	p.blob = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	p.blob = binary.LittleEndian.AppendUint32(p.blob, crc32.ChecksumIEEE(p.blob))
 	return p.blob, nil
 }
 
