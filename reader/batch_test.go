@@ -74,7 +74,9 @@ func oneByOne(name string, src io.Reader, cfg Config) (g given) {
 			break
 		}
 		if read++; read > cfg.SkipRows {
-			g.row(p.row(&rec))
+			var row Row
+			p.row(&row, &rec)
+			g.row(row)
 		}
 	}
 	g.end(err)

@@ -169,7 +169,8 @@ func (p *parser) parse(b *block) {
 			p.cutter.cut(&rec, q.spans, clean)
 			b.odd.noteLiterals(&rec, q.literals)
 		}
-		b.rows = append(b.rows, p.row(&rec))
+		b.rows = append(b.rows, Row{})
+		p.row(&b.rows[i], &rec)
 	}
 	b.json = p.builder.json
 }
@@ -185,20 +186,19 @@ func (p *parser) isClean(b *block) bool {
 }
 
 // row makes a row of a record.
-func (p *parser) row(rec *Record) Row {
+func (p *parser) row(row *Row, rec *Record) {
 	var findings []Finding
-	var task Task
 	switch {
 	case len(rec.Findings) > 0:
 		findings = nameFields(slices.Clone(rec.Findings), p.mapping.names)
 	case len(rec.Cells) != len(p.mapping.names):
 		findings = []Finding{p.mapping.countFinding(rec.Position.Line, rec.Cells)}
 	default:
-		task, findings = p.builder.build(rec.Position.Line, rec.Cells)
+		findings = p.builder.build(&row.Task, rec.Position.Line, rec.Cells)
 	}
 	if len(findings) > 0 {
-		return Row{Err: &RowError{Position: rec.Position, Findings: findings, Raw: bytes.Clone(rec.Raw)}}
+		row.Err = &RowError{Position: rec.Position, Findings: findings, Raw: bytes.Clone(rec.Raw)}
+		return
 	}
-	task.Position, task.Raw = rec.Position, rec.Raw
-	return Row{Task: task}
+	row.Task.Position, row.Task.Raw = rec.Position, rec.Raw
 }

@@ -218,7 +218,8 @@ func FuzzHeader(f *testing.F) {
 		for i := range cells {
 			cells[i] = []byte("1")
 		}
-		task, rejected := newRowBuilder(m, &cfg, &log).build(2, cells)
+		var task Task
+		rejected := newRowBuilder(m, &cfg, &log).build(&task, 2, cells)
 		if rejected == nil && !json.Valid([]byte("{"+string(task.JSON)+"}")) {
 			t.Errorf("%q gives %s", header, task.JSON)
 		}
