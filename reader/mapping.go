@@ -99,10 +99,11 @@ func (b *rowBuilder) appendValues(columns []column) (size, filled int) {
 			}
 			continue
 		}
-		if filled > 0 {
-			b.json = append(b.json, ',')
+		key := c.key
+		if filled == 0 {
+			key = key[1:] // without its comma
 		}
-		b.json = append(b.json, c.key...)
+		b.json = append(b.json, key...)
 		b.appendValue(c, cell)
 		filled++
 	}
@@ -158,14 +159,12 @@ func (b *rowBuilder) appendSolutions(member, weight string, solutions []solution
 			continue
 		}
 		if some {
-			b.json = append(b.json, ',')
+			b.json = append(b.json, `,{"output_values":`...)
 		} else {
-			b.json = append(b.json, `,"`...)
-			b.json = append(b.json, member...)
-			b.json = append(b.json, `":[`...)
+			b.appendMember(member)
+			b.json = append(b.json, `[{"output_values":`...)
 			some = true
 		}
-		b.json = append(b.json, `{"output_values":`...)
 		n, _ := b.appendValues(s.values)
 		size += n
 		if s.weight != nil && len(b.cell(s.weight)) > 0 {
@@ -308,7 +307,6 @@ func (b *rowBuilder) appendIDs() {
 			continue
 		}
 		b.verdict.reset()
-		b.json = append(b.json, ',')
 		b.json = append(b.json, c.key...)
 		b.json, _ = idsField.append(b.json, cell, &b.verdict)
 		b.report(StageMap, c)

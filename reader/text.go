@@ -3,6 +3,7 @@ package reader
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -43,9 +44,17 @@ func quoteText[T string | []byte](text T) string {
 // heap for each string.
 func appendString(dst, text []byte) []byte {
 	const hexadecimal = "0123456789abcdef"
+	n := plainPrefix(text)
+	if n == len(text) {
+		// Nearly always. One look at the room is cheaper than three.
+		start, end := len(dst), len(dst)+n+1
+		dst = slices.Grow(dst, n+2)[:end+1]
+		dst[start], dst[end] = '"', '"'
+		copy(dst[start+1:end], text)
+		return dst
+	}
 	dst = append(dst, '"')
-	for {
-		n := plainPrefix(text)
+	for ; ; n = plainPrefix(text) {
 		dst = append(dst, text[:n]...)
 		if n == len(text) {
 			return append(dst, '"')
