@@ -27,14 +27,14 @@ func threeColumns(rows int) []byte {
 
 // tenFields is rows of about 200 bytes with a field of each type, and the spec
 // of these fields.
-func tenFields(b *testing.B, rows int) ([]byte, *toloka.TaskSpec) {
+func tenFields(t testing.TB, rows int) ([]byte, *toloka.TaskSpec) {
 	var text bytes.Buffer
 	text.WriteString("INPUT:url\tINPUT:title\tINPUT:count\tINPUT:price\tINPUT:new\tINPUT:place\tINPUT:tags\tINPUT:box\tGOLDEN:answer\tGOLDEN:score\n")
 	for i := range rows {
 		fmt.Fprintf(&text, "https://example.com/dataset/images/%08d.jpg\tA short title of %d\t%d\t%d.25\ttrue\t53.910236,27.531110\tred, green, dark blue\t{\"x\": %d, \"y\": 20.5, \"label\": \"cat\"}\tcat\t%d\n",
 			i, i, i%1000, i%90, i%640, i%10)
 	}
-	return text.Bytes(), specOf(b, `{"input_spec":{
+	return text.Bytes(), specOf(t, `{"input_spec":{
 		"url":{"type":"url","required":true},
 		"title":{"type":"string","required":true,"max_length":200},
 		"count":{"type":"integer","min_value":0,"max_value":1000},

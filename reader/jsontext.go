@@ -59,10 +59,8 @@ func (s *jsonScanner) take() {
 
 func (s *jsonScanner) value() *jsonError {
 	switch c := s.peek(); {
-	case c == '{':
-		return s.nest((*jsonScanner).object)
-	case c == '[':
-		return s.nest((*jsonScanner).array)
+	case c == '{' || c == '[':
+		return s.nested(c)
 	case c == '"':
 		return s.text()
 	case c == '-' || '0' <= c && c <= '9':
@@ -74,11 +72,17 @@ func (s *jsonScanner) value() *jsonError {
 	}
 }
 
-func (s *jsonScanner) nest(inner func(*jsonScanner) *jsonError) *jsonError {
+// nested reads an array or object. A function value for the two would move the
+// scanner to the heap.
+func (s *jsonScanner) nested(opening byte) (err *jsonError) {
 	if s.depth++; s.depth > maxJSONDepth {
 		return s.fail("arrays and objects nest deeper than " + strconv.Itoa(maxJSONDepth) + " levels")
 	}
-	err := inner(s)
+	if opening == '{' {
+		err = s.object()
+	} else {
+		err = s.array()
+	}
 	s.depth--
 	return err
 }
