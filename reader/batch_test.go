@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -74,7 +75,9 @@ func oneByOne(name string, src io.Reader, cfg Config) (g given) {
 			break
 		}
 		if read++; read > cfg.SkipRows {
-			g.row(p.row(&rec))
+			var row Row
+			p.row(&row, &rec)
+			g.row(row)
 		}
 	}
 	g.end(err)
@@ -353,6 +356,35 @@ func TestShortInputsAndOpeningStartNoGoroutine(t *testing.T) {
 	}
 	if _, err := long.Next(); err != nil || long.ahead == nil {
 		t.Errorf("no goroutines for a long input: %v", err)
+	}
+}
+
+func TestRowsCostNoAllocationWhateverTheirNumber(t *testing.T) {
+	const few, many = 20_000, 100_000
+	allocations := func(rows int) float64 {
+		text, spec := tenFields(t, rows)
+		return testing.AllocsPerRun(1, func() {
+			r, err := New("f.tsv", bytes.NewReader(text), Config{Spec: spec, Parallel: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			given := 0
+			for {
+				batch, err := r.NextBatch()
+				if err != nil {
+					break
+				}
+				given += len(batch.Rows)
+				batch.Release()
+			}
+			if err := r.Close(); err != nil || given != rows {
+				t.Fatal(given, err)
+			}
+		})
+	}
+	// Only a batch itself is new.
+	if more := allocations(many) - allocations(few); more > (many-few)/100 {
+		t.Errorf("%v allocations for %d rows more", more, many-few)
 	}
 }
 

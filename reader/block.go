@@ -70,7 +70,7 @@ func newBlock() *block { return &block{parsed: make(chan struct{}, 1)} }
 
 // reset makes the block ready for its next use.
 func (b *block) reset() {
-	clear(b.rows) // rejected rows are the caller's, and may be large
+	clear(b.rows) // also for the garbage collector: rejected rows are the caller's
 	clear(b.quoted)
 	b.rows, b.json = b.rows[:0], spare(b.json)[:0]
 	b.pieces, b.quoted, b.spans, b.literals = b.pieces[:0], b.quoted[:0], b.spans[:0], b.literals[:0]
@@ -153,7 +153,7 @@ type parser struct {
 // parse fills the rows of a block, and what is odd about them.
 func (p *parser) parse(b *block) {
 	p.builder.json, p.builder.warnings = b.json, &b.warnings
-	b.rows = slices.Grow(b.rows, len(b.pieces))
+	b.rows = slices.Grow(b.rows, len(b.pieces))[:len(b.pieces)] // all zero
 	clean := p.isClean(b)
 	for i := range b.pieces {
 		piece := &b.pieces[i]
@@ -169,7 +169,7 @@ func (p *parser) parse(b *block) {
 			p.cutter.cut(&rec, q.spans, clean)
 			b.odd.noteLiterals(&rec, q.literals)
 		}
-		b.rows = append(b.rows, p.row(&rec))
+		p.row(&b.rows[i], &rec)
 	}
 	b.json = p.builder.json
 }
@@ -185,20 +185,19 @@ func (p *parser) isClean(b *block) bool {
 }
 
 // row makes a row of a record.
-func (p *parser) row(rec *Record) Row {
+func (p *parser) row(row *Row, rec *Record) {
 	var findings []Finding
-	var task Task
 	switch {
 	case len(rec.Findings) > 0:
 		findings = nameFields(slices.Clone(rec.Findings), p.mapping.names)
 	case len(rec.Cells) != len(p.mapping.names):
 		findings = []Finding{p.mapping.countFinding(rec.Position.Line, rec.Cells)}
 	default:
-		task, findings = p.builder.build(rec.Position.Line, rec.Cells)
+		findings = p.builder.build(&row.Task, rec.Position.Line, rec.Cells)
 	}
 	if len(findings) > 0 {
-		return Row{Err: &RowError{Position: rec.Position, Findings: findings, Raw: bytes.Clone(rec.Raw)}}
+		row.Err = &RowError{Position: rec.Position, Findings: findings, Raw: bytes.Clone(rec.Raw)}
+		return
 	}
-	task.Position, task.Raw = rec.Position, rec.Raw
-	return Row{Task: task}
+	row.Task.Position, row.Task.Raw = rec.Position, rec.Raw
 }

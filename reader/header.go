@@ -254,7 +254,7 @@ const fieldTaskText = "the coordinates of field tasks can only be uploaded in ta
 type column struct {
 	index int    // from 0
 	name  string // as the header has it
-	key   []byte // the member's name as JSON, with its colon
+	key   []byte // the member's name as JSON, with the comma before it and its colon
 	field *field // nil: a string as it stands
 }
 
@@ -434,7 +434,7 @@ func (h *headerMapper) place(i int, t target) {
 	case targetInfiniteOverlap:
 		m.infinite = &c
 	case targetIDs:
-		c.key = appendKey(nil, t.name)
+		c.key = memberKey(t.name)
 		m.ids = append(m.ids, c)
 	}
 }
@@ -452,14 +452,14 @@ func (h *headerMapper) fields(kind targetKind) map[string]toloka.FieldSpec {
 	}
 }
 
-func appendKey(dst []byte, name string) []byte {
-	return append(appendString(dst, []byte(name)), ':')
+func memberKey(name string) []byte {
+	return append(appendString([]byte{','}, []byte(name)), ':')
 }
 
 // compile finds the column's field in the spec. It reports false where the
 // spec has no such field.
 func (h *headerMapper) compile(c *column, t target) bool {
-	c.key = appendKey(nil, t.name)
+	c.key = memberKey(t.name)
 	fields := h.fields(t.kind)
 	if fields == nil {
 		return true

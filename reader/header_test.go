@@ -151,7 +151,7 @@ func TestHeadersAreMappedToTheirTargets(t *testing.T) {
 			m, findings, warnings := mapped(t, c.header, c.cfg)
 			var inputs []string
 			for _, column := range m.inputs {
-				inputs = append(inputs, strings.Trim(string(column.key), `":`))
+				inputs = append(inputs, strings.Trim(string(column.key), `,":`))
 			}
 			if findings != nil || strings.Join(inputs, " ") != c.inputs || briefWarnings(warnings) != c.warnings {
 				t.Errorf("%s: findings %v, inputs %v, warnings %v", c.header, findings, inputs, warnings)
@@ -218,7 +218,8 @@ func FuzzHeader(f *testing.F) {
 		for i := range cells {
 			cells[i] = []byte("1")
 		}
-		task, rejected := newRowBuilder(m, &cfg, &log).build(2, cells)
+		var task Task
+		rejected := newRowBuilder(m, &cfg, &log).build(&task, 2, cells)
 		if rejected == nil && !json.Valid([]byte("{"+string(task.JSON)+"}")) {
 			t.Errorf("%q gives %s", header, task.JSON)
 		}

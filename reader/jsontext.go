@@ -22,7 +22,7 @@ type jsonScanner struct {
 	dst []byte
 
 	depth     int
-	keys      []string // of all open objects, the innermost's last
+	keys      [][]byte // of all open objects, the innermost's last
 	duplicate bool     // some object has a key twice
 
 	topElements int // of the array that is the whole text
@@ -59,10 +59,8 @@ func (s *jsonScanner) take() {
 
 func (s *jsonScanner) value() *jsonError {
 	switch c := s.peek(); {
-	case c == '{':
-		return s.nest(s.object)
-	case c == '[':
-		return s.nest(s.array)
+	case c == '{' || c == '[':
+		return s.nested(c)
 	case c == '"':
 		return s.text()
 	case c == '-' || '0' <= c && c <= '9':
@@ -74,11 +72,17 @@ func (s *jsonScanner) value() *jsonError {
 	}
 }
 
-func (s *jsonScanner) nest(inner func() *jsonError) *jsonError {
+// nested reads an array or object. A function value for the two would move the
+// scanner to the heap.
+func (s *jsonScanner) nested(opening byte) (err *jsonError) {
 	if s.depth++; s.depth > maxJSONDepth {
 		return s.fail("arrays and objects nest deeper than " + strconv.Itoa(maxJSONDepth) + " levels")
 	}
-	err := inner()
+	if opening == '{' {
+		err = s.object()
+	} else {
+		err = s.array()
+	}
 	s.depth--
 	return err
 }
@@ -123,27 +127,28 @@ func (s *jsonScanner) object() *jsonError {
 // noteKey compares a key with those of its object before it. Few keys are
 // compared one by one; seen takes over where there are many.
 func (s *jsonScanner) noteKey(quoted []byte, base int, seen map[string]bool) map[string]bool {
-	key := string(quoted[1 : len(quoted)-1])
+	key := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(quoted, '\\') >= 0 {
-		// The text was checked, so this can't fail.
-		_ = json.Unmarshal(quoted, &key)
+		var unescaped string
+		_ = json.Unmarshal(quoted, &unescaped) // it was checked, so this can't fail
+		key = []byte(unescaped)
 	}
 	const few = 16
 	if seen == nil {
 		for _, earlier := range s.keys[base:] {
-			s.duplicate = s.duplicate || earlier == key
+			s.duplicate = s.duplicate || bytes.Equal(earlier, key)
 		}
 		if s.keys = append(s.keys, key); len(s.keys)-base < few {
 			return nil
 		}
 		seen = make(map[string]bool, 2*few)
 		for _, earlier := range s.keys[base:] {
-			seen[earlier] = true
+			seen[string(earlier)] = true
 		}
 		return seen
 	}
-	s.duplicate = s.duplicate || seen[key]
-	seen[key] = true
+	s.duplicate = s.duplicate || seen[string(key)]
+	seen[string(key)] = true
 	return seen
 }
 
@@ -180,6 +185,10 @@ func (s *jsonScanner) text() *jsonError {
 			s.pos = start
 			return s.fail("a string has no closing quote")
 		}
+		s.pos += plainPrefix(s.src[s.pos:])
+		if s.pos == len(s.src) {
+			continue
+		}
 		switch c := s.src[s.pos]; {
 		case c == '"':
 			s.pos++
@@ -191,8 +200,6 @@ func (s *jsonScanner) text() *jsonError {
 			if err := s.escape(); err != nil {
 				return err
 			}
-		default:
-			s.pos++
 		}
 	}
 }
@@ -240,7 +247,7 @@ func (s *jsonScanner) codeUnit(pos int) (unit uint64, ok bool) {
 
 func (s *jsonScanner) number() *jsonError {
 	end := s.pos
-	for end < len(s.src) && bytes.IndexByte([]byte("+-.0123456789eE"), s.src[end]) >= 0 {
+	for end < len(s.src) && isNumeric(s.src[end]) {
 		end++
 	}
 	text := s.src[s.pos:end]
@@ -258,6 +265,11 @@ func (s *jsonScanner) number() *jsonError {
 	s.dst = append(s.dst, text...)
 	s.pos = end
 	return nil
+}
+
+// isNumeric says which bytes a number is made of.
+func isNumeric(c byte) bool {
+	return '0' <= c && c <= '9' || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E'
 }
 
 func (s *jsonScanner) literal() *jsonError {
@@ -314,8 +326,9 @@ const duplicateKeyText = "a JSON object has the same key twice: only one of the 
 // appendJSONValue appends a JSON text. One that doesn't parse is read once more
 // with \, as a comma, as some of Toloka's own examples are written.
 func (f *field) appendJSONValue(dst, text []byte, v *verdict) (out []byte, ok bool) {
-	s := jsonScanner{src: text, dst: dst}
+	s := jsonScanner{src: text, dst: dst, keys: v.keys[:0]}
 	err := s.document()
+	v.keys = s.keys
 	if err != nil && bytes.Contains(text, []byte(`\,`)) {
 		s = jsonScanner{src: bytes.ReplaceAll(text, []byte(`\,`), []byte(",")), dst: dst}
 		err = s.document()

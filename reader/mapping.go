@@ -32,35 +32,34 @@ func newRowBuilder(m *mapping, cfg *Config, warnings *warningLog) *rowBuilder {
 // idsField reads lists of ids by the rules of arrays.
 var idsField = &field{typ: toloka.TypeString, array: true}
 
-// build maps the cells of a record, as many as the header has. It gives a task
-// without its position and raw text, or all findings that stand against the
-// row. The task's JSON is appended to b.json, the findings are the caller's.
-func (b *rowBuilder) build(line int64, cells [][]byte) (Task, []Finding) {
+// build maps the cells of a record, as many as the header has, to a zero task:
+// all but its position and raw text. Where findings stand against the row, it
+// gives them all, and leaves the task as it was. The task's JSON is appended to
+// b.json, the findings are the caller's.
+func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []Finding {
 	b.line, b.cells = line, cells
 	b.findings = b.findings[:0]
 	start := len(b.json)
 
-	var t Task
-	t.InputBytes = b.appendInputs()
+	inputBytes := b.appendInputs()
 	known, outputBytes := b.appendSolutions("known_solutions", "correctness_weight", b.mapping.golden)
 	_, baselineBytes := b.appendSolutions("baseline_solutions", "confidence_weight", b.mapping.baselines)
-	t.OutputBytes = outputBytes + baselineBytes
-	t.Kind = b.appendHint(known)
+	kind := b.appendHint(known)
 	b.appendOverlap(known)
 	b.appendIDs()
-	t.JSON = b.json[start:len(b.json):len(b.json)]
 
-	if len(b.findings) == 0 {
-		return t, nil
-	}
-	onlyChecks := !slices.ContainsFunc(b.findings, func(f Finding) bool { return f.Stage != StageCheck })
-	if b.trustServer && onlyChecks {
+	if len(b.findings) > 0 {
+		onlyChecks := !slices.ContainsFunc(b.findings, func(f Finding) bool { return f.Stage != StageCheck })
+		if !b.trustServer || !onlyChecks {
+			b.json = b.json[:start]
+			slices.SortStableFunc(b.findings, func(a, b Finding) int { return a.Column - b.Column })
+			return slices.Clone(b.findings)
+		}
 		b.warnings.add(CodeSentUnchecked, 0, line, "rows that the local check refuses are sent: the server decides")
-		return t, nil
 	}
-	b.json = b.json[:start]
-	slices.SortStableFunc(b.findings, func(a, b Finding) int { return a.Column - b.Column })
-	return Task{}, slices.Clone(b.findings)
+	t.Kind, t.JSON = kind, b.json[start:len(b.json):len(b.json)]
+	t.InputBytes, t.OutputBytes = inputBytes, outputBytes+baselineBytes
+	return nil
 }
 
 // cell gives the cell of a column.
@@ -100,10 +99,11 @@ func (b *rowBuilder) appendValues(columns []column) (size, filled int) {
 			}
 			continue
 		}
-		if filled > 0 {
-			b.json = append(b.json, ',')
+		key := c.key
+		if filled == 0 {
+			key = key[1:] // without its comma
 		}
-		b.json = append(b.json, c.key...)
+		b.json = append(b.json, key...)
 		b.appendValue(c, cell)
 		filled++
 	}
@@ -159,14 +159,12 @@ func (b *rowBuilder) appendSolutions(member, weight string, solutions []solution
 			continue
 		}
 		if some {
-			b.json = append(b.json, ',')
+			b.json = append(b.json, `,{"output_values":`...)
 		} else {
-			b.json = append(b.json, `,"`...)
-			b.json = append(b.json, member...)
-			b.json = append(b.json, `":[`...)
+			b.appendMember(member)
+			b.json = append(b.json, `[{"output_values":`...)
 			some = true
 		}
-		b.json = append(b.json, `{"output_values":`...)
 		n, _ := b.appendValues(s.values)
 		size += n
 		if s.weight != nil && len(b.cell(s.weight)) > 0 {
@@ -309,7 +307,6 @@ func (b *rowBuilder) appendIDs() {
 			continue
 		}
 		b.verdict.reset()
-		b.json = append(b.json, ',')
 		b.json = append(b.json, c.key...)
 		b.json, _ = idsField.append(b.json, cell, &b.verdict)
 		b.report(StageMap, c)

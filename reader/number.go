@@ -10,14 +10,15 @@ import (
 	"poolfill/internal/toloka"
 )
 
-// number is the text of a decimal number, taken apart. Its value is never
-// computed, so no digit is lost.
+// number is the text of a decimal number, taken apart. It is sent as it was
+// written, so no digit is lost.
 type number struct {
 	negative bool
 	whole    []byte // digits before the point, without leading zeros
 	point    bool
 	fraction []byte // digits after the point, as written
 	exponent []byte // with its letter and sign as written; nil where there is none
+	digits   int64  // whole and fraction in one, where they are few; for comparing
 }
 
 // parseNumber reads a decimal number: an optional sign, digits with an optional
@@ -27,11 +28,14 @@ func parseNumber(text []byte) (n number, ok bool) {
 		n.negative = text[0] == '-'
 		text = text[1:]
 	}
-	whole, text := cutDigits(text)
-	n.whole = bytes.TrimLeft(whole, "0")
+	whole, text := n.cutDigits(text)
+	n.whole = whole
+	for len(n.whole) > 0 && n.whole[0] == '0' {
+		n.whole = n.whole[1:]
+	}
 	if len(text) > 0 && text[0] == '.' {
 		n.point = true
-		n.fraction, text = cutDigits(text[1:])
+		n.fraction, text = n.cutDigits(text[1:])
 	}
 	if len(whole) == 0 && len(n.fraction) == 0 {
 		return number{}, false
@@ -42,7 +46,7 @@ func parseNumber(text []byte) (n number, ok bool) {
 		if len(text) > 0 && (text[0] == '+' || text[0] == '-') {
 			text = text[1:]
 		}
-		digits, rest := cutDigits(text)
+		digits, rest := new(number).cutDigits(text)
 		if len(digits) == 0 {
 			return number{}, false
 		}
@@ -51,19 +55,20 @@ func parseNumber(text []byte) (n number, ok bool) {
 	return n, len(text) == 0
 }
 
-func cutDigits(text []byte) (digits, rest []byte) {
+func (n *number) cutDigits(text []byte) (digits, rest []byte) {
 	i := 0
 	for i < len(text) && '0' <= text[i] && text[i] <= '9' {
+		n.digits = 10*n.digits + int64(text[i]-'0')
 		i++
 	}
 	return text[:i], text[i:]
 }
 
 // isInteger reports whether the number is written without point and exponent.
-func (n number) isInteger() bool { return !n.point && n.exponent == nil }
+func (n *number) isInteger() bool { return !n.point && n.exponent == nil }
 
 // append writes the number as JSON has it: ".5" becomes 0.5, "5." becomes 5.
-func (n number) append(dst []byte) []byte {
+func (n *number) append(dst []byte) []byte {
 	if n.negative {
 		dst = append(dst, '-')
 	}
@@ -79,7 +84,11 @@ func (n number) append(dst []byte) []byte {
 }
 
 // compare gives the sign of n - m, exactly.
-func (n number) compare(m number) int {
+func (n *number) compare(m *number) int {
+	if scale := max(len(n.fraction), len(m.fraction)); n.exponent == nil && m.exponent == nil &&
+		max(len(n.whole), len(m.whole))+scale <= safeDigits {
+		return cmp.Compare(n.scaled(scale), m.scaled(scale))
+	}
 	signN, signM := n.sign(), m.sign()
 	if signN != signM {
 		return cmp.Compare(signN, signM)
@@ -87,7 +96,23 @@ func (n number) compare(m number) int {
 	return signN * compareMagnitude(n, m)
 }
 
-func (n number) sign() int {
+// safeDigits is how many decimal digits fit 64 bits, whatever they are.
+const safeDigits = 18
+
+// scaled gives the value of a number with few digits and no exponent, times a
+// power of ten that leaves no fraction.
+func (n *number) scaled(scale int) int64 {
+	value := n.digits
+	for range scale - len(n.fraction) {
+		value *= 10
+	}
+	if n.negative {
+		return -value
+	}
+	return value
+}
+
+func (n *number) sign() int {
 	switch {
 	case len(n.whole) == 0 && len(bytes.TrimLeft(n.fraction, "0")) == 0:
 		return 0
@@ -99,7 +124,7 @@ func (n number) sign() int {
 }
 
 // compareMagnitude compares two numbers other than zero without their signs.
-func compareMagnitude(n, m number) int {
+func compareMagnitude(n, m *number) int {
 	firstN, orderN := n.order()
 	firstM, orderM := m.order()
 	if orderN != orderM {
@@ -116,14 +141,14 @@ func compareMagnitude(n, m number) int {
 
 // order gives the index of the first digit that isn't zero, and the power of
 // ten of that digit.
-func (n number) order() (first, order int) {
+func (n *number) order() (first, order int) {
 	if len(n.whole) == 0 {
 		first = len(n.fraction) - len(bytes.TrimLeft(n.fraction, "0"))
 	}
 	return first, len(n.whole) - first + n.power()
 }
 
-func (n number) digit(i int) byte {
+func (n *number) digit(i int) byte {
 	if i < len(n.whole) {
 		return n.whole[i]
 	}
@@ -135,7 +160,7 @@ func (n number) digit(i int) byte {
 
 // power is the value of the exponent, held within bounds that no comparison
 // of cells can reach.
-func (n number) power() int {
+func (n *number) power() int {
 	if n.exponent == nil {
 		return 0
 	}
@@ -156,8 +181,7 @@ func (n number) power() int {
 }
 
 // fitsInt64 reports whether an integer is in the range of 64 bits.
-func (n number) fitsInt64() bool {
-	const safeDigits = 18
+func (n *number) fitsInt64() bool {
 	if len(n.whole) <= safeDigits {
 		return true
 	}
@@ -167,9 +191,9 @@ func (n number) fitsInt64() bool {
 
 // fitsFloat64 reports whether a number is in the range of a float64. Digits
 // beyond its precision don't matter, since it is sent as it is written.
-func (n number) fitsFloat64() bool {
-	const safeDigits = 300
-	if n.exponent == nil && len(n.whole) <= safeDigits {
+func (n *number) fitsFloat64() bool {
+	const safeWhole = 300
+	if n.exponent == nil && len(n.whole) <= safeWhole {
 		return true
 	}
 	_, err := strconv.ParseFloat(string(n.append(nil)), 64)
@@ -197,22 +221,22 @@ func (f *field) appendNumber(dst, text []byte, v *verdict) (out []byte, ok bool)
 			v.refuse(toloka.CodeValueOutOfBounds, "%s is beyond the range of 64-bit floating point numbers", quoteText(text))
 		}
 	}
-	f.checkBounds(n, text, v)
+	f.checkBounds(&n, text, v)
 	return n.append(dst), true
 }
 
-func (f *field) checkBounds(n number, text []byte, v *verdict) {
-	if f.minValue != nil && n.compare(*f.minValue) < 0 {
+func (f *field) checkBounds(n *number, text []byte, v *verdict) {
+	if f.minValue != nil && n.compare(f.minValue) < 0 {
 		v.refuse(toloka.CodeValueLessThanMin, "%s is less than %s, the least that the field allows", quoteText(text), f.minValue.append(nil))
 	}
-	if f.maxValue != nil && n.compare(*f.maxValue) > 0 {
+	if f.maxValue != nil && n.compare(f.maxValue) > 0 {
 		v.refuse(toloka.CodeValueGreaterThanMax, "%s is more than %s, the most that the field allows", quoteText(text), f.maxValue.append(nil))
 	}
 	if len(f.allowedNumbers) == 0 {
 		return
 	}
-	for _, allowed := range f.allowedNumbers {
-		if n.compare(allowed) == 0 {
+	for i := range f.allowedNumbers {
+		if n.compare(&f.allowedNumbers[i]) == 0 {
 			return
 		}
 	}
@@ -269,11 +293,12 @@ func numberAdvice(text []byte) string {
 }
 
 // within reports whether -limit <= n <= limit.
-func (n number) within(limit int) bool {
-	bound := number{whole: strconv.AppendInt(nil, int64(limit), 10)}
-	if n.compare(bound) > 0 {
+func (n *number) within(limit int) bool {
+	var digits [safeDigits]byte
+	bound := number{whole: strconv.AppendInt(digits[:0], int64(limit), 10), digits: int64(limit)}
+	if n.compare(&bound) > 0 {
 		return false
 	}
 	bound.negative = true
-	return n.compare(bound) >= 0
+	return n.compare(&bound) >= 0
 }

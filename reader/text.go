@@ -1,6 +1,9 @@
 package reader
 
 import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -41,15 +44,22 @@ func quoteText[T string | []byte](text T) string {
 // heap for each string.
 func appendString(dst, text []byte) []byte {
 	const hexadecimal = "0123456789abcdef"
+	n := plainPrefix(text)
+	if n == len(text) {
+		// Nearly always. One look at the room is cheaper than three.
+		start, end := len(dst), len(dst)+n+1
+		dst = slices.Grow(dst, n+2)[:end+1]
+		dst[start], dst[end] = '"', '"'
+		copy(dst[start+1:end], text)
+		return dst
+	}
 	dst = append(dst, '"')
-	start := 0
-	for i, c := range text {
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
+	for ; ; n = plainPrefix(text) {
+		dst = append(dst, text[:n]...)
+		if n == len(text) {
+			return append(dst, '"')
 		}
-		dst = append(dst, text[start:i]...)
-		start = i + 1
-		switch c {
+		switch c := text[n]; c {
 		case '"', '\\':
 			dst = append(dst, '\\', c)
 		case '\n':
@@ -61,9 +71,33 @@ func appendString(dst, text []byte) []byte {
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', hexadecimal[c>>4], hexadecimal[c&0xF])
 		}
+		text = text[n+1:]
 	}
-	dst = append(dst, text[start:]...)
-	return append(dst, '"')
+}
+
+// plainPrefix counts the bytes at the start of a text that stand in a JSON
+// string as they are. It looks at eight of them at once.
+func plainPrefix(text []byte) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		word := binary.LittleEndian.Uint64(text[i:])
+		// A byte below a bound sets its high bit when the bound is taken off. A
+		// loan may set those of the bytes after it, never one before.
+		control, quote, backslash := word-' '*ones, (word^'"'*ones)-ones, (word^'\\'*ones)-ones
+		if found := (control | quote | backslash) &^ word & highs; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for ; i < len(text); i++ {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return i
 }
 
 // isBlank says which bytes count as blanks around numbers, booleans and the

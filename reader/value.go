@@ -23,6 +23,8 @@ type remark struct {
 type verdict struct {
 	problems []remark
 	notices  []remark
+
+	keys [][]byte // room for those of JSON objects
 }
 
 func (v *verdict) reset() { v.problems, v.notices = v.problems[:0], v.notices[:0] }
@@ -285,19 +287,40 @@ func checkURL(text []byte, v *verdict) {
 		v.refuse(toloka.CodeInvalidURLSyntax, "%s has blanks around it: remove them", quoteText(text))
 		return
 	}
-	for _, start := range [...]string{"http://", "https://", "www"} {
-		if len(text) > len(start) && strings.EqualFold(string(text[:len(start)]), start) {
+	for _, start := range [...]string{"https://", "http://", "www"} {
+		if hasPrefixFold(text, start) && len(text) > len(start) {
 			return
 		}
 	}
 	v.refuse(toloka.CodeInvalidURLSyntax, "%s is not a URL: it must begin with http://, https:// or www and go on after that", quoteText(text))
 }
 
+// hasPrefixFold says whether a text begins with a word in small letters, in
+// whichever case.
+func hasPrefixFold(text []byte, word string) bool {
+	if len(text) < len(word) {
+		return false
+	}
+	for i := range len(word) {
+		c := text[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != word[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // indexControl gives the place of the first control character, or -1.
 func indexControl(text []byte) int {
+	const del, c1Lead, c1End = 0x7F, 0xC2, 0xA0 // U+0080 to U+009F are C2 80 to C2 9F
 	for i, c := range text {
-		const del, c1Lead, c1End = 0x7F, 0xC2, 0xA0 // U+0080 to U+009F are C2 80 to C2 9F
-		if c < ' ' || c == del || c == c1Lead && i+1 < len(text) && text[i+1] < c1End {
+		if ' ' <= c && c < del {
+			continue
+		}
+		if c <= del || c == c1Lead && i+1 < len(text) && text[i+1] < c1End {
 			return i
 		}
 	}

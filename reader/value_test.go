@@ -300,7 +300,7 @@ func TestNumbersAreComparedExactly(t *testing.T) {
 			if i != j && equal[a] != b {
 				want = map[bool]int{true: -1, false: 1}[i < j]
 			}
-			if got := x.compare(y); got != want {
+			if got := x.compare(&y); got != want {
 				t.Errorf("compare %s with %s = %d, want %d", a, b, got, want)
 			}
 		}
@@ -308,7 +308,7 @@ func TestNumbersAreComparedExactly(t *testing.T) {
 	for _, pair := range [][2]string{{"0", "-0.00e5"}, {"10", "1e1"}, {"0.50", ".5"}, {"00120", "1.2E+2"}} {
 		x, _ := parseNumber([]byte(pair[0]))
 		y, _ := parseNumber([]byte(pair[1]))
-		if x.compare(y) != 0 || y.compare(x) != 0 {
+		if x.compare(&y) != 0 || y.compare(&x) != 0 {
 			t.Errorf("%s and %s are not equal", pair[0], pair[1])
 		}
 	}
