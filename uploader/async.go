@@ -129,6 +129,7 @@ func (j *job) submit(ctx context.Context, p part, id string) (op toloka.Operatio
 	}
 	failed = j.client.do(ctx, post)
 	j.out.Attempts += post.sent
+	j.out.QuotaWait += post.waited
 	switch {
 	case failed == nil:
 		return op, false, nil
@@ -276,13 +277,15 @@ func (j *job) readLog(ctx context.Context, p part, id string, rereads int) (gone
 	what := "reading the log of operation " + id
 	for n := 0; ; n++ {
 		var others []logEntry
-		failed := j.client.do(ctx, &call{
+		get := &call{
 			what: what, method: http.MethodGet, path: "/operations/" + id + "/log",
 			limit: logBase + logGrowth*int64(len(p.body)) + logEntrySize*int64(len(p.rows)),
 			read: func(r io.Reader) error {
 				return j.client.decode.log(r, false, func(entries iter.Seq[logEntry]) { others = j.take(p, entries) })
 			},
-		})
+		}
+		failed := j.client.do(ctx, get)
+		j.out.QuotaWait += get.waited
 		if failed != nil && !failed.logGone() {
 			return false, failed
 		}

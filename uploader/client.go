@@ -78,6 +78,9 @@ type ClientConfig struct {
 	// RequestTimeout bounds one attempt, the whole answer included; 0 means a
 	// minute.
 	RequestTimeout time.Duration
+	// Observe, where not nil, is told of each attempt once it has ended. It is
+	// called by several goroutines at once and must not block.
+	Observe func(Exchange)
 	// Log gets each attempt as debug and each repetition as a warning, never
 	// with the token or a task's content; nil means none.
 	Log *zap.Logger
@@ -206,12 +209,17 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
+// transport speaks HTTP/1.1 alone, over TLS too. HTTP/2 would put all bodies
+// through one connection with one window, which over a long way is several times
+// slower.
 func transport(connections int) *http.Transport {
+	var http1 http.Protocols
+	http1.SetHTTP1(true)
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
-		ForceAttemptHTTP2:     true,
+		Protocols:             &http1,
 		MaxIdleConns:          connections,
 		MaxIdleConnsPerHost:   connections,
 		IdleConnTimeout:       90 * time.Second,
@@ -232,6 +240,30 @@ func (c *Client) String() string { return c.cfg.String() }
 
 // GoString doesn't show the token.
 func (c *Client) GoString() string { return c.cfg.String() }
+
+// Exchange is one attempt at a request: what was sent, and what came of it.
+type Exchange struct {
+	// Sent is when the request left; Took how long it took until the answer was
+	// read, or the attempt was given up. Waiting at the gate is before that.
+	Sent time.Time
+	Took time.Duration
+	// Tasks is how many tasks the request was to create.
+	Tasks int
+	// Status is the HTTP status; 0 where there was no answer.
+	Status int
+	// Kind says what went wrong; empty where nothing did.
+	Kind Kind
+}
+
+// Overloaded reports whether the server could not cope: it gave no answer in
+// time, or said that it had too much to do (429, 503, 504).
+func (e Exchange) Overloaded() bool {
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return e.Kind == KindTimeout
+}
 
 // Stats counts the requests of a Client.
 type Stats struct {
@@ -280,6 +312,7 @@ type call struct {
 	hold func(context.Context) (release func(), err error)
 
 	sent    int           // attempts that were made
+	waited  time.Duration // at the gate, by all of them
 	took    time.Duration // by the last attempt, without waiting at the gate
 	inDoubt bool          // one of the attempts may have been carried out
 }
@@ -349,7 +382,9 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 	grant, err := c.gate.Acquire(waiting, cl.tasks)
 	ended := waiting.Err() != nil
 	release()
-	c.count(func(s *Stats) { s.QuotaWait += time.Since(waited) })
+	wait := time.Since(waited)
+	cl.waited += wait
+	c.count(func(s *Stats) { s.QuotaWait += wait })
 	if err != nil {
 		failed := canceled(waiting, cl.what, nil)
 		if !ended {
@@ -399,6 +434,13 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 		}
 		s.ByStatus[key]++
 	})
+	if c.cfg.Observe != nil {
+		e := Exchange{Sent: start, Took: cl.took, Tasks: cl.tasks, Status: status}
+		if failed != nil {
+			e.Kind = failed.Kind
+		}
+		c.cfg.Observe(e)
+	}
 	c.log.Debug("request", zap.String("method", cl.method), zap.String("path", cl.path), zap.Int("attempt", cl.sent),
 		zap.Int("bytes", len(cl.body)), zap.String("answer", key), zap.Duration("took", cl.took))
 	return failed

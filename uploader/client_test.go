@@ -21,7 +21,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
 	"go.uber.org/zap/zaptest/observer"
+	"poolfill/ratelimit"
 
 	"poolfill/internal/toloka"
 )
@@ -397,7 +399,7 @@ func TestAnAnswerThatIsCutOffIsATransportFailure(t *testing.T) {
 	}
 }
 
-func TestHTTP2IsSpokenWhereTheServerDoes(t *testing.T) {
+func TestHTTP1IsSpokenThoughTheServerHasHTTP2(t *testing.T) {
 	var major atomic.Int64
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		major.Store(int64(r.ProtoMajor))
@@ -414,7 +416,7 @@ func TestHTTP2IsSpokenWhereTheServerDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Pool(t.Context(), "1"); err != nil || major.Load() != 2 {
+	if _, err := c.Pool(t.Context(), "1"); err != nil || major.Load() != 1 {
 		t.Errorf("%v, over HTTP/%d", err, major.Load())
 	}
 }
@@ -481,4 +483,71 @@ func (endless) Read(p []byte) (int, error) {
 		p[i] = ' '
 	}
 	return len(p), nil
+}
+
+func TestEachAttemptIsObserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(status int, body string) step {
+			return step{post, func(request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				return answer(status, body), nil
+			}}
+		}
+		var seen []Exchange
+		gate, err := ratelimit.New(ratelimit.Config{TasksPerMinute: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := script(t, slow(429, ""), slow(201, itemsOf("t0", "t1")), slow(413, ""), slow(201, itemsOf("t0")), slow(201, itemsOf("t1")))
+		u := newUploader(t, f, setup{
+			cfg:    Config{Mode: Sync},
+			client: ClientConfig{Gate: gate, Observe: func(e Exchange) { seen = append(seen, e) }},
+		})
+		start := time.Now()
+		var waited time.Duration
+		for range 2 {
+			waited += upload(t, u, chunkOf(t, false, "a", "b")).QuotaWait
+		}
+		var took time.Duration
+		for i, want := range []Exchange{
+			{Tasks: 2, Status: 429, Kind: KindQuota},
+			{Tasks: 2, Status: 201},
+			{Tasks: 2, Status: 413, Kind: KindTooLarge},
+			{Tasks: 1, Status: 201},
+			{Tasks: 1, Status: 201},
+		} {
+			got := seen[i]
+			took += got.Took
+			if got.Took != time.Second || got.Sent.Before(start) {
+				t.Errorf("attempt %d took %v", i, got.Took)
+			}
+			if got.Sent, got.Took = want.Sent, 0; got != want {
+				t.Errorf("attempt %d is %+v, want %+v", i, got, want)
+			}
+		}
+		if all := time.Since(start); waited < 50*time.Second || waited != all-took {
+			t.Errorf("of %v, %v are waiting for the quota and %v requests", all, waited, took)
+		}
+	})
+}
+
+func TestWhatIsAnOverload(t *testing.T) {
+	for _, tc := range []struct {
+		e    Exchange
+		want bool
+	}{
+		{Exchange{Status: 200}, false},
+		{Exchange{Status: 429, Kind: KindQuota}, true},
+		{Exchange{Status: 503, Kind: KindTransient}, true},
+		{Exchange{Status: 504, Kind: KindTransient}, true},
+		{Exchange{Status: 500, Kind: KindTransient}, false},
+		{Exchange{Kind: KindTimeout}, true},
+		{Exchange{Status: 200, Kind: KindTimeout}, true},
+		{Exchange{Kind: KindUnreachable}, false},
+		{Exchange{Status: 413, Kind: KindTooLarge}, false},
+	} {
+		if got := tc.e.Overloaded(); got != tc.want {
+			t.Errorf("%+v: overloaded is %v", tc.e, got)
+		}
+	}
 }

@@ -118,14 +118,14 @@ var errGoesOn = errors.New("the answer goes on after its end")
 
 // end checks that nothing follows.
 func (s *scanner) end() error {
-	switch _, err := s.peek(); err {
-	case io.ErrUnexpectedEOF: // of the reader: all brackets are closed
-		return nil
-	case nil:
+	_, err := s.peek()
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil // the text has ended, with all brackets closed
+	case err == nil:
 		return errGoesOn
-	default:
-		return err
 	}
+	return err
 }
 
 // object takes an object and calls member at the beginning of each of its

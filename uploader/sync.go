@@ -36,7 +36,10 @@ func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err 
 	malformed := 0
 	noted := false
 	var last *APIError
-	defer func() { j.out.Attempts += post.sent }()
+	defer func() {
+		j.out.Attempts += post.sent
+		j.out.QuotaWait += post.waited
+	}()
 	for {
 		post.limit = logBase + logGrowth*int64(len(p.body)) + logEntrySize*int64(len(p.rows))
 		post.hold = func(ctx context.Context) (func(), error) {

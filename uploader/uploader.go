@@ -172,6 +172,9 @@ type Outcome struct {
 	Generation int
 	// Attempts counts the requests that were sent to create tasks.
 	Attempts int
+	// QuotaWait is the time that the requests to create tasks and to read logs
+	// waited at the gate.
+	QuotaWait time.Duration
 	// Known says that the server knew the chunk already from an earlier upload
 	// with the same RunKey.
 	Known bool
