@@ -2,10 +2,10 @@
 //
 // What goes in: a Config that names the inputs, the pool and the rules. What
 // comes out: a Report whose counts close, and, row by row, what became of it,
-// handed to a Recorder while the run goes on.
+// handed to a Recorder.
 //
-//	inputs ─ reader ─► Task ─ batcher ─► Chunk ─ workers (uploader) ─► Result ─► Recorder
-//	            └────► RowError ───────────────────────────────────► Result ─┘
+//	inputs ─ reader ─► Task ─ batcher ─► Chunk ─ workers (uploader) ─► ledger ─► Recorder
+//	            └────► RowError ──────────────────────────────────────┘
 //
 // With a ledger a run knows of those before it: it continues one that was cut
 // off (plan.go), leaves rows out that are uploaded already (guard.go), and keeps
