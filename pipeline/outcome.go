@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +59,7 @@ func (p *Pipeline) flush() error {
 	p.pending, p.pendingBytes = p.pending[:0], 0
 	var err error
 	if len(rows) > 0 {
-		err = errors.Join(p.tell(rows), p.keepAside(rows))
+		err = errors.Join(p.tell(each(rows)), p.keepAside(each(rows)))
 	}
 	clear(rows)
 	if p.print != nil {
@@ -67,22 +68,40 @@ func (p *Pipeline) flush() error {
 	return err
 }
 
+// results are outcomes of rows, each of them valid until the next.
+type results = iter.Seq[*Result]
+
+// each gives the elements of a slice.
+func each(rows []Result) results {
+	return func(yield func(*Result) bool) {
+		for i := range rows {
+			if !yield(&rows[i]) {
+				return
+			}
+		}
+	}
+}
+
 // record counts results and hands them on.
-func (p *Pipeline) record(results []Result) error {
+func (p *Pipeline) record(rows results) error {
 	p.mu.Lock()
-	for i := range results {
-		p.tally.add(&results[i])
+	for r := range rows {
+		p.tally.add(r)
 	}
 	p.mu.Unlock()
-	return p.tell(results)
+	return p.tell(rows)
 }
 
 // tell hands results to the Recorder, unless the ledger will do that.
-func (p *Pipeline) tell(results []Result) error {
+func (p *Pipeline) tell(rows results) error {
 	if p.cfg.Recorder == nil || p.cfg.Ledger != nil {
 		return nil
 	}
-	return p.cfg.Recorder.Record(results)
+	var all []Result
+	for r := range rows {
+		all = append(all, *r)
+	}
+	return p.cfg.Recorder.Record(all)
 }
 
 // discard records the rows of a chunk that is not sent any more. In a check they
@@ -98,9 +117,8 @@ func (p *Pipeline) discard(ctx context.Context, c *batcher.Chunk) error {
 		reason = "the run ended before this row was sent"
 	}
 	p.mu.Unlock()
-	results, release := p.alike(c, Unsent, reason)
-	defer release()
-	err := errors.Join(p.keepDiscarded(ctx, c, results), p.record(results))
+	rows, err := p.keepDiscarded(ctx, c, alike(c, Unsent, reason))
+	err = errors.Join(err, p.record(rows))
 	p.batcher.Recycle(c)
 	return err
 }
@@ -113,58 +131,48 @@ func (p *Pipeline) leave(ctx context.Context) error {
 	return nil
 }
 
-// resultBuffer lends results to be filled until release is called.
-func (p *Pipeline) resultBuffer(n int) (results []Result, release func()) {
-	p.mu.Lock()
-	if last := len(p.resultBuffers) - 1; last >= 0 {
-		results, p.resultBuffers = p.resultBuffers[last], p.resultBuffers[:last]
-	}
-	p.mu.Unlock()
-	results = slices.Grow(results[:0], n)[:n]
-	return results, func() {
-		clear(results)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.resultBuffers = append(p.resultBuffers, results)
-	}
-}
-
 // alike gives every row of a chunk the same outcome.
-func (p *Pipeline) alike(c *batcher.Chunk, status Status, reason string) (results []Result, release func()) {
-	results, release = p.resultBuffer(c.Len())
-	for i := range results {
-		results[i] = Result{Position: c.Row(i).Position, Status: status, Reason: reason}
+func alike(c *batcher.Chunk, status Status, reason string) results {
+	return func(yield func(*Result) bool) {
+		for i := range c.Len() {
+			if !yield(&Result{Position: c.Row(i).Position, Status: status, Reason: reason}) {
+				return
+			}
+		}
 	}
-	return results, release
 }
 
 // resultsOf translates what the uploader says of a chunk's rows into the terms
 // of the input's columns.
-func (p *Pipeline) resultsOf(o uploader.Outcome) (results []Result, release func()) {
-	results, release = p.resultBuffer(len(o.Rows))
-	for i := range o.Rows {
-		row, r := &o.Rows[i], &results[i]
-		*r = Result{Position: o.Chunk.Row(i).Position, TaskID: row.TaskID, Reason: row.Reason}
-		switch row.Status {
-		case uploader.Created:
-			r.Status = Created
-		case uploader.Rejected:
-			r.Status, r.Raw = Rejected, o.Chunk.Raw(i)
-			r.Findings = p.serverFindings(r.Position, row.Errors)
-		default:
-			r.Status = Unsent
-			if row.InDoubt {
-				r.Reason += "; the server may have created it all the same"
+func (p *Pipeline) resultsOf(o uploader.Outcome) results {
+	return func(yield func(*Result) bool) {
+		var r Result
+		for i := range o.Rows {
+			row := &o.Rows[i]
+			r = Result{Position: o.Chunk.Row(i).Position, TaskID: row.TaskID, Reason: row.Reason}
+			switch row.Status {
+			case uploader.Created:
+				r.Status = Created
+			case uploader.Rejected:
+				r.Status, r.Raw = Rejected, o.Chunk.Raw(i)
+				r.Findings = p.serverFindings(r.Position, row.Errors)
+			default:
+				r.Status = Unsent
+				if row.InDoubt {
+					r.Reason += "; the server may have created it all the same"
+				}
+			}
+			if !yield(&r) {
+				return
 			}
 		}
 	}
-	return results, release
 }
 
 func (p *Pipeline) serverFindings(at reader.Position, errs []uploader.FieldError) []reader.Finding {
-	p.mu.Lock()
+	p.infoMu.Lock()
 	info := p.infos[at.File]
-	p.mu.Unlock()
+	p.infoMu.Unlock()
 	findings := make([]reader.Finding, 0, max(1, len(errs)))
 	for _, e := range errs {
 		column, name := columnOf(e.Field, info)

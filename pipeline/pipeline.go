@@ -43,21 +43,19 @@ type Pipeline struct {
 	stopOnce sync.Once
 	stopping chan struct{} // closed when no further row is taken
 
+	infoMu sync.Mutex
+	infos  map[string]reader.Info // of the inputs that were opened, by path
+
 	mu       sync.Mutex // guards what follows
 	strays   known      // tasks of this run whose rows are not known
 	tally    *tally
 	files    []File
-	infos    map[string]reader.Info // by path
 	warnings []Warning
 	chunks   int64
 	earlier  int64 // created rows of chunks that the server knew already
 	state    State
 	err      error     // why the run ended early
 	until    time.Time // when a parked run can go on
-
-	// Buffers that are not in use. A sync.Pool would be emptied by each of the
-	// collector's cycles, of which there are many a second.
-	resultBuffers [][]Result
 
 	// The producer's own.
 	taken        int64 // rows of the open input that are not counted yet
@@ -305,9 +303,9 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 		return 0, err
 	}
 	info := r.Info()
-	p.mu.Lock()
+	p.infoMu.Lock()
 	p.infos[path] = info
-	p.mu.Unlock()
+	p.infoMu.Unlock()
 	if err := p.announce(info); err != nil {
 		return 0, errors.Join(err, r.Close())
 	}
@@ -521,9 +519,8 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 	}
 	p.mu.Unlock()
 
-	results, release := p.resultsOf(outcome)
-	defer release()
-	recordErr := errors.Join(p.keep(c, outcome, results, claimed), p.record(results))
+	rows := p.resultsOf(outcome)
+	recordErr := errors.Join(p.keep(outcome, rows, claimed), p.record(rows))
 	p.cfg.Log.Debug("a chunk is done", zap.Int("chunk", c.Number), zap.Int("rows", c.Len()), zap.Int("attempts", outcome.Attempts))
 	var quotaUsed *ratelimit.DayQuotaError
 	switch {
@@ -540,9 +537,9 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 	case err != nil:
 		err = p.fail(err)
 	case p.cfg.OnInvalid == StopAtInvalid:
-		for i := range results {
-			if results[i].Status == Rejected {
-				p.stopAt(&results[i])
+		for r := range rows {
+			if r.Status == Rejected {
+				p.stopAt(r)
 				break
 			}
 		}

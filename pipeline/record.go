@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"os"
+	"slices"
 	"time"
 
 	"poolfill/batcher"
@@ -133,20 +134,16 @@ func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) (claimed
 }
 
 // keep commits what came of a chunk.
-func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result, claimed []string) error {
+func (p *Pipeline) keep(o uploader.Outcome, rows results, claimed []string) error {
 	if p.run == nil {
 		return nil
 	}
-	touched := o.Attempts > 0
-	for i := range results {
-		touched = touched || results[i].Status != Unsent || o.Rows[i].InDoubt
+	if o.Attempts == 0 && !slices.ContainsFunc(o.Rows, func(r uploader.RowOutcome) bool { return r.Status != uploader.Unsent || r.InDoubt }) {
+		return p.keepAside(rows) // nothing of it was sent
 	}
-	if !touched {
-		return p.keepAside(results) // nothing of it was sent
-	}
-	rows := func(yield func(ledger.Row) bool) {
+	kept := func(yield func(ledger.Row) bool) {
 		i := 0
-		for row := range p.rowsOf(results) {
+		for row := range p.rowsOf(rows) {
 			if o.Rows[i].InDoubt {
 				row.Status = ledger.InDoubt
 			}
@@ -156,38 +153,43 @@ func (p *Pipeline) keep(c *batcher.Chunk, o uploader.Outcome, results []Result, 
 		}
 	}
 	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
-		Chunk: c.Number, Sum: c.Sum(), Keys: c.Keys(), Rows: rows, Claimed: claimed,
+		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: kept, Claimed: claimed,
 	})
 }
 
 // keepAside commits rows that are in no chunk.
-func (p *Pipeline) keepAside(results []Result) error {
+func (p *Pipeline) keepAside(rows results) error {
 	if p.run == nil {
 		return nil
 	}
-	return p.cfg.Ledger.Aside(p.run.ID, p.rowsOf(results))
+	return p.cfg.Ledger.Aside(p.run.ID, p.rowsOf(rows))
 }
 
 // keepDiscarded commits the rows of a chunk that is not sent any more, unless
-// an earlier attempt of the run knows better.
-func (p *Pipeline) keepDiscarded(ctx context.Context, c *batcher.Chunk, results []Result) error {
+// an earlier attempt of the run knows better. It gives what is known of them.
+func (p *Pipeline) keepDiscarded(ctx context.Context, c *batcher.Chunk, rows results) (results, error) {
 	if p.run == nil {
-		return nil
+		return rows, nil
 	}
 	if !p.resumed {
-		return p.keepAside(results)
+		return rows, p.keepAside(rows)
 	}
 	before, found, err := p.cfg.Ledger.Chunk(context.WithoutCancel(ctx), p.run.ID, c.Number)
 	if err != nil || !found {
-		return errors.Join(err, p.keepAside(results))
+		return rows, errors.Join(err, p.keepAside(rows))
 	}
-	for i := range results {
-		// By its key, as a chunk that is cut short may also have changed.
-		if before.Ended && i < len(before.Rows) && before.Keys[i] == c.Keys()[i] {
-			results[i] = p.resultOf(&before.Rows[i])
+	return func(yield func(*Result) bool) {
+		i := 0
+		for r := range rows {
+			// By its key, as a chunk that is cut short may also have changed.
+			if before.Ended && i < len(before.Rows) && before.Keys[i] == c.Keys()[i] {
+				*r = p.resultOf(&before.Rows[i])
+			}
+			if i++; !yield(r) {
+				return
+			}
 		}
-	}
-	return nil
+	}, nil
 }
 
 // replay takes what came of a chunk from the ledger, where an earlier attempt
@@ -204,35 +206,37 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 			return false, nil // cut short by the end of the run
 		}
 		// What the ledger has under this number is of other rows.
-		results, release := p.alike(c, Unsent, "the input changed under the run")
-		defer release()
-		return true, errors.Join(p.fail(errChanged), p.record(results))
+		return true, errors.Join(p.fail(errChanged), p.record(alike(c, Unsent, "the input changed under the run")))
 	case !before.Finished:
 		return false, nil
 	}
-	results, release := p.resultBuffer(len(before.Rows))
-	defer release()
 	created := int64(0)
-	for i := range before.Rows {
-		results[i] = p.resultOf(&before.Rows[i])
-		if results[i].Status == Created {
+	rows := func(yield func(*Result) bool) {
+		for i := range before.Rows {
+			r := p.resultOf(&before.Rows[i])
+			if !yield(&r) {
+				return
+			}
+		}
+	}
+	for r := range rows {
+		if r.Status == Created {
 			created++
 		}
 	}
 	p.mu.Lock()
 	p.earlier += created
 	p.mu.Unlock()
-	err = p.record(results)
+	err = p.record(rows)
 	p.batcher.Recycle(c)
 	return true, err
 }
 
 // rowsOf gives results as the ledger has them.
-func (p *Pipeline) rowsOf(results []Result) iter.Seq[ledger.Row] {
+func (p *Pipeline) rowsOf(rows results) iter.Seq[ledger.Row] {
 	return func(yield func(ledger.Row) bool) {
 		numbered := p.numberer()
-		for i := range results {
-			r := &results[i]
+		for r := range rows {
 			row := numbered(r.Position)
 			row.Status, row.TaskID, row.Reason, row.Findings, row.Raw = statusInLedger(r.Status), r.TaskID, r.Reason, r.Findings, r.Raw
 			if !yield(row) {
