@@ -135,7 +135,11 @@ func benchChunk(b *testing.B, indexed bool) *batcher.Chunk {
 		b.Fatal(err)
 	}
 	for i := range benchTasks {
-		input := fmt.Sprintf(`{"url":"https://example.com/images/%08d.jpg","title":"Picture number %d of a \"set\"","size":%d}`, i, i, i%100)
+		quote := ""
+		if i%50 == 0 {
+			quote = `\"`
+		}
+		input := fmt.Sprintf(`{"url":"https://example.com/images/%08[1]d.jpg","title":"Picture %[2]snumber %[1]d%[2]s of a set","size":%[3]d}`, i, quote, i%100)
 		batches.Add(reader.Task{JSON: []byte(`"input_values":` + input), InputBytes: len(input)})
 	}
 	return batches.Flush()

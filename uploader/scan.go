@@ -324,11 +324,13 @@ func (s *scanner) member(name string) (value span, err error) {
 			default:
 				i++
 			case '"':
-				// Most strings have no escapes and are in the window as a whole.
+				// Most strings are in the window as a whole.
 				i++
 				end := indexQuote(b, i)
-				whole := end == i || end > i && b[end-1] != '\\'
-				if whole && (depth > 1 || !says(b[i:end], name)) {
+				for end > i && b[end-1] == '\\' && escapesNext(b[i:end]) {
+					end = indexQuote(b, end+1)
+				}
+				if end >= 0 && (depth > 1 || !says(b[i:end], name)) {
 					i = end + 1
 					continue
 				}
