@@ -41,10 +41,11 @@ type bench struct {
 // compare measures the figures that are asked for and prints them.
 func compare(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	b := bench{out: out, log: log, made: map[string]bool{}}
-	figures := []struct {
+	type figure struct {
 		name    string
 		measure func(context.Context) error
-	}{
+	}
+	figures := []figure{
 		{"upload", b.upload},
 		{"memory", b.memory},
 		{"check", b.check},
@@ -67,6 +68,12 @@ func compare(ctx context.Context, args []string, out, log io.Writer) (err error)
 	if flags.NArg() > 0 || b.rows < 1 || b.repeat < 1 || b.connections < 1 {
 		return errors.New("the arguments make no sense: see -help")
 	}
+	asked := strings.Split(b.figures, ",")
+	for _, name := range asked {
+		if !slices.ContainsFunc(figures, func(f figure) bool { return f.name == name }) {
+			return fmt.Errorf("there is no figure %q: see -help", name)
+		}
+	}
 	if b.long {
 		b.minutes = max(b.minutes, 5)
 	}
@@ -82,7 +89,6 @@ func compare(ctx context.Context, args []string, out, log io.Writer) (err error)
 			return err
 		}
 	}
-	asked := strings.Split(b.figures, ",")
 	for _, f := range figures {
 		if slices.Contains(asked, f.name) {
 			if err := f.measure(ctx); err != nil {
