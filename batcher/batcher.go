@@ -307,6 +307,12 @@ func SumOf(keys []Key) [sha256.Size]byte {
 // the task with the key n has the index n - Base.
 func (c *Chunk) Base() int { return c.base }
 
+// Memory is about how many bytes the chunk holds, those of its keys included.
+func (c *Chunk) Memory() int {
+	const row = 96 // a Row and a Key
+	return cap(c.body) + cap(c.raw) + cap(c.rows)*row
+}
+
 // InputBytes is the size of all input_values, in bytes of JSON.
 func (c *Chunk) InputBytes() int { return c.inputBytes }
 

@@ -5,18 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"go.uber.org/zap"
 
+	"poolfill/internal/concurrency"
 	"poolfill/internal/ledger"
 	"poolfill/internal/toloka"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
 )
-
-// DefaultWorkers is the number of chunks that are uploaded at once.
-const DefaultWorkers = 8
 
 // OnInvalid says what an invalid row does to the run.
 type OnInvalid string
@@ -94,7 +93,9 @@ type Config struct {
 	// ChunkSize is the most tasks in a request; 0 picks it from the mode and
 	// the quota, see chunkTasks.
 	ChunkSize int
-	// Workers is the number of chunks in flight; 0 means DefaultWorkers.
+	// Workers is the number of chunks that are uploaded at once. 0 finds out how
+	// many pay, from 1 to 64: more while that gets more done, fewer where the
+	// server is overloaded, and no more than fit into some 24 MiB.
 	Workers int
 	// RunKey makes the names of operations: the same key, pool and rows give
 	// the same operations, which the server creates once. Empty means the
@@ -176,9 +177,6 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Workers == 0 {
-		c.Workers = DefaultWorkers
-	}
 	c.Mode = cmp.Or(c.Mode, uploader.Async)
 	c.Guard = cmp.Or(c.Guard, GuardFile)
 	if c.Check {
@@ -194,6 +192,18 @@ func (c Config) withDefaults() Config {
 		c.Log = zap.NewNop()
 	}
 	return c
+}
+
+// places says how many chunks may be uploaded at once.
+func (c Config) places() concurrency.Config {
+	switch {
+	case c.Workers > 0:
+		return concurrency.Config{Min: c.Workers, Start: c.Workers, Max: c.Workers, MaxBytes: math.MaxInt64}
+	case c.Mode == uploader.Async:
+		// Most of an operation's time is spent waiting for its end.
+		return concurrency.Config{Start: 2 * concurrency.DefaultStart}
+	}
+	return concurrency.Config{}
 }
 
 // usesAPI reports whether the run talks to the server at all.

@@ -12,15 +12,16 @@
 // what it is about to send, and what came of it (record.go). rebuild.go makes the
 // report of a run again.
 //
-// It is the only package with an errgroup: one goroutine reads and batches, a
-// fixed number of workers upload.
+// It is the only package with an errgroup: one goroutine batches, and each chunk
+// is uploaded in one of its own, as soon as package concurrency gives it a place.
 //
 // Stopping has two steps. Stop ends the reading and lets the chunks in flight
 // finish; cancelling the context given to Run leaves at once. Either way every
 // row that was read ends in exactly one Status.
 //
-// Memory: at most Workers + 2 chunks are alive, whatever the length of the
-// input (see package batcher for the size of a chunk), and the rejections are
+// Memory: at most Workers + 2 chunks are alive, or some 24 MiB of them where
+// Workers is 0, whatever the length of the input (see package batcher for the
+// size of a chunk), and the rejections are
 // merged into at most 1,000 groups of a few samples each. Where earlier runs
 // created tasks of the same files, about 60 bytes are held for each of these.
 package pipeline

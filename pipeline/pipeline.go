@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/batcher"
+	"poolfill/internal/concurrency"
 	"poolfill/internal/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
@@ -30,6 +31,7 @@ type Pipeline struct {
 	client   *uploader.Client   // nil where nothing is asked of the server
 	uploader *uploader.Uploader // nil in a check
 	batcher  *batcher.Batcher
+	places   *concurrency.Limiter
 	stdin    *reader.Reader
 	print    *bufio.Writer // nil where tasks are not printed
 	progress counters
@@ -84,7 +86,20 @@ func New(cfg Config) (*Pipeline, error) {
 		p.numbers[path] = i
 	}
 	var err error
+	if p.places, err = concurrency.New(cfg.places()); err != nil {
+		return nil, err
+	}
 	if cfg.usesAPI() {
+		cfg.API.Connections = cmp.Or(cfg.API.Connections, cfg.Workers, concurrency.DefaultMax)
+		observe := cfg.API.Observe
+		cfg.API.Observe = func(e uploader.Exchange) {
+			if e.Overloaded() {
+				p.places.Overload(e.Sent)
+			}
+			if observe != nil {
+				observe(e)
+			}
+		}
 		if cfg.Ledger != nil {
 			cfg.Limits.Book = &accountBook{p: p}
 		}
@@ -208,17 +223,12 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 	}
 	p.progress.started.Store(started.UnixNano())
 
-	chunks := make(chan *batcher.Chunk)
 	var group errgroup.Group
 	group.Go(func() error {
-		defer close(chunks)
-		return p.produce(ctx, chunks)
+		taking, release := p.untilStop(ctx)
+		defer release()
+		return p.produce(ctx, func(c *batcher.Chunk) error { return p.send(ctx, taking, c, &group) })
 	})
-	if !p.cfg.Check {
-		for range p.cfg.Workers {
-			group.Go(func() error { return p.work(ctx, chunks) })
-		}
-	}
 	// Every failure goes through stop as well, which keeps the first one.
 	if err := group.Wait(); err != nil {
 		p.stop(Failed, err)
@@ -257,9 +267,22 @@ func (p *Pipeline) openPool(ctx context.Context) error {
 	return nil
 }
 
-// produce reads all inputs and gives the chunks to the workers.
-func (p *Pipeline) produce(ctx context.Context, chunks chan<- *batcher.Chunk) error {
-	send := func(c *batcher.Chunk) error { return p.send(ctx, c, chunks) }
+// untilStop gives a context that also ends when the run takes no further rows.
+// release must be called; it waits for nothing.
+func (p *Pipeline) untilStop(ctx context.Context) (taking context.Context, release context.CancelFunc) {
+	taking, release = context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-p.stopping:
+			release()
+		case <-taking.Done():
+		}
+	}()
+	return taking, release
+}
+
+// produce reads all inputs and sends the chunks.
+func (p *Pipeline) produce(ctx context.Context, send func(*batcher.Chunk) error) error {
 	var rows int64
 	for i, path := range p.cfg.Files {
 		if p.stopped() {
@@ -465,9 +488,10 @@ func (p *Pipeline) noRows() error {
 	return &SetupError{fmt.Errorf("%s no rows after the header: there is nothing to upload", files)}
 }
 
-// send gives a chunk to a worker. With StopAtInvalid it waits for the outcome,
-// so that no later row is even looked at before. In a check it is the outcome.
-func (p *Pipeline) send(ctx context.Context, c *batcher.Chunk, chunks chan<- *batcher.Chunk) error {
+// send uploads a chunk in a goroutine of the group, as soon as there is a place.
+// With StopAtInvalid it waits for the outcome, so that no later row is even
+// looked at before. In a check it is the outcome.
+func (p *Pipeline) send(ctx, taking context.Context, c *batcher.Chunk, group *errgroup.Group) error {
 	p.enforceMaxRejected(false)
 	if p.resumed {
 		done, err := p.replay(ctx, c)
@@ -479,35 +503,31 @@ func (p *Pipeline) send(ctx context.Context, c *batcher.Chunk, chunks chan<- *ba
 	case p.cfg.Check, p.stopped():
 		return p.discard(ctx, c)
 	case p.cfg.OnInvalid == StopAtInvalid:
-		return p.upload(ctx, c)
+		_, err := p.upload(ctx, c)
+		return err
 	}
-	select {
-	case chunks <- c:
-		return nil
-	case <-p.stopping:
-		return p.discard(ctx, c)
+	place, err := p.places.Acquire(taking, int64(c.Memory()))
+	if err != nil {
+		return p.discard(ctx, c) // the run was stopped
 	}
-}
-
-// work uploads chunks until there are no more. After a stop it discards what
-// the producer had already given away.
-func (p *Pipeline) work(ctx context.Context, chunks <-chan *batcher.Chunk) error {
-	var errs []error
-	for c := range chunks {
-		if p.stopped() {
-			errs = append(errs, p.discard(ctx, c))
+	group.Go(func() error {
+		waited, err := p.upload(ctx, c)
+		if err != nil || p.stopped() {
+			place.Cancel() // it tells nothing of how long uploads take
 		} else {
-			errs = append(errs, p.upload(ctx, c))
+			place.Done(waited)
 		}
-	}
-	return errors.Join(errs...)
+		return err
+	})
+	return nil
 }
 
-// upload sends one chunk and records what became of its rows.
-func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
+// upload sends one chunk and records what became of its rows. It tells how much
+// of the time it waited for the quota.
+func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) (waited time.Duration, err error) {
 	prior, claimed, err := p.prior(ctx, c)
 	if err != nil {
-		return p.fail(err)
+		return 0, p.fail(err)
 	}
 	p.progress.inFlight.Add(int64(c.Len()))
 	outcome, err := p.uploader.Upload(ctx, c, prior)
@@ -545,12 +565,12 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) error {
 		}
 	}
 	if recordErr != nil {
-		return errors.Join(err, p.fail(recordErr))
+		return 0, errors.Join(err, p.fail(recordErr))
 	}
 	if err == nil {
 		p.batcher.Recycle(c)
 	}
-	return err
+	return outcome.QuotaWait, err
 }
 
 func isCanceled(err error) bool {

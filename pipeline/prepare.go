@@ -23,15 +23,8 @@ func (e *SetupError) Unwrap() error { return e.Err }
 // prepare finds everything that can be found before a task is sent: whether the
 // pool takes tasks, what its spec is, and whether every header fits it.
 func (p *Pipeline) prepare(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-p.stopping:
-			cancel() // nothing is in flight yet that would deserve to be finished
-		case <-ctx.Done():
-		}
-	}()
+	ctx, release := p.untilStop(ctx) // nothing is in flight yet that would deserve to be finished
+	defer release()
 	if p.client != nil && p.cfg.PoolID != "" {
 		if err := p.consultPool(ctx); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -21,7 +22,7 @@ func newUploadCommand(std streams) *cobra.Command {
 		output      outputFlags
 		mode        string
 		chunkSize   int
-		workers     int
+		workers     string
 		onInvalid   string
 		maxRejected string
 		openPool    bool
@@ -59,12 +60,14 @@ interrupted, can be continued.`,
 			cfg := pipeline.Config{
 				Mode:      uploader.Mode(mode),
 				ChunkSize: chunkSize,
-				Workers:   workers,
 				OnInvalid: pipeline.OnInvalid(onInvalid),
 				OpenPool:  openPool,
 			}
 			var err error
 			if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
+				return &usageError{err}
+			}
+			if cfg.Workers, err = parseWorkers(workers); err != nil {
 				return &usageError{err}
 			}
 			if cfg.Guard, err = guardOf(dedupe, again); err != nil {
@@ -82,7 +85,8 @@ interrupted, can be continued.`,
 	api.register(flags)
 	flags.StringVar(&mode, "mode", "async", "async, or sync for small uploads that should be there at once")
 	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
-	flags.IntVar(&workers, "workers", pipeline.DefaultWorkers, "how many chunks are uploaded at once")
+	flags.StringVar(&workers, "workers", "auto", `how many chunks are uploaded at once: a number, or auto (more while that gets
+more done, fewer where the server is overloaded)`)
 	flags.StringVar(&onInvalid, "on-invalid", string(pipeline.SkipInvalid), `what an invalid row does: skip (the valid ones are uploaded), or stop
 (nothing is created after the first one)`)
 	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
@@ -103,6 +107,18 @@ parks elsewhere`)
 
 // defaultGrace is shorter than what Kubernetes gives a process to end.
 const defaultGrace = 25 * time.Second
+
+// parseWorkers reads the value of --workers; 0 is auto.
+func parseWorkers(s string) (int, error) {
+	if s == "auto" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("--workers is auto or a number from 1, not %q", s)
+	}
+	return n, nil
+}
 
 // parks says whether a run ends when the day's quota is used up.
 func parks(onQuota string, std streams) (bool, error) {
