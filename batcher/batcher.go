@@ -307,9 +307,10 @@ func SumOf(keys []Key) [sha256.Size]byte {
 // the task with the key n has the index n - Base.
 func (c *Chunk) Base() int { return c.base }
 
-// Memory is about how many bytes the chunk holds, those of its keys included.
+// Memory is about how many bytes the chunk holds, and will hold while it is
+// uploaded: with the keys, and what becomes of each row.
 func (c *Chunk) Memory() int {
-	const row = 96 // a Row and a Key
+	const row = 64 + 16 + 80
 	return cap(c.body) + cap(c.raw) + cap(c.rows)*row
 }
 

@@ -95,7 +95,7 @@ type Config struct {
 	ChunkSize int
 	// Workers is the number of chunks that are uploaded at once. 0 finds out how
 	// many pay, from 1 to 64: more while that gets more done, fewer where the
-	// server is overloaded, and no more than fit into some 24 MiB.
+	// server is overloaded, and no more than fit into some 12 MiB.
 	Workers int
 	// RunKey makes the names of operations: the same key, pool and rows give
 	// the same operations, which the server creates once. Empty means the

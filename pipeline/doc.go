@@ -19,7 +19,7 @@
 // finish; cancelling the context given to Run leaves at once. Either way every
 // row that was read ends in exactly one Status.
 //
-// Memory: at most Workers + 2 chunks are alive, or some 24 MiB of them where
+// Memory: at most Workers + 2 chunks are alive, or some 12 MiB of them where
 // Workers is 0, whatever the length of the input (see package batcher for the
 // size of a chunk), and the rejections are
 // merged into at most 1,000 groups of a few samples each. Where earlier runs

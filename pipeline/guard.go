@@ -144,18 +144,10 @@ func (p *Pipeline) learn(ctx context.Context, r ledger.Run) error {
 // for: the clocks may differ, and a name too many does no harm.
 const namedMargin = time.Hour
 
-// named reports the ids of tasks that belong to rows already. It asks the
-// ledger when it is called for the first time.
-func (p *Pipeline) named(ctx context.Context, since time.Time) func(id string) (bool, error) {
-	var ids map[string]bool
-	return func(id string) (bool, error) {
-		if ids == nil {
-			var err error
-			if ids, err = p.cfg.Ledger.Named(ctx, p.run.Server, p.run.Pool, since.Add(-namedMargin)); err != nil {
-				return false, err
-			}
-		}
-		return ids[id], nil
+// named asks the ledger which tasks belong to rows already.
+func (p *Pipeline) named(ctx context.Context, since time.Time) uploader.Named {
+	return func(ids []string) (map[string]bool, error) {
+		return p.cfg.Ledger.Named(ctx, p.run.Server, p.run.Pool, since.Add(-namedMargin), ids)
 	}
 }
 

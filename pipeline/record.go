@@ -152,9 +152,13 @@ func (p *Pipeline) keep(o uploader.Outcome, rows results, claimed []string) erro
 			}
 		}
 	}
-	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
+	err := p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
 		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: kept, Claimed: claimed,
 	})
+	if err == nil {
+		p.uploader.Kept(o)
+	}
+	return err
 }
 
 // keepAside commits rows that are in no chunk.

@@ -307,13 +307,17 @@ func (j *job) readLog(ctx context.Context, p part, id string, rereads int) (gone
 
 // nameCreated keeps the tasks of a part from being taken for other rows.
 func (j *job) nameCreated(p part) {
-	j.recent.name(func(yield func(string) bool) {
+	j.name(func(yield func(string) bool) {
 		for _, row := range p.rows {
 			if r := &j.out.Rows[row]; r.Status == Created && r.TaskID != "" && !yield(r.TaskID) {
 				return
 			}
 		}
-	}, len(p.rows), j.client.clockMargin())
+	}, len(p.rows))
+}
+
+func (j *job) name(ids iter.Seq[string], most int) {
+	j.out.named = append(j.out.named, j.recent.name(ids, most, j.client.clockMargin()))
 }
 
 // take gives the rows of a part that a log names as created, by their index,

@@ -300,7 +300,7 @@ func (m *memory) Sending(_ context.Context, a Attempt) error {
 }
 
 func (m *memory) prior(n int) Prior {
-	return Prior{Rows: m.rows[n], Since: m.since[n], Operations: m.operations[n], Named: func(id string) (bool, error) { return m.done[id], nil }}
+	return Prior{Rows: m.rows[n], Since: m.since[n], Operations: m.operations[n], Named: func([]string) (map[string]bool, error) { return m.done, nil }}
 }
 
 // TestNoRowIsCreatedTwiceWhateverBreaks holds for both modes: every valid row

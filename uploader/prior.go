@@ -51,10 +51,10 @@ type Prior struct {
 	// Operations are the ids of all Attempts. They are asked for before anything
 	// is sent; only those that the server doesn't know are sent.
 	Operations []string
-	// Named reports the ids of tasks that are known to belong to other rows; nil
-	// knows of none. It is called by one goroutine at a time, and only where the
-	// pool is searched. Its error ends Upload.
-	Named func(id string) (bool, error)
+	// Named tells which tasks are known to belong to other rows; nil knows of
+	// none. It is called by one goroutine at a time, and only where the pool is
+	// searched. Its error ends Upload.
+	Named Named
 }
 
 // note tells the Journal what is about to be sent.

@@ -127,7 +127,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 			name: "rows in doubt are looked for, among what isn't somebody else's",
 			prior: Prior{
 				Rows:  []RowOutcome{createdRow("t0"), createdRow("t1"), {Reason: "x", InDoubt: true}, {Reason: "x"}},
-				Since: since, Named: func(id string) (bool, error) { return id == "other", nil },
+				Since: since, Named: func([]string) (map[string]bool, error) { return map[string]bool{"other": true}, nil },
 			},
 			steps: []step{
 				{list, func(r request) (*http.Response, error) {
@@ -348,7 +348,7 @@ func TestStraysAreWhatNobodyNames(t *testing.T) {
 			on(list, 200, tasksOf(false, "t1", "a", "t2", "b", "t3", "c")),
 			on(list, 200, tasksOf(false, "t1", "a", "t2", "b", "t3", "c")),
 		), setup{})
-		got, err := u.Strays(t.Context(), time.Now(), func(id string) (bool, error) { return id == "t2", nil })
+		got, err := u.Strays(t.Context(), time.Now(), func([]string) (map[string]bool, error) { return map[string]bool{"t2": true}, nil })
 		if err != nil || len(got) != 2 || got[0].ID != "t1" || got[1].ID != "t3" || got[0].Index != -1 {
 			t.Errorf("the strays are %v (%v)", got, err)
 		}

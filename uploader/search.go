@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,10 +40,27 @@ func (u *Uploader) Tasks(ctx context.Context, yield func(Task) error) error {
 	return nil
 }
 
+// Named tells which of the tasks with these ids are known to belong to rows.
+type Named func(ids []string) (map[string]bool, error)
+
+// unnamed leaves out the tasks that are known to belong to rows; a nil Named
+// knows of none.
+func (f Named) unnamed(tasks []Task) ([]Task, error) {
+	if f == nil || len(tasks) == 0 {
+		return tasks, nil
+	}
+	ids := make([]string, len(tasks))
+	for i, t := range tasks {
+		ids[i] = t.ID
+	}
+	named, err := f(ids)
+	return slices.DeleteFunc(tasks, func(t Task) bool { return named[t.ID] }), err
+}
+
 // Strays gives the tasks of the pool that were created since a time of the
 // server's clock and that named doesn't report. Zero means all times, a nil
 // named none. It waits for the server to settle, and until two listings agree.
-func (u *Uploader) Strays(ctx context.Context, since time.Time, named func(id string) (bool, error)) ([]Task, error) {
+func (u *Uploader) Strays(ctx context.Context, since time.Time, named Named) ([]Task, error) {
 	what := "looking for tasks of pool " + u.cfg.PoolID + " that are not recorded"
 	var found []Task
 	for listings, settled := 0, false; !settled; listings++ {
@@ -54,15 +72,11 @@ func (u *Uploader) Strays(ctx context.Context, since time.Time, named func(id st
 			if err != nil {
 				return nil, err
 			}
-			belongs := false
-			if named != nil {
-				if belongs, err = named(t.ID); err != nil {
-					return nil, err
-				}
-			}
-			if !belongs {
-				now = append(now, t)
-			}
+			now = append(now, t)
+		}
+		now, err := named.unnamed(now)
+		if err != nil {
+			return nil, err
 		}
 		settled = listings > 0 && len(now) <= len(found)
 		found = now
@@ -160,7 +174,7 @@ func (j *job) search(ctx context.Context, p part, since time.Time, cause *APIErr
 			missing = append(missing, row)
 		}
 	}
-	j.recent.name(maps.Values(found), len(found), j.client.clockMargin())
+	j.name(maps.Values(found), len(found))
 	j.log.Warn("it was in doubt what was created; the pool was searched for the tasks", zap.Int("chunk", p.chunk.Number),
 		zap.Int("rows", len(p.rows)), zap.Int("found", len(found)))
 	return missing, nil
@@ -173,29 +187,26 @@ func (j *job) find(ctx context.Context, p part, what string, since time.Time) (m
 	if err != nil {
 		return nil, &APIError{Kind: KindUnexpected, What: what, Host: j.client.base.Host, cause: err}
 	}
+	// What Kept has taken out of others, Named tells of from then on: so others
+	// come first.
 	others := j.recent.ids()
-	found := map[int]string{}
+	var candidates []Task
 	for t, err := range j.list(ctx, what, since) {
 		if err != nil {
 			return nil, err
 		}
-		rows := alike[t.Key]
-		if len(rows) == 0 || others[j.recent.hash(t.ID)] {
-			continue
+		if len(alike[t.Key]) > 0 && !others[j.recent.hash(t.ID)] {
+			candidates = append(candidates, t)
 		}
-		if j.prior.Named != nil {
-			named, err := j.prior.Named(t.ID)
-			if err != nil {
-				return nil, err
-			}
-			if named {
-				continue
-			}
-		}
-		found[rows[0]] = t.ID
-		alike[t.Key] = rows[1:]
-		if len(found) == len(p.rows) {
-			break
+	}
+	if candidates, err = j.prior.Named.unnamed(candidates); err != nil {
+		return nil, err
+	}
+	found := map[int]string{}
+	for _, t := range candidates {
+		if rows := alike[t.Key]; len(rows) > 0 {
+			found[rows[0]] = t.ID
+			alike[t.Key] = rows[1:]
 		}
 	}
 	return found, nil

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"io"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,13 +128,14 @@ func (c *Client) clockMargin() time.Duration {
 	return unknownClockMargin
 }
 
-// recent knows which tasks answers and logs have named lately, and keeps others from uploading while the pool is searched.
+// recent knows which tasks answers and logs have named lately, and keeps others
+// from uploading while the pool is searched.
 type recent struct {
 	road *semaphore.Weighted // shared by requests, held alone by a search
 
 	mu      sync.Mutex
 	flights map[*flight]struct{}
-	named   []named // in the order of time
+	named   []*named // in the order of time
 	seed    maphash.Seed
 }
 
@@ -193,10 +195,10 @@ func (r *recent) end(f *flight) {
 	delete(r.flights, f)
 }
 
-// name remembers the ids, at most so many, of tasks that were created, and forgets those that no
-// search can come across any more: a search goes back to the beginning of the
-// oldest flight, and by what the clocks may differ.
-func (r *recent) name(ids iter.Seq[string], most int, margin time.Duration) {
+// name remembers the ids, at most so many, of tasks that were created, and
+// forgets those that no search can come across any more: a search goes back to
+// the beginning of the oldest flight, and by what the clocks may differ.
+func (r *recent) name(ids iter.Seq[string], most int, margin time.Duration) *named {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -207,19 +209,20 @@ func (r *recent) name(ids iter.Seq[string], most int, margin time.Duration) {
 		}
 	}
 	oldest = oldest.Add(-2 * margin)
-	old := 0
-	for old < len(r.named) && r.named[old].at.Before(oldest) {
-		old++
-	}
-	r.named = append(r.named[:0], r.named[old:]...)
-	clear(r.named[len(r.named):cap(r.named)])
-	n := named{at: now, ids: make([]uint64, 0, most)}
+	r.named = slices.DeleteFunc(r.named, func(n *named) bool { return n.at.Before(oldest) })
+	n := &named{at: now, ids: make([]uint64, 0, most)}
 	for id := range ids {
 		n.ids = append(n.ids, r.hash(id))
 	}
-	if len(n.ids) > 0 {
-		r.named = append(r.named, n)
-	}
+	r.named = append(r.named, n)
+	return n
+}
+
+// forget forgets what was named.
+func (r *recent) forget(those []*named) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.named = slices.DeleteFunc(r.named, func(n *named) bool { return slices.Contains(those, n) })
 }
 
 // ids gives the hashes of all that are remembered.

@@ -175,10 +175,18 @@ type Outcome struct {
 	// QuotaWait is the time that the requests to create tasks and to read logs
 	// waited at the gate.
 	QuotaWait time.Duration
+
+	named []*named // of its tasks, what is remembered until Kept
 	// Known says that the server knew the chunk already from an earlier upload
 	// with the same RunKey.
 	Known bool
 }
+
+// Kept says that an outcome is kept where the Prior.Named of later uploads finds
+// it, so that its tasks need not be remembered here. Without that they are until
+// no search can come across them any more, some ten seconds in general: 8 bytes
+// a task.
+func (u *Uploader) Kept(o Outcome) { u.recent.forget(o.named) }
 
 // Count gives the number of rows with a status.
 func (o Outcome) Count(s Status) int {

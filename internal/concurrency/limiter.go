@@ -24,7 +24,7 @@ import (
 const (
 	DefaultStart    = 4
 	DefaultMax      = 64
-	DefaultMaxBytes = 24 << 20
+	DefaultMaxBytes = 12 << 20
 )
 
 // Config bounds the number of places. With Min, Start and Max all the same that
@@ -36,7 +36,7 @@ type Config struct {
 	// Min and Max bound the number of places; 0 means 1 and 64.
 	Min, Max int
 	// MaxBytes bounds the sum of the bytes that those with a place hold, though
-	// one always has a place; 0 means 24 MiB.
+	// one always has a place; 0 means 12 MiB.
 	MaxBytes int64
 }
 

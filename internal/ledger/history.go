@@ -98,10 +98,18 @@ func (l *Ledger) Settle(d Doubt, created []Stray) error {
 	})
 }
 
-// Named gives the ids of the tasks of a pool that chunks which ended since a
-// time, or strays, are known to have: they belong to somebody.
-func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time) (map[string]bool, error) {
-	ids := map[string]bool{}
+// Named tells which of some ids are those of tasks of a pool that belong to
+// somebody: to a row of a chunk that ended since a time, or to a stray.
+func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time, ids []string) (map[string]bool, error) {
+	named := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		named[id] = false
+	}
+	note := func(id string) {
+		if _, asked := named[id]; asked {
+			named[id] = true
+		}
+	}
 	var rows []Row
 	err := l.each(ctx, `SELECT results FROM chunk WHERE created > 0 AND ended >= ? AND run_id IN (SELECT id FROM run WHERE server = ? AND pool = ?)`,
 		[]any{since.UnixMilli(), server, pool}, func(scan func(...any) error) error {
@@ -112,9 +120,7 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 			var err error
 			rows, err = l.unpack(blob, rows)
 			for i := range rows {
-				if rows[i].TaskID != "" {
-					ids[rows[i].TaskID] = true
-				}
+				note(rows[i].TaskID)
 			}
 			return err
 		})
@@ -127,8 +133,8 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 			if err := scan(&id); err != nil {
 				return err
 			}
-			ids[id] = true
+			note(id)
 			return nil
 		})
-	return ids, err
+	return named, err
 }

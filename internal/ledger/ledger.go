@@ -14,8 +14,7 @@
 //
 // Memory: a cache of 1 MiB for each connection; some 50 bytes a row of the chunk
 // for each call that keeps one; and when reading the rows of one
-// chunk, 120 bytes and the id each. Rows holds those of the chunks that overlap,
-// and Named all ids that it gives.
+// chunk, 120 bytes and the id each. Rows holds those of the chunks that overlap.
 package ledger
 
 import (

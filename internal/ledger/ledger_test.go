@@ -207,12 +207,13 @@ func TestTasksNamesAndStrays(t *testing.T) {
 	if doubts, err = l.Doubts(ctx, run.ID); err != nil || len(doubts) != 0 {
 		t.Errorf("doubts %v, %v", doubts, err)
 	}
-	named, err := l.Named(ctx, run.Server, run.Pool, time.Now().Add(-time.Minute))
+	ids := []string{"task-0-0", "stray", "task-1-0", "task-9-9"}
+	named, err := l.Named(ctx, run.Server, run.Pool, time.Now().Add(-time.Minute), ids)
 	check(t, err)
-	if !named["task-0-0"] || !named["stray"] || named["task-1-0"] {
+	if !named["task-0-0"] || !named["stray"] || named["task-1-0"] || named["task-9-9"] {
 		t.Errorf("named %v", named)
 	}
-	if named, err = l.Named(ctx, run.Server, "8", time.Time{}); err != nil || len(named) != 0 {
+	if named, err = l.Named(ctx, run.Server, "8", time.Time{}, ids); err != nil || named["task-0-0"] {
 		t.Errorf("another pool: %v, %v", named, err)
 	}
 }
