@@ -91,7 +91,7 @@ func spare(memory []byte) []byte {
 // where more of the text would have to be read: so no row waits for bytes that
 // may be long in coming, and the records stay where they are. It has no record
 // only where there is an error, and one over the limit, whose text is not kept,
-// is the last of its block. The error is that of Read.
+// is alone in its block. The error is that of Read.
 func (r *RecordReader) fill(b *block, most int) error {
 	b.first = r.records
 	for tooLong := false; r.err == nil && !tooLong && len(b.pieces) < most; {
@@ -180,6 +180,9 @@ func (p *parser) isClean(b *block) bool {
 		return true
 	}
 	first, last := &b.pieces[0], &b.pieces[len(b.pieces)-1]
+	if last.quoted > 0 && b.quoted[last.quoted-1].tooLong {
+		return true // it is alone, and its text is not there
+	}
 	text := b.text[first.offset-b.start : last.offset-b.start+int64(last.size)]
 	return firstBad(text, p.cutter.replaced) == len(text)
 }
