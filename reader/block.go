@@ -152,9 +152,11 @@ type parser struct {
 
 // parse fills the rows of a block, and what is odd about them.
 func (p *parser) parse(b *block) {
-	p.builder.json, p.builder.warnings = b.json, &b.warnings
+	text := b.extent()
+	clean := firstBad(text, p.cutter.replaced) == len(text)
+	p.builder.json = slices.Grow(b.json, len(text)+len(text)/2) // mostly enough
+	p.builder.warnings = &b.warnings
 	b.rows = slices.Grow(b.rows, len(b.pieces))[:len(b.pieces)] // all zero
-	clean := p.isClean(b)
 	for i := range b.pieces {
 		piece := &b.pieces[i]
 		rec := Record{Position: Position{File: p.file, Line: piece.line, Record: b.first + int64(i), Offset: piece.offset}}
@@ -174,17 +176,17 @@ func (p *parser) parse(b *block) {
 	b.json = p.builder.json
 }
 
-// isClean says whether no record of the block has a byte that it may not.
-func (p *parser) isClean(b *block) bool {
+// extent gives the text from the first record to the end of the last. It is
+// empty where there is none that was kept.
+func (b *block) extent() []byte {
 	if len(b.pieces) == 0 {
-		return true
+		return nil
 	}
 	first, last := &b.pieces[0], &b.pieces[len(b.pieces)-1]
 	if last.quoted > 0 && b.quoted[last.quoted-1].tooLong {
-		return true // it is alone, and its text is not there
+		return nil // it is alone
 	}
-	text := b.text[first.offset-b.start : last.offset-b.start+int64(last.size)]
-	return firstBad(text, p.cutter.replaced) == len(text)
+	return b.text[first.offset-b.start : last.offset-b.start+int64(last.size)]
 }
 
 // row makes a row of a record.
