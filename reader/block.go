@@ -91,7 +91,7 @@ func spare(memory []byte) []byte {
 // where more of the text would have to be read: so no row waits for bytes that
 // may be long in coming, and the records stay where they are. It has no record
 // only where there is an error, and one over the limit, whose text is not kept,
-// is the last of its block. The error is that of Read.
+// is alone in its block. The error is that of Read.
 func (r *RecordReader) fill(b *block, most int) error {
 	b.first = r.records
 	for tooLong := false; r.err == nil && !tooLong && len(b.pieces) < most; {
@@ -152,9 +152,11 @@ type parser struct {
 
 // parse fills the rows of a block, and what is odd about them.
 func (p *parser) parse(b *block) {
-	p.builder.json, p.builder.warnings = b.json, &b.warnings
+	text := b.extent()
+	clean := firstBad(text, p.cutter.replaced) == len(text)
+	p.builder.json = slices.Grow(b.json, len(text)+len(text)/2) // mostly enough
+	p.builder.warnings = &b.warnings
 	b.rows = slices.Grow(b.rows, len(b.pieces))[:len(b.pieces)] // all zero
-	clean := p.isClean(b)
 	for i := range b.pieces {
 		piece := &b.pieces[i]
 		rec := Record{Position: Position{File: p.file, Line: piece.line, Record: b.first + int64(i), Offset: piece.offset}}
@@ -174,14 +176,17 @@ func (p *parser) parse(b *block) {
 	b.json = p.builder.json
 }
 
-// isClean says whether no record of the block has a byte that it may not.
-func (p *parser) isClean(b *block) bool {
+// extent gives the text from the first record to the end of the last. It is
+// empty where there is none that was kept.
+func (b *block) extent() []byte {
 	if len(b.pieces) == 0 {
-		return true
+		return nil
 	}
 	first, last := &b.pieces[0], &b.pieces[len(b.pieces)-1]
-	text := b.text[first.offset-b.start : last.offset-b.start+int64(last.size)]
-	return firstBad(text, p.cutter.replaced) == len(text)
+	if last.quoted > 0 && b.quoted[last.quoted-1].tooLong {
+		return nil // it is alone
+	}
+	return b.text[first.offset-b.start : last.offset-b.start+int64(last.size)]
 }
 
 // row makes a row of a record.

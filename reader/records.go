@@ -526,6 +526,7 @@ func (c *cut) line(r *RecordReader) int64 { return r.line + int64(c.lines) - 1 }
 // physical line on which the limit was passed, and none of it is kept.
 func (r *RecordReader) tooLong(c cut) (cut, error) {
 	if r.hold {
+		// What is skipped below could not be read again.
 		return cut{}, errHeld
 	}
 	text := r.buf[r.pos:min(r.pos+r.dialect.MaxRecordBytes, r.end)]
