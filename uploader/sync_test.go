@@ -350,3 +350,32 @@ func TestWhatASearchCanNotComeAcrossIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// What the program keeps elsewhere is asked for there, and nowhere else.
+func TestWhatIsKeptIsNotRememberedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUploader(t, script(t,
+			on(post, 201, itemsOf("t0")),
+			// The second chunk has an equal row, and its answer is lost.
+			on(post, 500, ""), on(list, 200, tasksOf(false, "t0", "a")), on(list, 200, tasksOf(false, "t0", "a")),
+			on(post, 201, itemsOf("t1")),
+			// Nobody knows of t0 and t1 any more.
+			on(post, 500, ""), on(list, 200, tasksOf(false, "t0", "a", "t1", "a")),
+		), setup{cfg: Config{Mode: Sync, SkipInvalid: true}})
+		kept := map[string]bool{}
+		named := func(ids []string) (map[string]bool, error) { return kept, nil }
+		for n, want := range []string{"created t0", "created t1", "created t0"} {
+			if n == 2 {
+				named = nil
+			}
+			c := chunkOf(t, false, "a")
+			c.Number = n
+			o, err := u.Upload(t.Context(), c, Prior{Named: named})
+			if got := show(o); err != nil || got != want {
+				t.Fatalf("chunk %d: %s (%v), want %s", n, got, err, want)
+			}
+			kept[o.Rows[0].TaskID] = true
+			u.Kept(o)
+		}
+	})
+}
