@@ -29,7 +29,7 @@ func (deaf) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
 // read again at the end, as for a report. The emulator is in this process and
 // counts in both.
 func BenchmarkRun(b *testing.B) {
-	const rows = 200_000
+	const rows = 1_000_000
 	var text strings.Builder
 	text.WriteString("INPUT:image\tINPUT:title\tGOLDEN:result\n")
 	for i := range rows {

@@ -59,7 +59,11 @@ func (p *Pipeline) flush() error {
 	p.pending, p.pendingBytes = p.pending[:0], 0
 	var err error
 	if len(rows) > 0 {
-		err = errors.Join(p.tell(each(rows)), p.keepAside(each(rows)))
+		if p.cfg.Ledger != nil {
+			err = p.keepAside(each(rows))
+		} else if p.cfg.Recorder != nil {
+			err = p.cfg.Recorder.Record(rows)
+		}
 	}
 	clear(rows)
 	if p.print != nil {
