@@ -23,6 +23,7 @@ import (
 	"sync"
 
 	"github.com/go-faster/jx"
+	"github.com/minio/highwayhash"
 
 	"poolfill/internal/toloka"
 	"poolfill/reader"
@@ -226,14 +227,18 @@ type Row struct {
 	rawStart, rawEnd   uint32
 }
 
-// Key tells tasks apart by all that they hold: the first 16 bytes of the
-// SHA-256 of the task's own JSON.
+// Key tells tasks apart by all that they hold: the HighwayHash-128 of the task's
+// own JSON, which takes a quarter of the time of SHA-256. Every row has one, so
+// that time counts.
 type Key [16]byte
+
+// keyOfKeys is the hash's own key. It is no secret and must not change: with it
+// the names of operations would.
+const keyOfKeys = "poolfill: what a task holds, v1."
 
 // KeyOf gives the key of a task by its JSON as reader.Task has it.
 func KeyOf(content []byte) Key {
-	sum := sha256.Sum256(content)
-	return Key(sum[:len(Key{})])
+	return highwayhash.Sum128(content, []byte(keyOfKeys))
 }
 
 // Chunk is the tasks of one request. What it holds does not change once it is
