@@ -264,6 +264,9 @@ func (c *Chunk) Len() int { return len(c.rows) }
 // Row gives the origin of task i.
 func (c *Chunk) Row(i int) Row { return c.rows[i] }
 
+// Position says where task i came from. It must not be changed.
+func (c *Chunk) Position(i int) *reader.Position { return &c.rows[i].Position }
+
 // Raw gives the row of task i as it stood in the input.
 func (c *Chunk) Raw(i int) []byte { return c.raw[c.rows[i].rawStart:c.rows[i].rawEnd] }
 

@@ -88,12 +88,19 @@ func each(rows []Result) results {
 
 // record counts results and hands them on.
 func (p *Pipeline) record(rows results) error {
-	p.mu.Lock()
-	for r := range rows {
-		p.tally.add(r)
+	t := newTally()
+	for r := range t.counting(rows) {
+		_ = r
 	}
-	p.mu.Unlock()
+	p.merge(t)
 	return p.tell(rows)
+}
+
+// merge adds the outcomes of a chunk to those of the run.
+func (p *Pipeline) merge(t *tally) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tally.merge(t)
 }
 
 // tell hands results to the Recorder, unless the ledger will do that.
@@ -139,7 +146,7 @@ func (p *Pipeline) leave(ctx context.Context) error {
 func alike(c *batcher.Chunk, status Status, reason string) results {
 	return func(yield func(*Result) bool) {
 		for i := range c.Len() {
-			if !yield(&Result{Position: c.Row(i).Position, Status: status, Reason: reason}) {
+			if !yield(&Result{Position: *c.Position(i), Status: status, Reason: reason}) {
 				return
 			}
 		}
@@ -153,7 +160,7 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 		var r Result
 		for i := range o.Rows {
 			row := &o.Rows[i]
-			r = Result{Position: o.Chunk.Row(i).Position, TaskID: row.TaskID, Reason: row.Reason}
+			r = Result{Position: *o.Chunk.Position(i), TaskID: row.TaskID, Reason: row.Reason}
 			switch row.Status {
 			case uploader.Created:
 				r.Status = Created
@@ -162,7 +169,7 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 				r.Findings = p.serverFindings(r.Position, row.Errors)
 			default:
 				r.Status = Unsent
-				if row.InDoubt {
+				if r.inDoubt = row.InDoubt; row.InDoubt {
 					r.Reason += "; the server may have created it all the same"
 				}
 			}

@@ -540,7 +540,14 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) (waited time.Du
 	p.mu.Unlock()
 
 	rows := p.resultsOf(outcome)
-	recordErr := errors.Join(p.keep(outcome, rows, claimed), p.record(rows))
+	var recordErr error
+	if p.run == nil {
+		recordErr = p.record(rows)
+	} else {
+		t := newTally()
+		recordErr = p.keep(outcome, t.counting(rows), claimed)
+		p.merge(t)
+	}
 	p.cfg.Log.Debug("a chunk is done", zap.Int("chunk", c.Number), zap.Int("rows", c.Len()), zap.Int("attempts", outcome.Attempts))
 	var quotaUsed *ratelimit.DayQuotaError
 	switch {
@@ -566,6 +573,9 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) (waited time.Du
 	}
 	if recordErr != nil {
 		return 0, errors.Join(err, p.fail(recordErr))
+	}
+	if p.run != nil {
+		p.uploader.Kept(outcome)
 	}
 	if err == nil {
 		p.batcher.Recycle(c)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"poolfill/internal/ledger"
 )
@@ -61,8 +64,12 @@ func (r *Report) takeRows(run ledger.Run, t *tally) {
 	r.Files, r.Totals, r.Rejections = files, t.totals, t.rejections()
 }
 
-// recited is how many results a Recorder is given at a time.
-const recited = 1024
+// Of the rows of a ledger, so many are recorded at a time, and so many such
+// groups are in memory.
+const (
+	recited  = 1024
+	reciting = 3
+)
 
 // recite hands what the ledger has of a run to to, which may be nil: its inputs,
 // except for those that were announced before, and its rows. It counts the rows.
@@ -78,29 +85,43 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 		}
 	}
 	t := newTally()
-	results := make([]Result, 0, recited)
-	err := l.Rows(ctx, run.ID, func(rows []ledger.Row) error {
-		for len(rows) > 0 {
-			part := rows[:min(len(rows), recited)]
-			rows = rows[len(part):]
-			results = results[:0]
-			for i := range part {
-				if part[i].File >= len(paths) {
-					return fmt.Errorf("run %s has a row of a file that it doesn't have", run.Name)
-				}
-				results = append(results, ResultOf(paths[part[i].File], &part[i]))
-				t.read(paths[part[i].File], 1)
+	// One goroutine reads while another counts and records.
+	var group errgroup.Group
+	full, empty := make(chan []Result), make(chan []Result, reciting)
+	for range reciting {
+		empty <- make([]Result, 0, recited)
+	}
+	group.Go(func() error {
+		var err error
+		for results := range full {
+			for i := range results {
+				t.read(results[i].Position.File, 1)
 				t.add(&results[i])
 			}
-			if to == nil {
-				continue
+			if to != nil && err == nil {
+				err = to.Record(results)
 			}
-			if err := to.Record(results); err != nil {
-				return err
-			}
+			empty <- results[:0]
 		}
-		return nil
+		return err
 	})
+	group.Go(func() error {
+		defer close(full)
+		return l.Rows(ctx, run.ID, func(rows []ledger.Row) error {
+			for part := range slices.Chunk(rows, recited) {
+				results := <-empty
+				for i := range part {
+					if part[i].File >= len(paths) {
+						return fmt.Errorf("run %s has a row of a file that it doesn't have", run.Name)
+					}
+					results = append(results, ResultOf(paths[part[i].File], &part[i]))
+				}
+				full <- results
+			}
+			return nil
+		})
+	})
+	err := group.Wait()
 	return t, err
 }
 

@@ -30,12 +30,11 @@ func (p *Pipeline) announce(info reader.Info) error {
 
 // Sending is part of uploader.Journal.
 func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
-	numbered := p.numberer()
-	rows := func(yield func(ledger.Row) bool) {
+	rows := func(yield func(*ledger.Row) bool) {
+		numbered := p.numberer()
+		row := ledger.Row{Status: ledger.InDoubt}
 		for i := range a.Chunk.Len() {
-			row := numbered(a.Chunk.Row(i).Position)
-			row.Status = ledger.InDoubt
-			if !yield(row) {
+			if numbered(&row, a.Chunk.Position(i)); !yield(&row) {
 				return
 			}
 		}
@@ -46,15 +45,15 @@ func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
 	})
 }
 
-// numberer gives a function that makes a ledger's row of a position. Rows of one
-// file come together: it looks each up once.
-func (p *Pipeline) numberer() func(reader.Position) ledger.Row {
+// numberer gives a function that puts a position into a ledger's row. Rows of
+// one file come together: it looks each up once.
+func (p *Pipeline) numberer() func(*ledger.Row, *reader.Position) {
 	path, number := "", -1
-	return func(at reader.Position) ledger.Row {
+	return func(row *ledger.Row, at *reader.Position) {
 		if number < 0 || at.File != path {
 			path, number = at.File, p.numbers[at.File]
 		}
-		return ledger.Row{File: number, Line: at.Line, Record: at.Record}
+		row.File, row.Line, row.Record = number, at.Line, at.Record
 	}
 }
 
@@ -141,24 +140,9 @@ func (p *Pipeline) keep(o uploader.Outcome, rows results, claimed []string) erro
 	if o.Attempts == 0 && !slices.ContainsFunc(o.Rows, func(r uploader.RowOutcome) bool { return r.Status != uploader.Unsent || r.InDoubt }) {
 		return p.keepAside(rows) // nothing of it was sent
 	}
-	kept := func(yield func(ledger.Row) bool) {
-		i := 0
-		for row := range p.rowsOf(rows) {
-			if o.Rows[i].InDoubt {
-				row.Status = ledger.InDoubt
-			}
-			if i++; !yield(row) {
-				return
-			}
-		}
-	}
-	err := p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
-		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: kept, Claimed: claimed,
+	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
+		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: p.rowsOf(rows), Claimed: claimed,
 	})
-	if err == nil {
-		p.uploader.Kept(o)
-	}
-	return err
 }
 
 // keepAside commits rows that are in no chunk.
@@ -237,13 +221,14 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 }
 
 // rowsOf gives results as the ledger has them.
-func (p *Pipeline) rowsOf(rows results) iter.Seq[ledger.Row] {
-	return func(yield func(ledger.Row) bool) {
+func (p *Pipeline) rowsOf(rows results) iter.Seq[*ledger.Row] {
+	return func(yield func(*ledger.Row) bool) {
 		numbered := p.numberer()
+		var row ledger.Row
 		for r := range rows {
-			row := numbered(r.Position)
-			row.Status, row.TaskID, row.Reason, row.Findings, row.Raw = statusInLedger(r.Status), r.TaskID, r.Reason, r.Findings, r.Raw
-			if !yield(row) {
+			numbered(&row, &r.Position)
+			row.Status, row.TaskID, row.Reason, row.Findings, row.Raw = statusInLedger(r), r.TaskID, r.Reason, r.Findings, r.Raw
+			if !yield(&row) {
 				return
 			}
 		}
@@ -276,14 +261,16 @@ func ResultOf(path string, r *ledger.Row) Result {
 	return result
 }
 
-func statusInLedger(s Status) ledger.Status {
-	switch s {
-	case Created:
+func statusInLedger(r *Result) ledger.Status {
+	switch {
+	case r.Status == Created:
 		return ledger.Created
-	case Rejected:
+	case r.Status == Rejected:
 		return ledger.Rejected
-	case Duplicate:
+	case r.Status == Duplicate:
 		return ledger.Duplicate
+	case r.inDoubt:
+		return ledger.InDoubt
 	}
 	return ledger.Unsent
 }

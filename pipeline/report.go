@@ -64,6 +64,15 @@ func (t Totals) closes() bool {
 	return t.Rows == t.Created+t.Valid+t.Rejected+t.Duplicate+t.Unsent
 }
 
+func (t *Totals) merge(other *Totals) {
+	t.Rows += other.Rows
+	t.Created += other.Created
+	t.Valid += other.Valid
+	t.Rejected += other.Rejected
+	t.Duplicate += other.Duplicate
+	t.Unsent += other.Unsent
+}
+
 func (t *Totals) add(s Status) {
 	switch s {
 	case Created:

@@ -32,6 +32,8 @@ type Result struct {
 	Reason string
 	// Raw is a rejected row as it stood in the input, as in reader.RowError.
 	Raw []byte
+
+	inDoubt bool // the server may have created an Unsent row
 }
 
 // Recorder takes what became of each row. A failure of it ends the run.

@@ -59,6 +59,30 @@ func (t *tally) add(r *Result) {
 	}
 }
 
+// counting gives results on, and adds them.
+func (t *tally) counting(rows results) results {
+	return func(yield func(*Result) bool) {
+		for r := range rows {
+			if t.add(r); !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// merge adds what another has counted.
+func (t *tally) merge(other *tally) {
+	t.totals.merge(&other.totals)
+	for path, f := range other.files {
+		t.file(path).merge(f)
+	}
+	for key, g := range other.groups {
+		mine := t.groupOf(key, g.Message, g.Value)
+		mine.Count += g.Count
+		mine.Samples = append(mine.Samples, g.Samples[:min(len(g.Samples), maxSamples-len(mine.Samples))]...)
+	}
+}
+
 func (t *tally) file(path string) *Totals {
 	if t.last != nil && t.path == path {
 		return t.last
@@ -72,20 +96,26 @@ func (t *tally) file(path string) *Totals {
 	return f
 }
 
-func (t *tally) group(file string, f *reader.Finding) {
-	key := groupKey{f.Stage, f.Field, f.Code}
+// groupOf gives the group of a kind of rejections. Those that are too many to
+// have one of their own share the last.
+func (t *tally) groupOf(key groupKey, message, value string) *Rejection {
 	g, ok := t.groups[key]
-	if !ok {
-		message := f.Message
-		if len(t.groups) >= maxGroups {
-			key, message = groupKey{code: CodeOther}, "further kinds of rejections, not told apart here: see the file of rejected rows"
-			g, ok = t.groups[key]
-		}
-		if !ok {
-			g = &Rejection{Stage: string(key.stage), Field: key.field, Code: key.code, Message: message, Value: f.Value}
-			t.groups[key] = g
+	if ok {
+		return g
+	}
+	if len(t.groups) >= maxGroups {
+		key, message = groupKey{code: CodeOther}, "further kinds of rejections, not told apart here: see the file of rejected rows"
+		if g, ok = t.groups[key]; ok {
+			return g
 		}
 	}
+	g = &Rejection{Stage: string(key.stage), Field: key.field, Code: key.code, Message: message, Value: value}
+	t.groups[key] = g
+	return g
+}
+
+func (t *tally) group(file string, f *reader.Finding) {
+	g := t.groupOf(groupKey{f.Stage, f.Field, f.Code}, f.Message, f.Value)
 	g.Count++
 	if len(g.Samples) < maxSamples {
 		g.Samples = append(g.Samples, fmt.Sprintf("%s:%d", file, f.Line))

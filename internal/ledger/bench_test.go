@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -27,7 +26,7 @@ func emulatorID(n int) string {
 // chunkOf makes a chunk of created rows: one row in fifty spans two lines.
 func chunkOf(number, tasks int, id func(int) string) Result {
 	rows := make([]Row, tasks)
-	r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: slices.Values(rows)}
+	r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: each(rows)}
 	for i := range tasks {
 		n := number*tasks + i
 		binary.BigEndian.PutUint64(r.Keys[i][:], uint64(n+1)*0xbf58476d1ce4e5b9)
@@ -61,9 +60,9 @@ func benchmarkChunk(b *testing.B, tasks int, id func(int) string) {
 		b.Fatal(err)
 	}
 	r := chunkOf(0, tasks, id)
-	positions := slices.Collect(r.Rows)
-	for i := range positions {
-		positions[i].Status, positions[i].TaskID = InDoubt, ""
+	var positions []Row
+	for row := range r.Rows {
+		positions = append(positions, Row{File: row.File, Line: row.Line, Record: row.Record, Status: InDoubt})
 	}
 	b.ReportAllocs()
 	var number atomic.Int64
@@ -73,7 +72,7 @@ func benchmarkChunk(b *testing.B, tasks int, id func(int) string) {
 		for pb.Next() {
 			r := r
 			r.Chunk = int(number.Add(1))
-			err := l.Sending(run.ID, Attempt{Chunk: r.Chunk, Keys: r.Keys, Rows: slices.Values(positions), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
+			err := l.Sending(run.ID, Attempt{Chunk: r.Chunk, Keys: r.Keys, Rows: each(positions), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
 			if err == nil {
 				err = l.Finish(run.ID, r)
 			}

@@ -13,13 +13,13 @@ import (
 // Attempt is what is about to be sent: an operation, or in synchronous mode a
 // request.
 type Attempt struct {
-	// Chunk is the chunk's number, Sum the hash of its body, Keys has the key of
-	// each of its tasks, and Rows gives their positions; slices.Values makes one
-	// of a slice.
+	// Chunk is the chunk's number, Sum the hash of its tasks, Keys has the key of
+	// each of them, and Rows gives their positions. What it gives need only be
+	// valid until the next.
 	Chunk int
 	Sum   [32]byte
 	Keys  []Key
-	Rows  iter.Seq[Row]
+	Rows  iter.Seq[*Row]
 	// Operation is the operation's id; empty in synchronous mode. Tasks is the
 	// number of tasks that are sent.
 	Operation  string
@@ -75,7 +75,7 @@ type Result struct {
 	// Keys has the key of each task. Where Sending was called for the chunk, its
 	// keys are kept already, and neither Keys nor Sum is needed.
 	Keys []Key
-	Rows iter.Seq[Row]
+	Rows iter.Seq[*Row]
 	// Claimed are the ids of strays that are tasks of these rows now.
 	Claimed []string
 }
@@ -195,7 +195,7 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 
 // Aside keeps rows that are in no chunk: those that never reached one, and
 // those that were left unsent.
-func (l *Ledger) Aside(run int64, rows iter.Seq[Row]) error {
+func (l *Ledger) Aside(run int64, rows iter.Seq[*Row]) error {
 	p := l.codec.packer()
 	defer p.release()
 	body, err := p.pack(rows)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -57,7 +58,7 @@ func check(t *testing.T, err error) {
 // result is what came of a chunk, and its rows, which can still be changed.
 func result(number, n int, status Status) (Result, []Row) {
 	rows := make([]Row, n)
-	r := Result{Chunk: number, Sum: [32]byte{byte(number), 9}, Keys: make([]Key, n), Rows: slices.Values(rows)}
+	r := Result{Chunk: number, Sum: [32]byte{byte(number), 9}, Keys: make([]Key, n), Rows: each(rows)}
 	for i := range n {
 		r.Keys[i] = Key{byte(number), byte(i)}
 		rows[i] = Row{Line: int64(number*n + i + 2), Record: int64(number*n + i + 1), Status: status, TaskID: fmt.Sprintf("task-%d-%d", number, i)}
@@ -73,9 +74,9 @@ func finish(t *testing.T, l *Ledger, run Run, n int) {
 }
 
 func sending(l *Ledger, run Run, r Result, operation string) error {
-	rows := func(yield func(Row) bool) {
+	rows := func(yield func(*Row) bool) {
 		for row := range r.Rows {
-			if !yield(Row{File: row.File, Line: row.Line, Record: row.Record, Status: InDoubt}) {
+			if !yield(&Row{File: row.File, Line: row.Line, Record: row.Record, Status: InDoubt}) {
 				return
 			}
 		}
@@ -95,7 +96,7 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 	check(t, sending(l, run, finished, "op-0"))
 	check(t, sending(l, run, doubtful, "op-1"))
 	check(t, l.Finish(run.ID, finished))
-	check(t, l.Aside(run.ID, slices.Values([]Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []reader.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}})))
+	check(t, l.Aside(run.ID, each([]Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []reader.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}})))
 
 	// A second process sees it while the first is still there, and after it.
 	other := openIn(t, dir)
@@ -356,7 +357,7 @@ func TestSizeOfARow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for number := range chunks {
 		rows := make([]Row, tasks)
-		r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: slices.Values(rows)}
+		r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: each(rows)}
 		for i := range tasks {
 			for j := range r.Keys[i] {
 				r.Keys[i][j] = byte(random.Uint32())
@@ -398,7 +399,7 @@ func TestRowsComeBack(t *testing.T) {
 		rows := rapid.SliceOf(row).Draw(t, "rows")
 		p := c.packer()
 		defer p.release()
-		blob, err := p.pack(slices.Values(rows))
+		blob, err := p.pack(each(rows))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -471,7 +472,7 @@ func TestIDsComeBack(t *testing.T) {
 				})).Draw(t, "rows")
 				p := c.packer()
 				defer p.release()
-				blob, err := p.pack(slices.Values(rows))
+				blob, err := p.pack(each(rows))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -489,5 +490,16 @@ func TestIDsComeBack(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// each gives the elements of a slice.
+func each(rows []Row) iter.Seq[*Row] {
+	return func(yield func(*Row) bool) {
+		for i := range rows {
+			if !yield(&rows[i]) {
+				return
+			}
+		}
 	}
 }

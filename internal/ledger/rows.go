@@ -145,7 +145,7 @@ type detail struct {
 }
 
 // pack gives rows as a blob.
-func (p *packer) pack(rows iter.Seq[Row]) ([]byte, error) {
+func (p *packer) pack(rows iter.Seq[*Row]) ([]byte, error) {
 	p.runs, p.ids, p.details = p.runs[:0], p.ids[:0], p.details[:0]
 	p.rows, p.counts, p.first = 0, [256]int{}, last
 	var current run
