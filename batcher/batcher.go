@@ -15,7 +15,6 @@ package batcher
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -251,7 +250,7 @@ type Chunk struct {
 	body        []byte
 	raw         []byte
 	keys        []Key // empty until they are asked for
-	sum         [sha256.Size]byte
+	sum         [highwayhash.Size]byte
 	summed      bool
 	base        int // the index of the first row in the chunk that this was sliced from
 	inputBytes  int
@@ -292,9 +291,9 @@ func (c *Chunk) Keys() []Key {
 	return c.keys
 }
 
-// Sum stands for the tasks and their order: the SHA-256 of their keys. It does
-// not depend on the pool, nor on the chunk that the tasks are in.
-func (c *Chunk) Sum() [sha256.Size]byte {
+// Sum stands for the tasks and their order: the hash of their keys. It does not
+// depend on the pool, nor on the chunk that the tasks are in.
+func (c *Chunk) Sum() [highwayhash.Size]byte {
 	if !c.summed {
 		c.sum, c.summed = SumOf(c.Keys()), true
 	}
@@ -302,12 +301,12 @@ func (c *Chunk) Sum() [sha256.Size]byte {
 }
 
 // SumOf is the sum of a chunk of the tasks with these keys.
-func SumOf(keys []Key) [sha256.Size]byte {
-	h := sha256.New()
+func SumOf(keys []Key) [highwayhash.Size]byte {
+	all := make([]byte, 0, len(keys)*len(Key{}))
 	for i := range keys {
-		h.Write(keys[i][:])
+		all = append(all, keys[i][:]...)
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return highwayhash.Sum(all, []byte(keyOfKeys))
 }
 
 // Base is the index of the first task in the chunk that this one was sliced

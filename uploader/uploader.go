@@ -103,7 +103,8 @@ type Uploader struct {
 	recent recent // the tasks that were created lately
 
 	mu      sync.Mutex
-	typical time.Duration // that an operation takes
+	typical time.Duration  // that an operation takes
+	rows    [][]RowOutcome // of outcomes that were kept, cleared
 }
 
 // New returns an Uploader, or an error that says what is wrong with cfg. It
@@ -185,8 +186,31 @@ type Outcome struct {
 // Kept says that an outcome is kept where the Prior.Named of later uploads finds
 // it, so that its tasks need not be remembered here. Without that they are until
 // no search can come across them any more, some ten seconds in general: 8 bytes
-// a task.
-func (u *Uploader) Kept(o Outcome) { u.recent.forget(o.named) }
+// a task. The outcome's rows must not be used any more: later ones take their
+// place.
+func (u *Uploader) Kept(o Outcome) {
+	u.recent.forget(o.named)
+	clear(o.Rows)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.rows = append(u.rows, o.Rows)
+}
+
+// newRows gives rows of which nothing is known.
+func (u *Uploader) newRows(n int) []RowOutcome {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	last := len(u.rows) - 1
+	if last < 0 {
+		return make([]RowOutcome, n)
+	}
+	rows := u.rows[last]
+	u.rows = u.rows[:last]
+	if n > cap(rows) {
+		return make([]RowOutcome, n)
+	}
+	return rows[:n]
+}
 
 // Count gives the number of rows with a status.
 func (o Outcome) Count(s Status) int {
@@ -223,7 +247,7 @@ func (u *Uploader) Upload(ctx context.Context, chunk *batcher.Chunk, prior Prior
 	j := &job{
 		Uploader: u,
 		prior:    prior,
-		out:      Outcome{Chunk: chunk, Rows: make([]RowOutcome, chunk.Len())},
+		out:      Outcome{Chunk: chunk, Rows: u.newRows(chunk.Len())},
 		retries:  budget{left: u.client.cfg.RetryFor},
 	}
 	defer u.recent.end(&j.flight)
