@@ -229,7 +229,7 @@ type Row struct {
 // Key tells tasks apart by all that they hold: the HighwayHash-128 of the task's
 // own JSON, which takes a quarter of the time of SHA-256. Every row has one, so
 // that time counts.
-type Key [16]byte
+type Key = [16]byte
 
 // keyOfKeys is the hash's own key. It is no secret and must not change: with it
 // the names of operations would.

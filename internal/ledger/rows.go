@@ -14,7 +14,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"poolfill/batcher"
 	"poolfill/reader"
 )
 
@@ -31,8 +30,9 @@ const (
 	InDoubt Status = '?'
 )
 
-// Key tells tasks apart by all that they hold.
-type Key = batcher.Key
+// Key tells tasks apart by all that they hold; it is the key that batcher gives
+// them.
+type Key = [16]byte
 
 // Row is what became of one row.
 type Row struct {
