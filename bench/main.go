@@ -5,6 +5,7 @@
 //	go run ./bench generate [flags]  writes an input, and what it looks like as requests
 //	go run ./bench echo [flags]      answers uploads as cheaply as possible
 //	go run ./bench floor [flags]     posts ready-made requests: no uploader can cost less
+//	go run ./bench library [flags]   uploads as a Go program does, with a ledger or without
 //
 // It is run from the module's root. What goes in: a poolfill binary, or the
 // sources around it. What comes out: tables on standard output; a run that
@@ -44,6 +45,8 @@ func run(args []string, out, log io.Writer) error {
 		return echo(ctx, args[1:], out, log)
 	case "floor":
 		return floor(ctx, args[1:], log)
+	case "library":
+		return library(ctx, args[1:], log)
 	}
 	return compare(ctx, args, out, log)
 }

@@ -51,15 +51,16 @@ func compare(ctx context.Context, args []string, out, log io.Writer) (err error)
 		{"check", b.check},
 		{"start", b.start},
 		{"quota", b.quota},
+		{"ledger", b.ledger},
 	}
 	flags := flagSet("bench", log)
 	flags.StringVar(&b.poolfill, "poolfill", "", "the binary to measure; by default it is built from the sources")
 	flags.StringVar(&b.server, "server", "echo", "what answers the uploads: echo, or the emulator of the binary")
 	flags.StringVar(&b.python, "python", "python3", "a Python that has toloka-kit; without, it is left out")
-	flags.StringVar(&b.figures, "figures", "upload,memory,check,start,quota", "what to measure")
+	flags.StringVar(&b.figures, "figures", "upload,memory,check,start,quota,ledger", "what to measure")
 	flags.IntVar(&b.rows, "rows", 1_000_000, "the rows of the comparison; check gets five times as many")
 	flags.IntVar(&b.repeat, "repeat", 3, "how often each is run, in turns; the best counts")
-	flags.IntVar(&b.connections, "connections", 8, "how many requests each program has under way at once")
+	flags.IntVar(&b.connections, "connections", 8, "how many requests the floor and Redpanda Connect have under way at once")
 	flags.IntVar(&b.minutes, "minutes", 1, "how long the runs that use the quota up take")
 	flags.BoolVar(&b.long, "long", false, "measure the memory with 20,000,000 rows too, and the quota for five minutes")
 	if err := flags.Parse(args); err != nil {
@@ -178,7 +179,7 @@ type runReport struct {
 // unlimited are the flags of a run without quotas.
 func (b *bench) unlimited(url, mode string) []string {
 	return []string{
-		"--url", url, "--pool", "1", "--mode", mode, "--chunk-size", "5000", "--workers", strconv.Itoa(b.connections),
+		"--url", url, "--pool", "1", "--mode", mode, "--chunk-size", "5000",
 		"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0",
 	}
 }
@@ -186,14 +187,18 @@ func (b *bench) unlimited(url, mode string) []string {
 // serve starts what answers uploads without quotas.
 func (b *bench) serve(ctx context.Context) (*server, error) {
 	if b.server == "emulator" {
-		spec := filepath.Join(b.dir, "spec.json")
-		if err := os.WriteFile(spec, []byte(plainSpec), 0o644); err != nil {
-			return nil, err
-		}
-		return startServer(ctx, b.poolfill, "emulator", "--listen", "127.0.0.1:0", "--spec", spec,
-			"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0", "--pool-tasks", "0")
+		return b.serveEmulator(ctx)
 	}
 	return startServer(ctx, b.self, "echo")
+}
+
+func (b *bench) serveEmulator(ctx context.Context) (*server, error) {
+	spec := filepath.Join(b.dir, "spec.json")
+	if err := os.WriteFile(spec, []byte(plainSpec), 0o644); err != nil {
+		return nil, err
+	}
+	return startServer(ctx, b.poolfill, "emulator", "--listen", "127.0.0.1:0", "--spec", spec,
+		"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0", "--pool-tasks", "0")
 }
 
 // withServer measures an upload to a fresh server, which must get all rows.
@@ -213,8 +218,8 @@ func (b *bench) withServer(ctx context.Context, rows int, upload func(url string
 	return u, stats, err
 }
 
-// uploader is one of the programs that are compared.
-type uploader struct {
+// program is one of the programs that are compared.
+type program struct {
 	name string
 	rows int
 	run  func(ctx context.Context, url string) (usage, error)
@@ -223,13 +228,13 @@ type uploader struct {
 
 // upload compares the programs on one input, each in turn.
 func (b *bench) upload(ctx context.Context) error {
-	uploaders, err := b.uploaders(ctx)
+	programs, err := b.programs(ctx)
 	if err != nil {
 		return err
 	}
 	for range b.repeat {
-		for i := range uploaders {
-			up := &uploaders[i]
+		for i := range programs {
+			up := &programs[i]
 			u, _, err := b.withServer(ctx, up.rows, func(url string) (usage, error) { return up.run(ctx, url) })
 			if err != nil {
 				return fmt.Errorf("%s: %w", up.name, err)
@@ -238,10 +243,10 @@ func (b *bench) upload(ctx context.Context) error {
 		}
 	}
 	cpuOf := func(u usage, rows int) float64 { return u.cpu.Seconds() / float64(rows) }
-	floor, sync := best(uploaders[0].all), best(uploaders[1].all)
+	floor, sync := best(programs[0].all), best(programs[1].all)
 	t := newTable(fmt.Sprintf("Upload of %d rows, best of %d, %s server", b.rows, b.repeat, b.server),
 		"program", "rows", "wall s", "user + system s", "peak MiB", "CPU a row / sync's", "wall / floor's")
-	for _, up := range uploaders {
+	for _, up := range programs {
 		u := best(up.all)
 		overFloor := "" // is of no use where the rows are others
 		if up.rows == b.rows {
@@ -253,9 +258,9 @@ func (b *bench) upload(ctx context.Context) error {
 	return t.print(b.out)
 }
 
-// uploaders gives the programs, the floor and the synchronous upload first.
+// programs gives the programs, the floor and the synchronous upload first.
 // What this machine doesn't have is left out.
-func (b *bench) uploaders(ctx context.Context) ([]uploader, error) {
+func (b *bench) programs(ctx context.Context) ([]program, error) {
 	file, err := b.input(ctx, b.rows, false)
 	if err != nil {
 		return nil, err
@@ -266,7 +271,7 @@ func (b *bench) uploaders(ctx context.Context) ([]uploader, error) {
 			return u, err
 		}
 	}
-	all := []uploader{
+	all := []program{
 		{name: "floor", rows: b.rows, run: func(ctx context.Context, url string) (usage, error) {
 			return measure(ctx, command{args: []string{
 				b.self, "floor", "-url", url, "-bodies", file + ".bodies", "-connections", strconv.Itoa(b.connections),
@@ -278,7 +283,7 @@ func (b *bench) uploaders(ctx context.Context) ([]uploader, error) {
 	if redpanda, err := b.build(ctx, "bench/redpanda", "."); err != nil {
 		fmt.Fprintln(b.log, "Redpanda Connect is left out:", err)
 	} else {
-		all = append(all, uploader{name: "Redpanda Connect", rows: b.rows, run: func(ctx context.Context, url string) (usage, error) {
+		all = append(all, program{name: "Redpanda Connect", rows: b.rows, run: func(ctx context.Context, url string) (usage, error) {
 			return measure(ctx, command{
 				args: []string{redpanda, "run", "bench/redpanda/config.yaml"},
 				env:  []string{"FILE=" + file, "URL=" + url, "CONNECTIONS=" + strconv.Itoa(b.connections)},
@@ -294,7 +299,7 @@ func (b *bench) uploaders(ctx context.Context) ([]uploader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(all, uploader{name: "toloka-kit sync", rows: rows, run: func(ctx context.Context, url string) (usage, error) {
+	return append(all, program{name: "toloka-kit sync", rows: rows, run: func(ctx context.Context, url string) (usage, error) {
 		return measure(ctx, command{args: []string{b.python, "bench/toloka-kit/upload.py", url, part}})
 	}}), nil
 }

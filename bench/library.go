@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime/debug"
+
+	"poolfill/internal/ledger"
+	"poolfill/pipeline"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// library uploads a file as a Go program does, with a ledger or without, which
+// the command line can't. Nothing is written but the ledger.
+func library(ctx context.Context, args []string, log io.Writer) (err error) {
+	flags := flagSet("library", log)
+	var url, file, mode, state string
+	flags.StringVar(&url, "url", "", "the server")
+	flags.StringVar(&file, "file", "", "the input")
+	flags.StringVar(&mode, "mode", "sync", "sync or async")
+	flags.StringVar(&state, "state", "", "the folder for a ledger; without, there is none")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	debug.SetGCPercent(50) // as the command does
+	cfg := pipeline.Config{
+		Files: []string{file}, PoolID: "1", Mode: uploader.Mode(mode), ChunkSize: 5000, RunID: "bench",
+		API: uploader.ClientConfig{BaseURL: url, Token: "bench"},
+	}
+	if state != "" {
+		l, err := ledger.Open(ctx, state)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, l.Close()) }()
+		cfg.Ledger, cfg.Recorder = l, deaf{} // its rows are read again, as for a report
+	}
+	p, err := pipeline.New(cfg)
+	if err != nil {
+		return err
+	}
+	_, err = p.Run(ctx)
+	return err
+}
+
+// deaf is a Recorder that listens to nothing.
+type deaf struct{}
+
+func (deaf) Input(reader.Info) error                           { return nil }
+func (deaf) Record([]pipeline.Result) error                    { return nil }
+func (deaf) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
+
+// ledger compares uploads with a ledger and without, to the emulator.
+func (b *bench) ledger(ctx context.Context) error {
+	file, err := b.input(ctx, b.rows, false)
+	if err != nil {
+		return err
+	}
+	t := newTable(fmt.Sprintf("%d rows to the emulator, best of %d", b.rows, b.repeat), "mode", "ledger", "wall s", "user + system s", "peak MiB")
+	for _, mode := range []string{"sync", "async"} {
+		var with, without []usage
+		for n := range b.repeat {
+			for _, state := range []string{"", filepath.Join(b.dir, fmt.Sprintf("ledger-%s-%d", mode, n))} {
+				s, err := b.serveEmulator(ctx)
+				if err != nil {
+					return err
+				}
+				u, err := measure(ctx, command{args: []string{b.self, "library", "-url", s.url, "-file", file, "-mode", mode, "-state", state}})
+				if err = errors.Join(err, s.stop()); err != nil {
+					return err
+				}
+				if state == "" {
+					without = append(without, u)
+				} else {
+					with = append(with, u)
+				}
+			}
+		}
+		for _, row := range []struct {
+			name string
+			all  []usage
+		}{{"without", without}, {"with", with}} {
+			u := best(row.all)
+			t.add(mode, row.name, seconds(u.wall), seconds(u.cpu), mebibytes(u.peak))
+		}
+	}
+	return t.print(b.out)
+}
