@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"poolfill/batcher"
 	"poolfill/internal/ledger"
@@ -151,6 +153,9 @@ func (p *Pipeline) named(ctx context.Context, since time.Time) uploader.Named {
 	}
 }
 
+// settling is how many operations of an earlier run are asked for at once.
+const settling = 8
+
 // settle finds out what the attempts of a run have created whose end is not
 // known, and keeps it in the ledger.
 func (p *Pipeline) settle(ctx context.Context, r ledger.Run) error {
@@ -158,25 +163,40 @@ func (p *Pipeline) settle(ctx context.Context, r ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	var search []ledger.Doubt // what only the pool itself can tell
+	var (
+		mu     sync.Mutex
+		search []ledger.Doubt // what only the pool itself can tell
+		group  errgroup.Group
+	)
+	// One that the server doesn't know takes seconds to be sure of.
+	group.SetLimit(settling)
 	for _, d := range doubts {
 		if d.Operation == "" {
 			search = append(search, d)
+		}
+	}
+	for _, d := range doubts {
+		if d.Operation == "" {
 			continue
 		}
-		settled, err := p.uploader.Settle(ctx, d.Operation)
-		if err != nil {
-			return err
-		}
-		p.cfg.Log.Info("an operation of an earlier run was settled", zap.String("operation", d.Operation),
-			zap.Bool("found", settled.Found), zap.Int("created", len(settled.Created)))
-		if settled.LogGone {
-			search = append(search, d)
-			continue
-		}
-		if err := p.cfg.Ledger.Settle(d, straysOf(settled.Created)); err != nil {
-			return err
-		}
+		group.Go(func() error {
+			settled, err := p.uploader.Settle(ctx, d.Operation)
+			if err != nil {
+				return err
+			}
+			p.cfg.Log.Info("an operation of an earlier run was settled", zap.String("operation", d.Operation),
+				zap.Bool("found", settled.Found), zap.Int("created", len(settled.Created)))
+			if settled.LogGone {
+				mu.Lock()
+				defer mu.Unlock()
+				search = append(search, d)
+				return nil
+			}
+			return p.cfg.Ledger.Settle(d, straysOf(settled.Created))
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	if len(search) == 0 {
 		return nil
