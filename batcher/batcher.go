@@ -128,18 +128,18 @@ func New(cfg Config) (*Batcher, error) {
 // returned as a rejected row instead.
 func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
 	if t.InputBytes > b.cfg.MaxInputBytes {
-		return nil, oversized(t, "input_values", t.InputBytes, b.cfg.MaxInputBytes)
+		return nil, oversized(&t, "input_values", t.InputBytes, b.cfg.MaxInputBytes)
 	}
 	if t.OutputBytes > b.cfg.MaxOutputBytes {
-		return nil, oversized(t, "output_values", t.OutputBytes, b.cfg.MaxOutputBytes)
+		return nil, oversized(&t, "output_values", t.OutputBytes, b.cfg.MaxOutputBytes)
 	}
-	if b.open != nil && !b.fits(t) {
+	if b.open != nil && !b.fits(&t) {
 		full = b.Flush()
 	}
 	if b.open == nil {
 		b.open = b.begin()
 	}
-	b.open.add(t, b.prefix, b.cfg.ItemIndex)
+	b.open.add(&t, b.prefix, b.cfg.ItemIndex)
 	return full, nil
 }
 
@@ -156,8 +156,7 @@ func (b *Batcher) Flush() *Chunk {
 	return c
 }
 
-// Recycle takes back a chunk that nobody uses any more, neither whole nor in
-// slices. It is safe for concurrent use.
+// Recycle takes back a chunk that nobody uses any more. It is safe for concurrent use.
 //
 // The collector would empty a sync.Pool several times a second, and the buffers
 // of every chunk would have to grow again.
@@ -180,7 +179,7 @@ func (b *Batcher) recycled() *Chunk {
 	return c
 }
 
-func (b *Batcher) fits(t reader.Task) bool {
+func (b *Batcher) fits(t *reader.Task) bool {
 	c := b.open
 	return len(c.rows) < b.cfg.MaxTasks &&
 		c.inputBytes+t.InputBytes <= b.cfg.MaxInputBytes &&
@@ -192,15 +191,15 @@ func (b *Batcher) begin() *Chunk {
 	c := b.recycled()
 	if c.body == nil && b.bodySize > 0 {
 		const slack = 16 // a sixteenth more, as chunks differ a little
-		c.rows = make([]Row, 0, b.rowCount)
+		c.rows = make([]row, 0, b.rowCount)
 		c.body = make([]byte, 0, b.bodySize+b.bodySize/slack)
 		c.raw = make([]byte, 0, b.rawSize+b.rawSize/slack)
 	}
-	*c = Chunk{Number: b.next, rows: c.rows[:0], body: append(c.body[:0], '['), raw: c.raw[:0], keys: c.keys[:0]}
+	*c = Chunk{Number: b.next, rows: c.rows[:0], files: c.files[:0], body: append(c.body[:0], '['), raw: c.raw[:0], keys: c.keys[:0]}
 	return c
 }
 
-func oversized(t reader.Task, what string, size, limit int) *reader.RowError {
+func oversized(t *reader.Task, what string, size, limit int) *reader.RowError {
 	return &reader.RowError{
 		Position: t.Position,
 		Findings: []reader.Finding{{
@@ -214,10 +213,11 @@ func oversized(t reader.Task, what string, size, limit int) *reader.RowError {
 	}
 }
 
-// Row says where a task of a chunk came from.
-type Row struct {
-	Position reader.Position
-	Kind     reader.Kind
+// row is what a chunk knows of a task. It has no pointers, so that the collector
+// passes it over.
+type row struct {
+	line, record, offset int64
+	file                 uint32 // the index in Chunk.files
 
 	// 32 bits are enough for all of them: a body is bounded by Toloka's limits,
 	// and raw by MaxRawBytes and one record.
@@ -246,13 +246,13 @@ type Chunk struct {
 	// Number counts the chunks of a run from 0.
 	Number int
 
-	rows        []Row
+	rows        []row
+	files       []string // those that the rows are from, in order
 	body        []byte
 	raw         []byte
 	keys        []Key // empty until they are asked for
 	sum         [highwayhash.Size]byte
 	summed      bool
-	base        int // the index of the first row in the chunk that this was sliced from
 	inputBytes  int
 	outputBytes int
 }
@@ -260,11 +260,11 @@ type Chunk struct {
 // Len is the number of tasks.
 func (c *Chunk) Len() int { return len(c.rows) }
 
-// Row gives the origin of task i.
-func (c *Chunk) Row(i int) Row { return c.rows[i] }
-
-// Position says where task i came from. It must not be changed.
-func (c *Chunk) Position(i int) *reader.Position { return &c.rows[i].Position }
+// Position says where task i came from.
+func (c *Chunk) Position(i int) reader.Position {
+	r := &c.rows[i]
+	return reader.Position{File: c.files[r.file], Line: r.line, Record: r.record, Offset: r.offset}
+}
 
 // Raw gives the row of task i as it stood in the input.
 func (c *Chunk) Raw(i int) []byte { return c.raw[c.rows[i].rawStart:c.rows[i].rawEnd] }
@@ -309,47 +309,27 @@ func SumOf(keys []Key) [highwayhash.Size]byte {
 	return highwayhash.Sum(all, []byte(keyOfKeys))
 }
 
-// Base is the index of the first task in the chunk that this one was sliced
-// from, and 0 in a chunk that was not sliced. "__item_idx" counts from there:
-// the task with the key n has the index n - Base.
-func (c *Chunk) Base() int { return c.base }
-
 // Memory is about how many bytes the chunk holds, and will hold while it is
 // uploaded: with the keys, and what becomes of each row.
 func (c *Chunk) Memory() int {
-	const row = 64 + 16 + 80
+	const row = 48 + 16 + 80
 	return cap(c.body) + cap(c.raw) + cap(c.rows)*row
 }
 
 // InputBytes is the size of all input_values, in bytes of JSON.
 func (c *Chunk) InputBytes() int { return c.inputBytes }
 
-// Slice gives the tasks from lo up to, not including, hi as a chunk of their
-// own, with the same Number. It shares the rows with c and has its own body.
-func (c *Chunk) Slice(lo, hi int) *Chunk {
-	s := &Chunk{Number: c.Number, raw: c.raw, base: c.base + lo, rows: make([]Row, hi-lo)}
-	copy(s.rows, c.rows[lo:hi])
-	if lo < hi {
-		start, end := c.rows[lo].bodyStart, c.rows[hi-1].bodyEnd
-		s.body = make([]byte, 0, end-start+2)
-		s.body = append(s.body, '[')
-		s.body = append(s.body, c.body[start:end]...)
-		s.body = append(s.body, ']')
-		for i := range s.rows {
-			r := &s.rows[i]
-			r.bodyStart, r.content, r.bodyEnd = r.bodyStart-start+1, r.content-start+1, r.bodyEnd-start+1
-		}
-	} else {
-		s.body = []byte("[]")
-	}
-	return s
-}
-
-func (c *Chunk) add(t reader.Task, prefix []byte, itemIndex bool) {
+func (c *Chunk) add(t *reader.Task, prefix []byte, itemIndex bool) {
 	if len(c.rows) > 0 {
 		c.body = append(c.body, ',')
 	}
-	row := Row{Position: t.Position, Kind: t.Kind, bodyStart: uint32(len(c.body)), rawStart: uint32(len(c.raw))}
+	if last := len(c.files) - 1; last < 0 || c.files[last] != t.Position.File {
+		c.files = append(c.files, t.Position.File)
+	}
+	r := row{
+		line: t.Position.Line, record: t.Position.Record, offset: t.Position.Offset, file: uint32(len(c.files) - 1),
+		bodyStart: uint32(len(c.body)), rawStart: uint32(len(c.raw)),
+	}
 	c.body = append(c.body, prefix...)
 	if itemIndex {
 		c.body = append(c.body, `,"__item_idx":"`...)
@@ -357,12 +337,12 @@ func (c *Chunk) add(t reader.Task, prefix []byte, itemIndex bool) {
 		c.body = append(c.body, '"')
 	}
 	c.body = append(c.body, ',')
-	row.content = uint32(len(c.body))
+	r.content = uint32(len(c.body))
 	c.body = append(c.body, t.JSON...)
 	c.body = append(c.body, '}')
 	c.raw = append(c.raw, t.Raw...)
-	row.bodyEnd, row.rawEnd = uint32(len(c.body)), uint32(len(c.raw))
-	c.rows = append(c.rows, row)
+	r.bodyEnd, r.rawEnd = uint32(len(c.body)), uint32(len(c.raw))
+	c.rows = append(c.rows, r)
 	c.inputBytes += t.InputBytes
 	c.outputBytes += t.OutputBytes
 }

@@ -162,22 +162,28 @@ func TestTheBodyIsTheRequest(t *testing.T) {
 	if got := string(c.Raw(2)); got != "row 3" {
 		t.Errorf("raw row is %q", got)
 	}
-	if c.Row(2).Position.Line != 4 || c.InputBytes() != 10+11+12 {
-		t.Errorf("row %+v, input bytes %d", c.Row(2), c.InputBytes())
+	if c.Position(2).Line != 4 || c.InputBytes() != 10+11+12 {
+		t.Errorf("position %+v, input bytes %d", c.Position(2), c.InputBytes())
 	}
+	if c.Sum() != batcher.SumOf(c.Keys()) || c.Sum() == batcher.SumOf(c.Keys()[1:]) {
+		t.Error("the sum is not that of the keys")
+	}
+}
 
-	s := c.Slice(1, 3)
-	if got := string(s.Body()); got != "["+want[strings.Index(want, `,{"pool_id"`)+1:] {
-		t.Errorf("slice's body is %s", got)
+// A chunk can hold the end of one file and the start of the next.
+func TestPositionsNameTheirFile(t *testing.T) {
+	b := mustNew(t, batcher.Config{PoolID: "1"})
+	files := []string{"a.tsv", "a.tsv", "b.tsv", "a.tsv"}
+	for i, file := range files {
+		at := task(int64(i), 10)
+		at.Position.File = file
+		b.Add(at)
 	}
-	if string(s.Task(1)) != string(c.Task(2)) || string(s.Raw(0)) != "row 2" || s.Base() != 1 {
-		t.Errorf("slice: task %s, raw %q, base %d", s.Task(1), s.Raw(0), s.Base())
-	}
-	if s.Sum() == c.Sum() {
-		t.Error("the slice has the sum of the whole")
-	}
-	if got := string(s.Slice(1, 2).Task(0)); got != string(c.Task(2)) || s.Slice(1, 2).Base() != 2 {
-		t.Errorf("slice of a slice: %s", got)
+	c := b.Flush()
+	for i, file := range files {
+		if got := c.Position(i); got.File != file || got.Record != int64(i) || got.Line != int64(i+1) {
+			t.Errorf("task %d is at %+v", i, got)
+		}
 	}
 }
 
@@ -241,7 +247,7 @@ func TestCuttingLosesNothingAndCutsNoSoonerThanItMust(t *testing.T) {
 			}
 			var input, output int
 			for i := range c.Len() {
-				record := c.Row(i).Position.Record
+				record := c.Position(i).Record
 				if record != int64(kept[next]) {
 					t.Fatalf("record %d stands where %d should", record, kept[next])
 				}

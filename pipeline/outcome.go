@@ -146,7 +146,7 @@ func (p *Pipeline) leave(ctx context.Context) error {
 func alike(c *batcher.Chunk, status Status, reason string) results {
 	return func(yield func(*Result) bool) {
 		for i := range c.Len() {
-			if !yield(&Result{Position: *c.Position(i), Status: status, Reason: reason}) {
+			if !yield(&Result{Position: c.Position(i), Status: status, Reason: reason}) {
 				return
 			}
 		}
@@ -160,7 +160,7 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 		var r Result
 		for i := range o.Rows {
 			row := &o.Rows[i]
-			r = Result{Position: *o.Chunk.Position(i), TaskID: row.TaskID, Reason: row.Reason}
+			r = Result{Position: o.Chunk.Position(i), TaskID: row.TaskID, Reason: row.Reason}
 			switch row.Status {
 			case uploader.Created:
 				r.Status = Created

@@ -47,9 +47,9 @@ func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
 
 // numberer gives a function that puts a position into a ledger's row. Rows of
 // one file come together: it looks each up once.
-func (p *Pipeline) numberer() func(*ledger.Row, *reader.Position) {
+func (p *Pipeline) numberer() func(*ledger.Row, reader.Position) {
 	path, number := "", -1
-	return func(row *ledger.Row, at *reader.Position) {
+	return func(row *ledger.Row, at reader.Position) {
 		if number < 0 || at.File != path {
 			path, number = at.File, p.numbers[at.File]
 		}
@@ -226,7 +226,7 @@ func (p *Pipeline) rowsOf(rows results) iter.Seq[*ledger.Row] {
 		numbered := p.numberer()
 		var row ledger.Row
 		for r := range rows {
-			numbered(&row, &r.Position)
+			numbered(&row, r.Position)
 			row.Status, row.TaskID, row.Reason, row.Findings, row.Raw = statusInLedger(r), r.TaskID, r.Reason, r.Findings, r.Raw
 			if !yield(&row) {
 				return

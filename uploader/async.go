@@ -79,7 +79,7 @@ func (j *job) operationID(p part) string {
 	}
 	return OperationID(OperationName{
 		PoolID: j.cfg.PoolID, RunKey: j.cfg.RunKey, Chunk: p.chunk.Number,
-		Base: p.chunk.Base() + p.rows[0], Len: len(p.rows), Sum: p.sum, Generation: p.generation,
+		Base: p.rows[0], Len: len(p.rows), Sum: p.sum, Generation: p.generation,
 	})
 }
 
@@ -329,8 +329,8 @@ func (j *job) take(p part, entries iter.Seq[logEntry]) (others []logEntry) {
 	for e := range entries {
 		if !e.created || e.index < 0 {
 			others = append(others, e)
-		} else if row, found := p.row(e.index); found && j.out.Rows[row].Status == Unsent {
-			j.created(row, e.taskID)
+		} else if p.has(e.index) && j.out.Rows[e.index].Status == Unsent {
+			j.created(e.index, e.taskID)
 		}
 	}
 	return others
@@ -352,7 +352,7 @@ func (j *job) takeOthers(p part, entries []logEntry) error {
 	}
 	find := func(e *logEntry) (row int, found bool, err error) {
 		if e.index >= 0 {
-			row, found = p.row(e.index)
+			row, found = e.index, p.has(e.index)
 			return row, found, nil
 		}
 		if e.created && taken[e.taskID] {

@@ -341,14 +341,6 @@ func TestALogWithoutIndexesIsMatchedByContent(t *testing.T) {
 	})
 }
 
-func TestASliceIsCountedFromItsBase(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := script(t, on(post, 202, success), on(logs, 200, logOf(3, 2)))
-		u := newUploader(t, f, setup{})
-		expect(t, upload(t, u, chunkOf(t, true, "a", "b", "c", "d").Slice(2, 4)), "created t2; created t3")
-	})
-}
-
 func TestAnEmptyChunkNeedsNoRequest(t *testing.T) {
 	u := newUploader(t, script(t), setup{})
 	expect(t, upload(t, u, chunkOf(t, true)), "")

@@ -283,14 +283,13 @@ type part struct {
 	generation int
 }
 
-// row gives the row with an index of the log.
-func (p part) row(index int) (row int, found bool) {
-	row = index - p.chunk.Base()
+// has reports whether a row belongs to the part.
+func (p part) has(row int) bool {
 	if row >= 0 && row < len(p.rows) && p.rows[row] == row {
-		return row, true
+		return true // it is a whole chunk, as nearly always
 	}
-	_, found = slices.BinarySearch(p.rows, row)
-	return row, found
+	_, found := slices.BinarySearch(p.rows, row)
+	return found
 }
 
 func whole(chunk *batcher.Chunk) part {
