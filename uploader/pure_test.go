@@ -16,6 +16,8 @@ import (
 
 	"github.com/go-faster/jx"
 	"pgregory.net/rapid"
+
+	"poolfill/batcher"
 )
 
 func TestOperationIDsAreNamesForContent(t *testing.T) {
