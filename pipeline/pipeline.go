@@ -100,7 +100,7 @@ func New(cfg Config) (*Pipeline, error) {
 				observe(e)
 			}
 		}
-		if cfg.Ledger != nil {
+		if cfg.Ledger != nil || cfg.OpenLedger != nil {
 			cfg.Limits.Book = &accountBook{p: p}
 		}
 		if p.gate, err = ratelimit.New(cfg.Limits); err != nil {
