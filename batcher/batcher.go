@@ -127,11 +127,8 @@ func New(cfg Config) (*Batcher, error) {
 // the next one. A task that would not even fit into a chunk of its own is
 // returned as a rejected row instead.
 func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
-	if t.InputBytes > b.cfg.MaxInputBytes {
-		return nil, oversized(&t, "input_values", t.InputBytes, b.cfg.MaxInputBytes)
-	}
-	if t.OutputBytes > b.cfg.MaxOutputBytes {
-		return nil, oversized(&t, "output_values", t.OutputBytes, b.cfg.MaxOutputBytes)
+	if rejected = b.Judge(&t); rejected != nil {
+		return nil, rejected
 	}
 	if b.open != nil && !b.fits(&t) {
 		full = b.Flush()
@@ -141,6 +138,18 @@ func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
 	}
 	b.open.add(&t, b.prefix, b.cfg.ItemIndex)
 	return full, nil
+}
+
+// Judge gives the rejected row that Add would make of a task, or nil for a task
+// that Add would take. The task goes into no chunk.
+func (b *Batcher) Judge(t *reader.Task) (rejected *reader.RowError) {
+	switch {
+	case t.InputBytes > b.cfg.MaxInputBytes:
+		return oversized(t, "input_values", t.InputBytes, b.cfg.MaxInputBytes)
+	case t.OutputBytes > b.cfg.MaxOutputBytes:
+		return oversized(t, "output_values", t.OutputBytes, b.cfg.MaxOutputBytes)
+	}
+	return nil
 }
 
 // Flush returns the open chunk, or nil where it is empty.

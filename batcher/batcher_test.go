@@ -130,6 +130,9 @@ func TestATaskThatNoRequestCanHoldIsARejectedRow(t *testing.T) {
 	if len(f.Message) > 300 || !strings.Contains(f.Message, "1048577 bytes") {
 		t.Errorf("message %q", f.Message)
 	}
+	if judged := b.Judge(&big); judged == nil || judged.Findings[0] != f {
+		t.Errorf("Judge says %+v, Add says %+v", judged, f)
+	}
 	big.Raw[0] = '!'
 	if string(rejected.Raw) != "row 7" {
 		t.Errorf("the rejected row is not the caller's to keep: %q", rejected.Raw)

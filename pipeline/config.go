@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -114,6 +115,11 @@ type Config struct {
 	// Ledger remembers what was uploaded, so that the run can be continued and
 	// no row is uploaded twice; nil remembers nothing. A check has none.
 	Ledger *ledger.Ledger
+	// OpenLedger gives the Ledger where it is not open yet, which takes as long
+	// as the first questions to the server and so is done beside them. An error
+	// ends the run before anything is sent. The caller closes what it opened,
+	// after Run. nil where the Ledger is open, or there is none.
+	OpenLedger func(context.Context) (*ledger.Ledger, error)
 	// Guard says which rows count as uploaded before; empty means GuardFile.
 	// Without a Ledger it has no effect.
 	Guard Guard
@@ -180,7 +186,7 @@ func (c Config) withDefaults() Config {
 	c.Mode = cmp.Or(c.Mode, uploader.Async)
 	c.Guard = cmp.Or(c.Guard, GuardFile)
 	if c.Check {
-		c.Ledger = nil
+		c.Ledger, c.OpenLedger = nil, nil
 	}
 	if c.OnInvalid == "" {
 		c.OnInvalid = SkipInvalid

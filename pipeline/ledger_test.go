@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -304,4 +305,60 @@ func TestAnEditThatCannotBeSeenEndsARunThatGoesOn(t *testing.T) {
 	if got := server.Stats().Pools["1"]; got != 5000 {
 		t.Errorf("%d tasks in the pool", got)
 	}
+}
+
+// The ledger is opened while the server is asked: either may fail, or not
+// answer at all.
+func TestALedgerIsOpenedBesideTheFirstQuestion(t *testing.T) {
+	t.Run("and used", func(t *testing.T) {
+		asked := make(chan struct{})
+		_, url := serve(t, emulator.Config{}, func(next http.Handler) http.Handler {
+			var once sync.Once
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				once.Do(func() { close(asked) })
+				next.ServeHTTP(w, r)
+			})
+		})
+		b := openBook(t)
+		cfg := config(url, write(t, "a.tsv", images(3)))
+		cfg.OpenLedger = func(context.Context) (*ledger.Ledger, error) {
+			<-asked
+			return b.Ledger, nil
+		}
+		r, err := run(t, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantTotals(t, "the first", r, 3, 0, 0)
+		if runs, err := b.Runs(context.Background(), url, "1"); err != nil || len(runs) != 1 {
+			t.Errorf("the ledger has %d runs, %v", len(runs), err)
+		}
+	})
+	t.Run("its failure ends the question", func(t *testing.T) {
+		server, url := serve(t, emulator.Config{}, func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		})
+		broken := errors.New("the ledger is broken")
+		cfg := config(url, write(t, "a.tsv", images(3)))
+		cfg.OpenLedger = func(context.Context) (*ledger.Ledger, error) { return nil, broken }
+		if r, err := run(t, cfg); !errors.Is(err, broken) || r.RunID != "" {
+			t.Errorf("%v: %+v", err, r)
+		}
+		if got := server.Stats().Pools["1"]; got != 0 {
+			t.Errorf("%d tasks were created", got)
+		}
+	})
+	t.Run("a refusal ends the opening", func(t *testing.T) {
+		_, url := serve(t, emulator.Config{}, nil)
+		cfg := config(url, write(t, "a.tsv", images(3)))
+		cfg.PoolID = "3" // archived
+		cfg.OpenLedger = func(ctx context.Context) (*ledger.Ledger, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		var setup *pipeline.SetupError
+		if _, err := run(t, cfg); !errors.As(err, &setup) {
+			t.Errorf("got %v", err)
+		}
+	})
 }

@@ -115,13 +115,8 @@ func (p *Pipeline) tell(rows results) error {
 	return p.cfg.Recorder.Record(all)
 }
 
-// discard records the rows of a chunk that is not sent any more. In a check they
-// have their outcome already.
+// discard records the rows of a chunk that is not sent any more.
 func (p *Pipeline) discard(ctx context.Context, c *batcher.Chunk) error {
-	if p.cfg.Check {
-		p.batcher.Recycle(c)
-		return nil
-	}
 	p.mu.Lock()
 	reason := "the run was interrupted before this row was sent"
 	if p.err != nil {

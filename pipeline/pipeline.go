@@ -100,7 +100,7 @@ func New(cfg Config) (*Pipeline, error) {
 				observe(e)
 			}
 		}
-		if cfg.Ledger != nil {
+		if cfg.Ledger != nil || cfg.OpenLedger != nil {
 			cfg.Limits.Book = &accountBook{p: p}
 		}
 		if p.gate, err = ratelimit.New(cfg.Limits); err != nil {
@@ -404,6 +404,9 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 			return p.putAside(Result{Position: row.Task.Position, Status: Duplicate, TaskID: id})
 		}
 	}
+	if p.cfg.Check {
+		return p.pass(&row.Task, path)
+	}
 	full, rejected := p.batcher.Add(row.Task)
 	if full != nil {
 		p.count(path)
@@ -411,21 +414,29 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 			return err
 		}
 	}
-	switch {
-	case rejected != nil:
+	if rejected != nil {
 		p.count(path)
 		return p.reject(rejected)
-	case p.cfg.Check:
-		p.valid++
-		if err := p.wait(Result{Position: row.Task.Position, Status: Valid}); err != nil {
-			return err
-		}
 	}
-	return p.printTask(row.Task)
+	return p.printTask(&row.Task)
+}
+
+// pass gives a task of a check its outcome. There are no chunks, as nothing is
+// sent.
+func (p *Pipeline) pass(t *reader.Task, path string) error {
+	if rejected := p.batcher.Judge(t); rejected != nil {
+		p.count(path)
+		return p.reject(rejected)
+	}
+	p.valid++
+	if err := p.wait(Result{Position: t.Position, Status: Valid}); err != nil {
+		return err
+	}
+	return p.printTask(t)
 }
 
 // printTask writes a task as it would be sent.
-func (p *Pipeline) printTask(t reader.Task) error {
+func (p *Pipeline) printTask(t *reader.Task) error {
 	if p.print == nil {
 		return nil
 	}
@@ -490,7 +501,7 @@ func (p *Pipeline) noRows() error {
 
 // send uploads a chunk in a goroutine of the group, as soon as there is a place.
 // With StopAtInvalid it waits for the outcome, so that no later row is even
-// looked at before. In a check it is the outcome.
+// looked at before.
 func (p *Pipeline) send(ctx, taking context.Context, c *batcher.Chunk, group *errgroup.Group) error {
 	p.enforceMaxRejected(false)
 	if p.resumed {
@@ -500,7 +511,7 @@ func (p *Pipeline) send(ctx, taking context.Context, c *batcher.Chunk, group *er
 		}
 	}
 	switch {
-	case p.cfg.Check, p.stopped():
+	case p.stopped():
 		return p.discard(ctx, c)
 	case p.cfg.OnInvalid == StopAtInvalid:
 		_, err := p.upload(ctx, c)

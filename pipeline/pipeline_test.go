@@ -639,6 +639,24 @@ func TestACheckWithASpecNeedsNoServer(t *testing.T) {
 	}
 }
 
+func TestACheckRejectsWhatNoRequestCanHold(t *testing.T) {
+	half := strings.Repeat("x", toloka.MaxInputBytes/2)
+	var printed bytes.Buffer
+	r, err := run(t, pipeline.Config{
+		Files: []string{"-"}, Stdin: strings.NewReader("INPUT:a\tINPUT:b\n" + half + "\t" + half + "\n" + half + "\tx\n"),
+		Check: true, NoSpec: true, PrintTasks: &printed,
+	})
+	if err != nil || r.Totals != (pipeline.Totals{Rows: 2, Valid: 1, Rejected: 1}) {
+		t.Fatalf("%v: %+v", err, r.Totals)
+	}
+	if got := r.Rejections[0]; got.Code != toloka.CodeObjectSizeGreaterThanMax || got.Samples[0] != "-:2" {
+		t.Errorf("rejected as %+v", got)
+	}
+	if lines := bytes.Count(printed.Bytes(), []byte{'\n'}); lines != 1 {
+		t.Errorf("%d tasks were printed, want the valid one", lines)
+	}
+}
+
 func TestConfigErrorsAreAllNamed(t *testing.T) {
 	_, err := pipeline.New(pipeline.Config{ChunkSize: -1, Workers: -1, OnInvalid: "maybe", Reader: reader.Config{SkipRows: -1}})
 	if err == nil {

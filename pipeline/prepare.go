@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"poolfill/internal/toloka"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -21,10 +23,28 @@ func (e *SetupError) Error() string { return e.Err.Error() }
 func (e *SetupError) Unwrap() error { return e.Err }
 
 // prepare finds everything that can be found before a task is sent: whether the
-// pool takes tasks, what its spec is, and whether every header fits it.
+// pool takes tasks, what its spec is, and whether every header fits it. The
+// ledger is opened meanwhile; what fails first ends the other.
 func (p *Pipeline) prepare(ctx context.Context) error {
 	ctx, release := p.untilStop(ctx) // nothing is in flight yet that would deserve to be finished
 	defer release()
+	group, ctx := errgroup.WithContext(ctx)
+	if p.cfg.OpenLedger != nil {
+		group.Go(func() (err error) {
+			p.cfg.Ledger, err = p.cfg.OpenLedger(ctx)
+			return err
+		})
+	}
+	group.Go(func() error { return p.consult(ctx) })
+	err := group.Wait()
+	if err != nil && p.stdin != nil {
+		err = errors.Join(err, p.stdin.Close())
+	}
+	return err
+}
+
+// consult asks the server, then looks at the inputs.
+func (p *Pipeline) consult(ctx context.Context) error {
 	if p.client != nil && p.cfg.PoolID != "" {
 		if err := p.consultPool(ctx); err != nil {
 			return err
@@ -100,9 +120,6 @@ func (p *Pipeline) consultInputs() error {
 		}
 	}
 	if len(errs) > 0 {
-		if p.stdin != nil {
-			errs = append(errs, p.stdin.Close())
-		}
 		return &SetupError{errors.Join(errs...)}
 	}
 	return nil

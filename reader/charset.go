@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/wlynxg/chardet"
 	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/ianaindex"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
@@ -89,7 +87,9 @@ func utf16Pattern(head []byte) (unicode.Endianness, bool) {
 	return unicode.LittleEndian, false
 }
 
-// namedCharset finds a charset by its WHATWG or IANA name.
+// namedCharset finds a charset by its WHATWG name, or a code page of DOS or of
+// IBM's large machines by its number. The index of all IANA names in x/text
+// knows no more that can be decoded, and takes time at every start.
 func namedCharset(wanted string) (charset, error) {
 	name := strings.ToLower(strings.TrimSpace(wanted))
 	decoding, err := htmlindex.Get(name)
@@ -97,7 +97,7 @@ func namedCharset(wanted string) (charset, error) {
 		if name, err = htmlindex.Name(decoding); err != nil {
 			return charset{}, fmt.Errorf("the encoding %q has no name: %w", wanted, err)
 		}
-	} else if decoding, err = ianaindex.IANA.Encoding(name); err != nil || decoding == nil {
+	} else if decoding = codePage(name); decoding == nil {
 		hint := ""
 		if near := nearCharsets(name); len(near) > 0 {
 			hint = "; did you mean " + strings.Join(near, " or ") + "?"
@@ -116,6 +116,19 @@ func namedCharset(wanted string) (charset, error) {
 		return charset{}, fmt.Errorf("the encoding %q can't be decoded: save the file as UTF-8", wanted)
 	}
 	return charset{name: name, decoding: decoding}, nil
+}
+
+// codePage finds a code page by names such as cp850, IBM437 and 1047, or gives
+// nil.
+func codePage(name string) encoding.Encoding {
+	number := strings.TrimLeft(strings.TrimLeft(name, "abcdefghijklmnopqrstuvwxyz-_"), "0")
+	for _, known := range charmap.All {
+		_, page, ok := strings.Cut(fmt.Sprint(known), " Code Page ")
+		if ok && strings.TrimLeft(page, "0") == number {
+			return known
+		}
+	}
+	return nil
 }
 
 // nearCharsets lists the names that a mistyped one may have been meant to be.
@@ -179,58 +192,6 @@ func checkUTF8(name string, head []byte, base int64, whole bool) error {
 		message += ": name the file's charset with --encoding, or save the file as UTF-8"
 	}
 	return inputError(name, CodeEncoding, int64(countLineEnds(head[:i]))+1, message)
-}
-
-// guessCharset gives the charset that a text most likely has, or "". A guess
-// that can't decode the text is none.
-func guessCharset(text []byte) string {
-	for _, result := range chardet.DetectAll(text) {
-		name := result.Encoding
-		if name == "MacCyrillic" {
-			name = "x-mac-cyrillic"
-			// The two have the small letters at the same places; the capitals of
-			// Mac OS are where windows-1251 has next to nothing.
-			if !slices.ContainsFunc(text, func(b byte) bool { return 0x80 <= b && b <= 0x9F }) {
-				name = "windows-1251"
-			}
-		}
-		c, err := namedCharset(name)
-		if err != nil || c.decoding == nil || strings.HasPrefix(c.name, "utf-") {
-			continue
-		}
-		decoded, err := c.decoding.NewDecoder().Bytes(text)
-		if err == nil && !bytes.Contains(bytes.TrimSuffix(decoded, []byte(replacement)), []byte(replacement)) {
-			return c.name
-		}
-	}
-	return guessShortCharset(text)
-}
-
-// guessShortCharset guesses for texts that are too short for statistics: words
-// of Cyrillic letters are runs of high bytes, in Western languages a high byte
-// stands alone between ASCII letters.
-func guessShortCharset(text []byte) string {
-	runs, alone := 0, 0
-	for i := 0; i < len(text); {
-		n := 0
-		for i+n < len(text) && text[i+n] >= 0xC0 {
-			n++
-		}
-		switch {
-		case n == 1:
-			alone++
-		case n > 1:
-			runs++
-		}
-		i += n + 1
-	}
-	switch {
-	case runs > alone:
-		return "windows-1251"
-	case alone > 0:
-		return "windows-1252"
-	}
-	return ""
 }
 
 // firstInvalid gives the place of the first byte that is not UTF-8, or -1.

@@ -114,6 +114,8 @@ func TestInputsGiveTheirTextAndSayWhatTheyAre(t *testing.T) {
 		"gzip of UTF-16":                {gzipped(t, utf16(t, unicode.LittleEndian, long)), "", long, "gzip", "utf-16le", 0},
 		"windows-1251 by name":          {windows1251(t, long), "CP1251", long, "", "windows-1251", 0},
 		"an IANA name":                  {"a\xE9\n1\n", "ISO_8859-1:1987", "aé\n1\n", "", "windows-1252", 0},
+		"a code page of DOS":            {"a\x82\n1\n", "CP850", "aé\n1\n", "", "cp850", 0},
+		"a code page by IANA's name":    {"a\x82\n1\n", "IBM00858", "aé\n1\n", "", "ibm00858", 0},
 		"UTF-8 by name":                 {long, "UTF8", long, "", "utf-8", 0},
 		"a mark against the name":       {utf8BOM + smallText, "windows-1251", smallText, "", "utf-8", 3},
 		"a zip-like header":             {"PKID\tb\n1\t2\n", "", "PKID\tb\n1\t2\n", "", "utf-8", 0},

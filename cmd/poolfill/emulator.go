@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
 	"poolfill/internal/toloka"
 	"poolfill/pipeline"
 	"poolfill/reader"
@@ -218,10 +217,9 @@ func passingLedger(cfg *pipeline.Config) (forget func() error, err error) {
 	if err != nil {
 		return forget, fmt.Errorf("the folder for the emulator's ledger can't be made: %w", err)
 	}
-	if cfg.Ledger, err = ledger.Open(context.Background(), dir); err != nil {
-		return forget, errors.Join(err, os.RemoveAll(dir))
-	}
-	return func() error { return errors.Join(cfg.Ledger.Close(), os.RemoveAll(dir)) }, nil
+	l := lateLedger{dir: dir}
+	cfg.OpenLedger = l.open
+	return func() error { return errors.Join(l.close(), os.RemoveAll(dir)) }, nil
 }
 
 // looseSpec is a spec that takes every column of the files as an optional

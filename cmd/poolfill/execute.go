@@ -49,7 +49,7 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		cfg.API.Log = log
 	}
 	if !cfg.Check && !api.emulator && cfg.PoolID != "" {
-		leave, stateErr := output.enterState(cmd.Context(), &cfg)
+		leave, stateErr := output.enterState(&cfg)
 		if stateErr != nil {
 			return stateErr
 		}
@@ -65,9 +65,9 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 	return carryOut(cmd.Context(), std, cfg, output, display)
 }
 
-// enterState keeps other runs on this machine from the pool, and opens the
-// ledger.
-func (f *outputFlags) enterState(ctx context.Context, cfg *pipeline.Config) (leave func() error, err error) {
+// enterState keeps other runs on this machine from the pool, and gives the run
+// its ledger.
+func (f *outputFlags) enterState(cfg *pipeline.Config) (leave func() error, err error) {
 	dir, err := f.stateFolder()
 	if err != nil {
 		return nil, err
@@ -77,10 +77,28 @@ func (f *outputFlags) enterState(ctx context.Context, cfg *pipeline.Config) (lea
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Ledger, err = ledger.Open(ctx, dir); err != nil {
-		return nil, errors.Join(err, lock.Release())
+	l := lateLedger{dir: dir}
+	cfg.OpenLedger = l.open
+	return func() error { return errors.Join(l.close(), lock.Release()) }, nil
+}
+
+// lateLedger is a ledger that the run opens, beside its first question to the
+// server, and that is closed after the run.
+type lateLedger struct {
+	dir    string
+	ledger *ledger.Ledger // nil while it is not open
+}
+
+func (l *lateLedger) open(ctx context.Context) (_ *ledger.Ledger, err error) {
+	l.ledger, err = ledger.Open(ctx, l.dir)
+	return l.ledger, err
+}
+
+func (l *lateLedger) close() error {
+	if l.ledger == nil {
+		return nil
 	}
-	return func() error { return errors.Join(cfg.Ledger.Close(), lock.Release()) }, nil
+	return l.ledger.Close()
 }
 
 // stateFolder is the folder that the user named, or the platform's.

@@ -25,6 +25,9 @@ const (
 	exitInterrupted = 130 // the user ended it
 )
 
+// versionFormat is what --version prints.
+const versionFormat = "poolfill %s\n"
+
 func main() {
 	// A run's live memory is a few chunks, whose buffers are used again; what the
 	// collector lets pile up on top is most of the peak. Collecting twice as
@@ -44,6 +47,11 @@ type streams struct {
 
 // run carries out one command line and returns its exit code.
 func run(args []string, std streams) int {
+	if len(args) == 1 && args[0] == "--version" {
+		// Cobra does the same, after all commands are made: a quarter of the time.
+		fmt.Fprintf(std.out, versionFormat, version())
+		return exitOK
+	}
 	var profiling profiles
 	root := newRootCommand(std, &profiling)
 	root.SetArgs(args)

@@ -42,7 +42,7 @@ name in capitals, with _ for -. A flag on the command line wins.`,
 	}
 	profiling.register(root.PersistentFlags())
 	root.SuggestionsMinimumDistance = 2
-	root.SetVersionTemplate("poolfill {{.Version}}\n")
+	root.SetVersionTemplate(fmt.Sprintf(versionFormat, "{{.Version}}"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(err), cmd.CommandPath())}
 	})

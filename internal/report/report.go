@@ -50,7 +50,8 @@ type Writer struct {
 	// The row that came last.
 	last   *input
 	record int64
-	line   []byte
+	// The numbers of its line and record, as they stand in results.tsv.
+	line, number counter
 }
 
 // input is one of the run's inputs.
@@ -135,8 +136,10 @@ func (w *Writer) write(r *pipeline.Result) error {
 	if err := w.openResults(); err != nil {
 		return err
 	}
-	w.line = appendResult(w.line[:0], in.cell, r)
-	if _, err := w.results.Write(w.line); err != nil || r.Status != pipeline.Rejected {
+	w.line.set(r.Position.Line)
+	w.number.set(r.Position.Record)
+	line := appendResult(w.results.AvailableBuffer(), in.cell, w.line.text, w.number.text, r)
+	if _, err := w.results.Write(line); err != nil || r.Status != pipeline.Rejected {
 		return err
 	}
 	f, err := w.openRejected(in.shape)

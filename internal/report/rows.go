@@ -14,13 +14,30 @@ import (
 
 const resultsHeader = "file\tline\trecord\tstatus\ttask_id\tfield\tcode\tmessage\n"
 
+// counter is a number as text that is mostly one more than the last time: then
+// its last digit changes, which takes a fifth of the time of writing all of them.
+type counter struct {
+	value int64
+	text  []byte
+}
+
+func (c *counter) set(value int64) {
+	last := len(c.text) - 1
+	if value == c.value+1 && last >= 0 && c.value >= 0 && c.text[last] < '9' {
+		c.text[last]++
+	} else if value != c.value || last < 0 {
+		c.text = strconv.AppendInt(c.text[:0], value, 10)
+	}
+	c.value = value
+}
+
 // appendResult appends the line of results.tsv for a row of the file that has
-// the name cell. It is written by hand since there is one for every row: it
-// costs a tenth of what reflection does.
-func appendResult(dst, cell []byte, r *pipeline.Result) []byte {
+// the name cell, with its line and record. It is written by hand since there is
+// one for every row: it costs a tenth of what reflection does.
+func appendResult(dst, cell, line, record []byte, r *pipeline.Result) []byte {
 	dst = append(dst, cell...)
-	dst = strconv.AppendInt(append(dst, '\t'), r.Position.Line, 10)
-	dst = strconv.AppendInt(append(dst, '\t'), r.Position.Record, 10)
+	dst = append(append(dst, '\t'), line...)
+	dst = append(append(dst, '\t'), record...)
 	dst = append(append(dst, '\t'), r.Status...)
 	dst = appendResultCell(append(dst, '\t'), r.TaskID)
 	if r.Reason == "" && len(r.Findings) == 0 {
