@@ -33,7 +33,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -49,6 +48,8 @@ const (
 	// tellAfter is how long ends of grants are kept for others to join them. It
 	// is what a task counts too long, so it is little beside the minute.
 	tellAfter = 100 * time.Millisecond
+	// nobody is the process of what a process that has closed the book has used.
+	nobody = 0
 	// keepDays is for how many days their tasks are kept. It counts days in the
 	// book and not in the calendar, so that a clock that is set far ahead for a
 	// while doesn't take today's count away.
@@ -83,12 +84,13 @@ const lock = `UPDATE quota_grant SET tasks = tasks WHERE id = 0`
 type Book struct {
 	db      *sql.DB
 	account string
-	process int64 // any number that no other process has
+	process int64 // any number that no other process has, and not nobody
 	now     func() time.Time
 
 	mu      sync.Mutex
 	holding holding
 	sharers int
+	took    bool        // room, once
 	timer   *time.Timer // set while the book will be told by itself
 	err     error       // the first error of doing so
 
@@ -106,25 +108,28 @@ func New(ctx context.Context, db *sql.DB, account string) (*Book, error) {
 			return nil, fmt.Errorf("making the tables of the quota: %w", err)
 		}
 	}
-	return &Book{db: db, account: account, process: rand.Int64(), sharers: 1, now: time.Now}, nil
+	return &Book{db: db, account: account, process: newID(), sharers: 1, now: time.Now}, nil
 }
 
-// Close tells the book what it has not heard yet and gives unused room back. Call
-// it after the last grant has ended. It gives the first error of telling the
-// book, which a later Take or Settle may have given before.
+// Close tells the book what it has not heard yet, and that this process is no
+// sharer any more. Call it after the last grant has ended. It gives the first
+// error of telling the book, which a Take or Settle may have given before.
 func (b *Book) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.stopTimer()
-	b.holding.giveBack()
+	took, err := b.took, b.err
 	b.mu.Unlock()
 	b.telling.Wait()
-	err := b.tell(ctx)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err != nil {
-		return b.err
+	if !took || err != nil {
+		return err
 	}
-	return err
+	err = b.transact(ctx, b.news(true), func(t *page) error {
+		return t.exec(ctx, `UPDATE quota_grant SET process = $1 WHERE account = $2 AND process = $3`, nobody, b.account, b.process)
+	})
+	if err != nil {
+		return fmt.Errorf("closing the book of the quota: %w", err)
+	}
+	return nil
 }
 
 // Take asks for room for so many tasks, as ratelimit.Book says. It fails with a
@@ -144,7 +149,8 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 	var l *lease
 	var sharers int
 	err = b.transact(ctx, b.news(true), func(t *page) error {
-		others, err := t.number(ctx, `SELECT count(DISTINCT process) FROM quota_grant WHERE account = $1 AND process <> $2`, b.account, b.process)
+		others, err := t.number(ctx, `SELECT count(DISTINCT process) FROM quota_grant WHERE account = $1 AND process NOT IN ($2, $3)`,
+			b.account, b.process, nobody)
 		if err != nil {
 			return err
 		}
@@ -177,6 +183,7 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 	if l == nil {
 		return 0, wait, reason, nil
 	}
+	b.took = true
 	id = b.holding.begin(l, tasks)
 	b.tellSoon(ctx)
 	return id, 0, "", nil
@@ -194,7 +201,7 @@ func (b *Book) takeInHand(tasks int, limits ratelimit.Limits) (id int64, taken b
 }
 
 // Sharers gives how many processes have taken from the book within the last
-// minute, as ratelimit.Book says. It is known as of half a second ago.
+// minute and have not closed it, as ratelimit.Book says.
 func (b *Book) Sharers() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
