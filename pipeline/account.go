@@ -59,6 +59,16 @@ func (a *accountBook) Settle(ctx context.Context, id int64, used bool) error {
 	return book.Settle(ctx, id, used)
 }
 
+// close has the book keep the ends of the last grants, which must have ended.
+func (a *accountBook) close(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.book == nil {
+		return nil
+	}
+	return a.book.Close(ctx)
+}
+
 // Sharers is part of ratelimit.Book.
 func (a *accountBook) Sharers() int {
 	a.mu.Lock()

@@ -27,6 +27,7 @@ var ErrInterrupted = errors.New("interrupted before anything was sent")
 // Pipeline is one run. It is used once.
 type Pipeline struct {
 	cfg      Config
+	account  *accountBook // nil without a ledger
 	gate     *ratelimit.Gate
 	client   *uploader.Client   // nil where nothing is asked of the server
 	uploader *uploader.Uploader // nil in a check
@@ -101,7 +102,8 @@ func New(cfg Config) (*Pipeline, error) {
 			}
 		}
 		if cfg.Ledger != nil || cfg.OpenLedger != nil {
-			cfg.Limits.Book = &accountBook{p: p}
+			p.account = &accountBook{p: p}
+			cfg.Limits.Book = p.account
 		}
 		if p.gate, err = ratelimit.New(cfg.Limits); err != nil {
 			return nil, err
@@ -233,8 +235,10 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 	if err := group.Wait(); err != nil {
 		p.stop(Failed, err)
 	}
-	if p.gate != nil {
-		if err := p.gate.Err(); err != nil {
+	if p.account != nil {
+		// The uploads have ended, even where the run was left at once.
+		closed := p.account.close(context.WithoutCancel(ctx))
+		if err := cmp.Or(p.gate.Err(), closed); err != nil {
 			p.stop(Failed, err)
 		}
 	}

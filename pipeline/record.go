@@ -137,7 +137,7 @@ func (p *Pipeline) keep(o uploader.Outcome, rows results, claimed []string) erro
 	if p.run == nil {
 		return nil
 	}
-	if o.Attempts == 0 && !slices.ContainsFunc(o.Rows, func(r uploader.RowOutcome) bool { return r.Status != uploader.Unsent || r.InDoubt }) {
+	if !o.Noted && !slices.ContainsFunc(o.Rows, func(r uploader.RowOutcome) bool { return r.Status != uploader.Unsent || r.InDoubt }) {
 		return p.keepAside(rows) // nothing of it was sent
 	}
 	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{

@@ -24,8 +24,8 @@ type Book interface {
 	Settle(ctx context.Context, id int64, used bool) error
 	// Today gives the tasks of the running day, UTC, those under way included.
 	Today(ctx context.Context) (int, error)
-	// Sharers gives how many processes have taken from it within the last
-	// minute, this one included, as of its last Take. It does no I/O.
+	// Sharers gives how many processes take from it, this one included, as of
+	// half a second ago at the most while there are Takes. It does no I/O.
 	Sharers() int
 }
 

@@ -4,7 +4,8 @@
 // that it creates. What comes out: grants, given so that the server never sees
 // more than the limits, and no later than that takes:
 //
-//   - requests a second, by golang.org/x/time/rate;
+//   - requests a second, at an even pace by golang.org/x/time/rate, and fewer
+//     where some may have been held up;
 //   - tasks a minute, by an exact sliding window;
 //   - tasks a day, from midnight to midnight, UTC;
 //   - none at all while the server has asked for a pause by answering 429.
@@ -21,7 +22,8 @@
 // Waiting for the next day can take long. With Config.Park the Gate doesn't: a
 // request that would have to fails with a *DayQuotaError.
 //
-// Memory: some 32 bytes for each grant with tasks of the last minute.
+// Memory: some 32 bytes for each grant with tasks of the last minute, and some 100
+// for each request of the last second.
 package ratelimit
 
 import (
@@ -105,6 +107,10 @@ type Gate struct {
 	dayUntil    time.Time // the end of the day's quota as the server said it
 	bookErr     error     // the first error of settling a grant
 	roomAt      time.Time // when the window has room for the next request
+
+	second     second
+	sharers    int  // of the requests a second
+	introduced bool // the Book has given a grant
 }
 
 // New returns a Gate, or an error that says what is wrong with cfg.
@@ -118,6 +124,7 @@ func New(cfg Config) (*Gate, error) {
 		window:  window{limit: cfg.TasksPerMinute},
 		day:     day{limit: cfg.TasksPerDay, start: midnight(time.Now()), used: cfg.TasksToday},
 		changed: make(chan struct{}),
+		sharers: 1,
 	}
 	if limit := cfg.RequestsPerSecond; limit > 0 {
 		g.limiter = rate.NewLimiter(steady(limit), 1)
@@ -156,6 +163,13 @@ func (e *TooManyTasksError) Error() string {
 // wait for the end of a pause, or fail where Park is set and the server named
 // the day.
 func (g *Gate) Acquire(ctx context.Context, tasks int) (*Grant, error) {
+	return g.AcquireReady(ctx, tasks, func() error { return nil })
+}
+
+// AcquireReady is Acquire for a request that takes time to get ready: once there
+// is room and no pause, it calls ready, and only then waits for the request's
+// place in the second. Where ready fails, its error is given and nothing counts.
+func (g *Gate) AcquireReady(ctx context.Context, tasks int, ready func() error) (*Grant, error) {
 	if tasks < 0 {
 		return nil, fmt.Errorf("the number of tasks is negative: %d", tasks)
 	}
@@ -172,20 +186,41 @@ func (g *Gate) Acquire(ctx context.Context, tasks int) (*Grant, error) {
 	if err := g.room(ctx, grant); err != nil {
 		return nil, err
 	}
-	// The token comes last, and again after a pause: it is good for the second
-	// in which it was given, and requests that have hoarded theirs would all go
-	// at once.
+	if err := g.depart(ctx, grant, ready); err != nil {
+		grant.Refund()
+		return nil, err
+	}
+	return grant, nil
+}
+
+// depart waits until a request that has room may leave. The token comes last,
+// and again after a pause: it is good for the moment in which it was given, and
+// requests that have hoarded theirs would all go at once.
+func (g *Gate) depart(ctx context.Context, grant *Grant, ready func() error) error {
+	if err := g.resume(ctx); err != nil {
+		return err
+	}
+	if err := ready(); err != nil {
+		return err
+	}
 	for {
 		if err := g.resume(ctx); err != nil {
-			grant.Refund()
-			return nil, err
+			return err
 		}
 		if err := g.token(ctx); err != nil {
-			grant.Refund()
-			return nil, err
+			return err
 		}
-		if g.pass(grant) {
-			return grant, nil
+		for {
+			wait, passed := g.pass(grant)
+			if passed {
+				return nil
+			}
+			if wait == 0 {
+				break
+			}
+			if err := sleep(ctx, wait, nil); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -286,11 +321,20 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 }
 
 // share leaves the other processes of the account their part of the requests a
-// second.
+// second. They see this one within half a second, and have used up the second
+// that has passed: so the first request to find them there waits for a second,
+// and those behind it too.
 func (g *Gate) share(sharers int) {
 	if g.limiter == nil {
 		return
 	}
+	g.mu.Lock()
+	g.sharers = max(1, sharers)
+	if !g.introduced && g.sharers > 1 {
+		g.pause(Pause{For: time.Second, Reason: ReasonShared})
+	}
+	g.introduced = true
+	g.mu.Unlock()
 	if limit := steady(g.cfg.RequestsPerSecond) / rate.Limit(max(1, sharers)); limit != g.limiter.Limit() {
 		g.limiter.SetLimit(limit)
 	}
@@ -356,13 +400,25 @@ func (g *Gate) token(ctx context.Context) error {
 	return nil
 }
 
-// pass reports whether the request may still go: a pause can have begun while
-// it waited.
-func (g *Gate) pass(grant *Grant) bool {
+// pass lets the request go, unless too many of the last second may have come
+// late: then it says how long to wait. A pause can have begun while it waited:
+// then there is no time.
+func (g *Gate) pass(grant *Grant) (wait time.Duration, passed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := time.Now()
+	if g.pausedUntil.After(now) {
+		return 0, false
+	}
+	if g.limiter != nil {
+		limit := max(1, int(g.cfg.RequestsPerSecond)/g.sharers)
+		if wait := g.second.wait(now, limit); wait > 0 {
+			return wait, false
+		}
+		grant.request = g.second.leave(now, grant.tasks)
+	}
 	grant.epoch = g.epoch
-	return time.Until(g.pausedUntil) <= 0
+	return 0, true
 }
 
 // Pause lets no request pass for a while. A pause that is under way is only
@@ -444,11 +500,12 @@ func (g *Gate) wait(n int) {
 // Grant is the leave to send one request. The first call of one of its methods
 // counts; later ones do nothing.
 type Grant struct {
-	gate   *Gate
-	tasks  int
-	epoch  int
-	ended  bool
-	settle func(used bool) error // in the Book; nil without one
+	gate    *Gate
+	tasks   int
+	epoch   int
+	ended   bool
+	request *request              // nil where requests are not limited
+	settle  func(used bool) error // in the Book; nil without one
 }
 
 // Done says that the answer is there, or will never be: the request's tasks
@@ -494,7 +551,7 @@ func (gr *Grant) refund(g *Gate, now time.Time) {
 // end tells our own counts first, since a pause must begin at once, then the
 // Book, and then those that wait for either.
 func (gr *Grant) end(used bool, f func(*Gate, time.Time)) {
-	if !gr.first(f) {
+	if !gr.first(used, f) {
 		return
 	}
 	var err error
@@ -511,7 +568,7 @@ func (gr *Grant) end(used bool, f func(*Gate, time.Time)) {
 }
 
 // first runs f where no other method was called before.
-func (gr *Grant) first(f func(*Gate, time.Time)) bool {
+func (gr *Grant) first(used bool, f func(*Gate, time.Time)) bool {
 	g := gr.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -519,7 +576,11 @@ func (gr *Grant) first(f func(*Gate, time.Time)) bool {
 		return false
 	}
 	gr.ended = true
-	f(g, time.Now())
+	now := time.Now()
+	if gr.request != nil {
+		g.second.end(now, gr.request, used)
+	}
+	f(g, now)
 	return true
 }
 

@@ -99,6 +99,83 @@ func TestRequestsNeverExceedAnySecondAndUseNearlyAll(t *testing.T) {
 	}
 }
 
+func TestRequestsThatAreHeldUpAreNotTooManyWhenTheyCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t, ratelimit.Config{RequestsPerSecond: 300})
+		var mu sync.Mutex
+		var seen []time.Time
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				for {
+					grant, err := g.Acquire(ctx, 0)
+					if err != nil {
+						return
+					}
+					time.Sleep(10 * time.Millisecond)
+					// Every three seconds all stand still for 200 ms.
+					if into := time.Since(start) % (3 * time.Second); into < 200*time.Millisecond {
+						time.Sleep(200*time.Millisecond - into)
+					}
+					mu.Lock()
+					seen = append(seen, time.Now())
+					mu.Unlock()
+					time.Sleep(10 * time.Millisecond)
+					grant.Done()
+				}
+			})
+		}
+		wg.Wait()
+		for i := 300; i < len(seen); i++ {
+			if gap := seen[i].Sub(seen[i-300]); gap < time.Second {
+				t.Fatalf("301 requests come within %v", gap)
+			}
+		}
+		if len(seen) < 20*290*2800/3000 {
+			t.Errorf("only %d requests in 20 seconds", len(seen))
+		}
+	})
+}
+
+func TestARequestGetsReadyBeforeItsPlaceInTheSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t, ratelimit.Config{RequestsPerSecond: 10, TasksPerMinute: 10})
+		var wg sync.WaitGroup
+		d := took(func() {
+			for range 10 {
+				wg.Go(func() {
+					grant, err := g.AcquireReady(t.Context(), 1, func() error {
+						time.Sleep(5 * time.Second)
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					grant.Refund()
+				})
+			}
+			wg.Wait()
+		})
+		if d < 5900*time.Millisecond || d > 6*time.Second {
+			t.Errorf("ten requests that get ready at the same time leave after %v", d)
+		}
+		g.Pause(ratelimit.Pause{For: time.Minute})
+		failed := errors.New("failed")
+		d = took(func() {
+			if _, err := g.AcquireReady(t.Context(), 10, func() error { return failed }); !errors.Is(err, failed) {
+				t.Errorf("where it can't get ready, the error is %v", err)
+			}
+		})
+		if d != time.Minute || g.State().TasksInWindow != 0 {
+			t.Errorf("it gets ready %v into the pause and leaves %d tasks", d, g.State().TasksInWindow)
+		}
+	})
+}
+
 func TestTheServerNeverSeesMoreThanTheLimitInAMinute(t *testing.T) {
 	type job struct {
 		tasks       int
@@ -421,6 +498,20 @@ func (crowd) Take(context.Context, int, ratelimit.Limits) (int64, time.Duration,
 func (crowd) Settle(context.Context, int64, bool) error { return nil }
 func (crowd) Today(context.Context) (int, error)        { return 0, nil }
 func (c crowd) Sharers() int                            { return int(c) }
+
+func TestANewcomerWaitsForTheOthersToSeeIt(t *testing.T) {
+	for sharers, want := range map[crowd]time.Duration{1: 0, 2: time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate(t, ratelimit.Config{RequestsPerSecond: 100, TasksPerMinute: 1000, Book: sharers})
+			if d := took(func() { acquire(t, g, 1).Done() }); d != want {
+				t.Errorf("the first of %d processes waits %v, want %v", sharers, d, want)
+			}
+			if d := took(func() { acquire(t, g, 1).Done() }); d > 100*time.Millisecond {
+				t.Errorf("the second request waits %v", d)
+			}
+		})
+	}
+}
 
 func TestProcessesShareTheRequests(t *testing.T) {
 	for sharers, want := range map[crowd]time.Duration{1: 99 * time.Second / 99, 3: 3 * 99 * time.Second / 99} {

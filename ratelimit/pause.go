@@ -17,6 +17,7 @@ const (
 	ReasonDay        Reason = "the quota of the day is used up"
 	ReasonRetryAfter Reason = "the server asked to wait"
 	ReasonBackOff    Reason = "the server had too many requests"
+	ReasonShared     Reason = "other uploads make room for this one"
 )
 
 // The intervals that a 429 of Toloka can name in payload.interval.

@@ -307,8 +307,9 @@ type call struct {
 	// stop, once closed, ends the wait at the gate, as long as no attempt may
 	// have been carried out.
 	stop <-chan struct{}
-	// hold, where not nil, is called just before the request leaves; what it
-	// returns is called when the answer was read. Its error ends the call.
+	// hold, where not nil, is called before the request leaves, when there is
+	// quota for it; what it returns is called when the answer was read, or the
+	// request did not leave. Its error ends the call.
 	hold func(context.Context) (release func(), err error)
 
 	sent    int           // attempts that were made
@@ -378,34 +379,13 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 	if cl.stop != nil && !cl.inDoubt {
 		waiting, release = stoppable(ctx, cl.stop)
 	}
-	waited := time.Now()
-	grant, err := c.gate.Acquire(waiting, cl.tasks)
-	ended := waiting.Err() != nil
+	grant, leave, failed := c.admit(waiting, ctx, cl)
 	release()
-	wait := time.Since(waited)
-	cl.waited += wait
-	c.count(func(s *Stats) { s.QuotaWait += wait })
-	if err != nil {
-		failed := canceled(waiting, cl.what, nil)
-		if !ended {
-			failed = &APIError{Kind: KindQuota, What: cl.what, cause: err}
-		}
+	if failed != nil {
 		failed.Host, failed.Attempts, failed.InDoubt = c.base.Host, cl.sent, cl.inDoubt
 		return failed
 	}
-	if cl.hold != nil {
-		release, err := cl.hold(ctx)
-		if err != nil {
-			grant.Refund()
-			failed := canceled(ctx, cl.what, nil)
-			if ctx.Err() == nil {
-				failed = &APIError{Kind: KindJournal, What: cl.what, cause: err}
-			}
-			failed.Host, failed.Attempts, failed.InDoubt = c.base.Host, cl.sent, cl.inDoubt
-			return failed
-		}
-		defer release()
-	}
+	defer leave()
 
 	start := time.Now()
 	status, failed := c.exchange(ctx, cl)
@@ -444,6 +424,44 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 	c.log.Debug("request", zap.String("method", cl.method), zap.String("path", cl.path), zap.Int("attempt", cl.sent),
 		zap.Int("bytes", len(cl.body)), zap.String("answer", key), zap.Duration("took", cl.took))
 	return failed
+}
+
+// admit waits at the gate, until waiting ends, and calls the request's hold once
+// nothing but the pace of the requests keeps it. leave must be called when the
+// answer was read.
+func (c *Client) admit(waiting, ctx context.Context, cl *call) (grant *ratelimit.Grant, leave func(), failed *APIError) {
+	leave = func() {}
+	var holding time.Duration
+	var holdErr error
+	start := time.Now()
+	grant, err := c.gate.AcquireReady(waiting, cl.tasks, func() error {
+		if cl.hold == nil {
+			return nil
+		}
+		defer func(start time.Time) { holding = time.Since(start) }(time.Now())
+		release, err := cl.hold(ctx)
+		if err != nil {
+			holdErr = err
+			return err
+		}
+		leave = release
+		return nil
+	})
+	wait := time.Since(start) - holding
+	cl.waited += wait
+	c.count(func(s *Stats) { s.QuotaWait += wait })
+	switch {
+	case err == nil:
+		return grant, leave, nil
+	case holdErr != nil && ctx.Err() == nil:
+		failed = &APIError{Kind: KindJournal, What: cl.what, cause: err}
+	case waiting.Err() != nil:
+		failed = canceled(waiting, cl.what, nil)
+	default:
+		failed = &APIError{Kind: KindQuota, What: cl.what, cause: err}
+	}
+	leave()
+	return nil, nil, failed
 }
 
 // errStopped is the cause of a context that a closed channel has ended.

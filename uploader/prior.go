@@ -62,6 +62,7 @@ func (j *job) note(ctx context.Context, p part, operation string) error {
 	if j.cfg.Journal == nil {
 		return nil
 	}
+	j.out.Noted = true
 	return j.cfg.Journal.Sending(ctx, Attempt{
 		Chunk: p.chunk, Rows: p.rows, Operation: operation, Generation: p.generation,
 		At: j.client.serverTime(time.Now()),

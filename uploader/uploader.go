@@ -173,6 +173,9 @@ type Outcome struct {
 	Generation int
 	// Attempts counts the requests that were sent to create tasks.
 	Attempts int
+	// Noted says that the Journal was told of a request, though it may never
+	// have left.
+	Noted bool
 	// QuotaWait is the time that the requests to create tasks and to read logs
 	// waited at the gate.
 	QuotaWait time.Duration

@@ -4,8 +4,18 @@
 //
 // What goes in: the grants that gates ask for, and their ends. What comes out:
 // whether there is room, decided by ratelimit.Wait within one transaction that
-// has the database for itself. The bound: one row for each grant that is under
-// way or was answered in the last minute, and one for each of the last 40 days.
+// has the database for itself.
+//
+// A transaction is dear, as the disk has to have it, so a small request takes
+// room for the next ones too: a lease, which this process hands out by itself for
+// up to half a second. Ends of grants are told to the book together, a tenth of a
+// second later at the most, and so is room that nobody wanted. Until then it all
+// counts as under way; so what a process had in hand when it died counts like
+// its requests. The last of it is told by Close.
+//
+// The bound: in the database one row for each lease that is under way, one for
+// each time that the book was told of answers in the last minute, and one for
+// each of the last 40 days; in memory the grants that are under way.
 //
 // Times are those of the wall clock, as no other is shared by processes and
 // outlives them. Where it is set back, what lies in the future counts as of now,
@@ -23,10 +33,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"poolfill/ratelimit"
@@ -37,6 +45,11 @@ const (
 	// has died, or its computer slept. It is well above the time that one request
 	// takes, whose own limit is two minutes unless the user sets another.
 	abandoned = 10 * time.Minute
+	// tellAfter is how long ends of grants are kept for others to join them. It
+	// is what a task counts too long, so it is little beside the minute.
+	tellAfter = 100 * time.Millisecond
+	// nobody is the process of what a process that has closed the book has used.
+	nobody = 0
 	// keepDays is for how many days their tasks are kept. It counts days in the
 	// book and not in the calendar, so that a clock that is set far ahead for a
 	// while doesn't take today's count away.
@@ -71,29 +84,57 @@ const lock = `UPDATE quota_grant SET tasks = tasks WHERE id = 0`
 type Book struct {
 	db      *sql.DB
 	account string
-	process int64 // any number that no other process has
-	sharers atomic.Int64
+	process int64 // any number that no other process has, and not nobody
 	now     func() time.Time
+
+	mu      sync.Mutex
+	holding holding
+	sharers int
+	took    bool        // room, once
+	timer   *time.Timer // set while the book will be told by itself
+	err     error       // the first error of doing so
+
+	telling sync.WaitGroup
 }
 
 var _ ratelimit.Book = (*Book)(nil)
 
 // New returns the book of an account, which any name tells from others (never a
-// token, as it is stored), and makes the tables where they are missing. The
-// caller closes db, after the last grant has ended.
+// token, as it is stored), and makes the tables where they are missing. Close it
+// before db.
 func New(ctx context.Context, db *sql.DB, account string) (*Book, error) {
 	for _, table := range schema {
 		if _, err := db.ExecContext(ctx, table); err != nil {
 			return nil, fmt.Errorf("making the tables of the quota: %w", err)
 		}
 	}
-	b := &Book{db: db, account: account, process: rand.Int64(), now: time.Now}
-	b.sharers.Store(1)
-	return b, nil
+	return &Book{db: db, account: account, process: newID(), sharers: 1, now: time.Now}, nil
+}
+
+// Close tells the book what it has not heard yet, and that this process is no
+// sharer any more. Call it after the last grant has ended. It gives the first
+// error of telling the book, which a Take or Settle may have given before.
+func (b *Book) Close(ctx context.Context) error {
+	b.mu.Lock()
+	b.stopTimer()
+	took, err := b.took, b.err
+	b.mu.Unlock()
+	b.telling.Wait()
+	if !took || err != nil {
+		return err
+	}
+	err = b.transact(ctx, b.news(true), func(t *page) error {
+		return t.exec(ctx, `UPDATE quota_grant SET process = $1 WHERE account = $2 AND process = $3`, nobody, b.account, b.process)
+	})
+	if err != nil {
+		return fmt.Errorf("closing the book of the quota: %w", err)
+	}
+	return nil
 }
 
 // Take asks for room for so many tasks, as ratelimit.Book says. It fails with a
-// *ratelimit.TooManyTasksError where they can never pass.
+// *ratelimit.TooManyTasksError where they can never pass, and where an earlier
+// end of a grant could not be told to the database.
 func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id int64, wait time.Duration, reason ratelimit.Reason, err error) {
 	if tasks < 0 {
 		return 0, 0, "", fmt.Errorf("the number of tasks is negative: %d", tasks)
@@ -101,12 +142,19 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 	if err := limits.Check(tasks); err != nil {
 		return 0, 0, "", err
 	}
-	err = b.transact(ctx, func(t *page) error {
-		others, err := t.number(ctx, `SELECT count(DISTINCT process) FROM quota_grant WHERE account = $1 AND process <> $2`, b.account, b.process)
+	id, taken, err := b.takeInHand(tasks, limits)
+	if err != nil || taken {
+		return id, 0, "", err
+	}
+	var l *lease
+	var sharers int
+	err = b.transact(ctx, b.news(true), func(t *page) error {
+		others, err := t.number(ctx, `SELECT count(DISTINCT process) FROM quota_grant WHERE account = $1 AND process NOT IN ($2, $3)`,
+			b.account, b.process, nobody)
 		if err != nil {
 			return err
 		}
-		b.sharers.Store(int64(others) + 1)
+		sharers = others + 1
 		counted, err := t.counted(ctx)
 		if err != nil {
 			return err
@@ -118,57 +166,64 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 		if wait, reason = ratelimit.Wait(limits, counted, today, tasks, t.now); wait > 0 {
 			return nil
 		}
-		// A number that is never given twice: the end of a grant may come when
-		// its row is long gone.
-		id = 1 + rand.Int64N(math.MaxInt64)
-		if err := t.exec(ctx, `INSERT INTO quota_grant (id, account, process, day, tasks, taken_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			id, b.account, b.process, t.day, tasks, t.now.UnixMilli()); err != nil {
-			return err
+		inWindow := 0
+		for _, c := range counted {
+			inWindow += c.Tasks
 		}
-		return t.exec(ctx, `UPDATE quota_day SET tasks = tasks + $1 WHERE account = $2 AND day = $3`, tasks, b.account, t.day)
+		size := leaseSize(limits, inWindow, today, tasks, sharers)
+		l = &lease{id: newID(), limits: limits, since: t.clock, free: size}
+		return errors.Join(t.add(ctx, l.id, t.day, size, false), t.count(ctx, t.day, size))
 	})
 	if err != nil {
 		return 0, 0, "", fmt.Errorf("taking from the quota: %w", err)
 	}
-	return id, wait, reason, nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sharers = sharers
+	if l == nil {
+		return 0, wait, reason, nil
+	}
+	b.took = true
+	id = b.holding.begin(l, tasks)
+	b.tellSoon(ctx)
+	return id, 0, "", nil
+}
+
+// takeInHand takes of the room that this process holds.
+func (b *Book) takeInHand(tasks int, limits ratelimit.Limits) (id int64, taken bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return 0, false, b.err
+	}
+	id, taken = b.holding.take(tasks, limits, b.now())
+	return id, taken, nil
 }
 
 // Sharers gives how many processes have taken from the book within the last
-// minute, as ratelimit.Book says.
-func (b *Book) Sharers() int { return int(b.sharers.Load()) }
-
-// Settle ends a grant, as ratelimit.Book says. One that was taken so long ago
-// that it has ended by itself stays as it is; its tasks count.
-func (b *Book) Settle(ctx context.Context, id int64, used bool) error {
-	err := b.transact(ctx, func(t *page) error {
-		const open = `WHERE id = $1 AND account = $2 AND answered_at IS NULL`
-		if used {
-			return t.exec(ctx, `UPDATE quota_grant SET answered_at = $3 `+open, id, b.account, t.now.UnixMilli())
-		}
-		var tasks int
-		var day string
-		err := t.tx.QueryRowContext(ctx, `SELECT tasks, day FROM quota_grant `+open, id, b.account).Scan(&tasks, &day)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := t.exec(ctx, `DELETE FROM quota_grant `+open, id, b.account); err != nil {
-			return err
-		}
-		return t.exec(ctx, `UPDATE quota_day SET tasks = tasks - $1 WHERE account = $2 AND day = $3`, tasks, b.account, day)
-	})
-	if err != nil {
-		return fmt.Errorf("noting the end of a grant in the quota: %w", err)
-	}
-	return nil
+// minute and have not closed it, as ratelimit.Book says.
+func (b *Book) Sharers() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sharers
 }
 
-// Today gives the tasks of the running day, UTC, those under way included.
+// Settle ends a grant, as ratelimit.Book says. One that was taken so long ago
+// that it has ended by itself stays as it is; its tasks count. The database
+// hears of it a little later; an error in that is one of the next call.
+func (b *Book) Settle(ctx context.Context, id int64, used bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.holding.settle(id, used)
+	b.tellSoon(ctx)
+	return b.err
+}
+
+// Today gives the tasks of the running day, UTC, those under way included, and
+// room that other processes hold just now.
 func (b *Book) Today(ctx context.Context) (int, error) {
 	var today int
-	err := b.transact(ctx, func(t *page) (err error) {
+	err := b.transact(ctx, b.news(true), func(t *page) (err error) {
 		today, err = t.today(ctx)
 		return err
 	})
@@ -178,17 +233,82 @@ func (b *Book) Today(ctx context.Context) (int, error) {
 	return today, nil
 }
 
+// news takes what the book has not heard yet; with all, room that was not handed
+// out is given back too.
+func (b *Book) news(all bool) []report {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.holding.current; all || l != nil && !l.fresh(b.now()) {
+		b.holding.giveBack()
+	}
+	return b.holding.reports()
+}
+
+// tell tells the book the news.
+func (b *Book) tell(ctx context.Context) error {
+	news := b.news(false)
+	if len(news) == 0 {
+		return nil
+	}
+	if err := b.transact(ctx, news, func(*page) error { return nil }); err != nil {
+		return fmt.Errorf("noting the ends of grants in the quota: %w", err)
+	}
+	return nil
+}
+
+// tellSoon has the book told where there is something to tell, or will be. It
+// needs b.mu.
+func (b *Book) tellSoon(ctx context.Context) {
+	if b.timer != nil || len(b.holding.news) == 0 && (b.holding.current == nil || b.holding.current.free == 0) {
+		return
+	}
+	ctx = context.WithoutCancel(ctx) // the ends of grants are noted even when the run was stopped
+	b.telling.Add(1)
+	b.timer = time.AfterFunc(tellAfter, func() {
+		defer b.telling.Done()
+		b.mu.Lock()
+		b.timer = nil
+		b.mu.Unlock()
+		err := b.tell(ctx)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if err == nil {
+			b.tellSoon(ctx)
+		} else if b.err == nil {
+			b.err = err
+		}
+	})
+}
+
+// stopTimer needs b.mu.
+func (b *Book) stopTimer() {
+	if b.timer != nil && b.timer.Stop() {
+		b.timer = nil
+		b.telling.Done()
+	}
+}
+
 // page is the book within one transaction: open at the running day, with what is
 // over taken out.
 type page struct {
 	tx      *sql.Tx
 	account string
+	process int64
+	clock   time.Time
 	now     time.Time // in milliseconds, as everything in the book
 	day     string
 }
 
-// transact runs f on the page of now.
-func (b *Book) transact(ctx context.Context, f func(*page) error) (err error) {
+// transact tells the book the news and runs f on the page of now. Where it
+// fails, they are news again.
+func (b *Book) transact(ctx context.Context, news []report, f func(*page) error) (err error) {
+	defer func() {
+		if err != nil {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.holding.keep(news)
+		}
+	}()
 	tx, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -198,23 +318,75 @@ func (b *Book) transact(ctx context.Context, f func(*page) error) (err error) {
 			err = errors.Join(err, rollback(tx))
 		}
 	}()
-	t := &page{tx: tx, account: b.account}
+	t := &page{tx: tx, account: b.account, process: b.process}
 	// The first statement waits for all other writers. Only then is the time
 	// taken, so that times are in the order of the transactions.
 	if err := t.exec(ctx, lock); err != nil {
 		return err
 	}
-	t.now = b.now().UTC().Truncate(time.Millisecond)
+	t.clock = b.now()
+	t.now = t.clock.UTC().Truncate(time.Millisecond)
 	t.day = name(t.now)
 	for _, step := range []func(context.Context) error{t.correctTimes, t.turn, t.correctDays, t.expire} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
+	if err := t.settle(ctx, news); err != nil {
+		return err
+	}
 	if err := f(t); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+// settle moves the tasks of ended grants out of their leases: those that were
+// used to what was answered just now. A lease that has ended by itself has done
+// so with all its tasks.
+func (t *page) settle(ctx context.Context, news []report) error {
+	answered := make(map[string]int) // by day
+	for _, r := range news {
+		const open = `WHERE id = $1 AND account = $2 AND answered_at IS NULL`
+		var day string
+		err := t.tx.QueryRowContext(ctx, `UPDATE quota_grant SET tasks = tasks - $3 `+open+` RETURNING day`,
+			r.lease.id, t.account, r.used+r.unused).Scan(&day)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.exec(ctx, `DELETE FROM quota_grant `+open+` AND tasks = 0`, r.lease.id, t.account); err != nil {
+			return err
+		}
+		if r.used > 0 {
+			answered[day] += r.used
+		}
+		if r.unused > 0 {
+			if err := t.count(ctx, day, -r.unused); err != nil {
+				return err
+			}
+		}
+	}
+	for day, tasks := range answered {
+		if err := t.add(ctx, newID(), day, tasks, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add puts tasks into the minute's window that were taken, or answered, just now.
+func (t *page) add(ctx context.Context, id int64, day string, tasks int, answered bool) error {
+	now := t.now.UnixMilli()
+	return t.exec(ctx, `INSERT INTO quota_grant (id, account, process, day, tasks, taken_at, answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		id, t.account, t.process, day, tasks, now, sql.NullInt64{Int64: now, Valid: answered})
+}
+
+// count adds tasks to a day.
+func (t *page) count(ctx context.Context, day string, tasks int) error {
+	return t.exec(ctx, `UPDATE quota_day SET tasks = tasks + $1 WHERE account = $2 AND day = $3`, tasks, t.account, day)
 }
 
 // rollback gives no error where the transaction is over already, as it is when
@@ -275,7 +447,7 @@ func (t *page) correctDays(ctx context.Context) error {
 	if err := t.exec(ctx, `UPDATE quota_grant SET day = $1 WHERE account = $2 AND day > $3`, t.day, t.account, tomorrow); err != nil {
 		return err
 	}
-	return t.exec(ctx, `UPDATE quota_day SET tasks = tasks + $1 WHERE account = $2 AND day = $3`, ahead, t.account, t.day)
+	return t.count(ctx, t.day, ahead)
 }
 
 // expire drops the grants that no longer count.

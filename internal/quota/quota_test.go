@@ -81,6 +81,19 @@ func settle(t testing.TB, b *Book, id int64, used bool) {
 	if err := b.Settle(t.Context(), id, used); err != nil {
 		t.Fatal(err)
 	}
+	tell(t, b)
+}
+
+// tell doesn't wait for the book to be told by itself.
+func tell(t testing.TB, b *Book) {
+	t.Helper()
+	b.mu.Lock()
+	b.stopTimer()
+	b.mu.Unlock()
+	b.telling.Wait()
+	if err := b.tell(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func today(t testing.TB, b *Book, want int) {
@@ -304,11 +317,15 @@ func TestWhatCanNotBeTaken(t *testing.T) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 	today(t, b, 0)
+	id := take(t, b, 1, perMinute)
 	b.db.Close()
 	if _, _, _, err := b.Take(t.Context(), 1, perMinute); err == nil {
 		t.Error("a closed database gives a grant")
 	}
-	if err := b.Settle(t.Context(), 1, true); err == nil {
+	if err := b.Settle(t.Context(), id, true); err != nil {
+		t.Errorf("ending a grant fails before the database is told: %v", err)
+	}
+	if err := b.Close(t.Context()); err == nil {
 		t.Error("a closed database notes the end of a grant")
 	}
 	if _, err := b.Today(t.Context()); err == nil {
@@ -386,6 +403,11 @@ func TestGatesOverOneBookNeverExceedTheMinute(t *testing.T) {
 				books = append(books, b)
 			}
 			wg.Wait()
+			for _, b := range books {
+				if err := b.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
 			for _, b := range books {
 				today(t, b, total)
 			}

@@ -1,0 +1,162 @@
+package quota
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"poolfill/ratelimit"
+)
+
+const (
+	// leaseFor is for how long the room of a lease is handed out. It bounds how
+	// late a process sees that another has come.
+	leaseFor = 500 * time.Millisecond
+	// leaseShare is the part of a quota that all leases together hold beyond
+	// what was asked for: 1/100.
+	leaseShare = 100
+)
+
+// lease is room that counts in the book as a whole, and that this process hands
+// out. In the book it is what a single grant would be.
+type lease struct {
+	id     int64 // of its row
+	limits ratelimit.Limits
+	since  time.Time
+
+	free int // tasks that may still be handed out
+
+	// What the book has not heard yet: tasks of grants that ended, and tasks
+	// that were never sent, as they were refunded or not handed out.
+	used, unused int
+}
+
+// fresh reports whether the lease's room may still be handed out. Where a clock
+// was set or the computer slept, it may not.
+func (l *lease) fresh(now time.Time) bool {
+	byWall := now.Round(0).Sub(l.since.Round(0))
+	return now.Sub(l.since) < leaseFor && byWall >= 0 && byWall < leaseFor
+}
+
+// leaseSize is how many tasks to take for a request of so many that has room:
+// more where that saves asking for the next ones, but little enough that nobody
+// misses it. In the window so many tasks count already.
+func leaseSize(limits ratelimit.Limits, inWindow, today, tasks, sharers int) int {
+	size, room := math.MaxInt, math.MaxInt
+	for _, l := range []struct{ limit, used int }{{limits.TasksPerMinute, inWindow}, {limits.TasksPerDay, today}} {
+		if l.limit > 0 {
+			size = min(size, l.limit/leaseShare/max(1, sharers))
+			room = min(room, l.limit-l.used)
+		}
+	}
+	if size == math.MaxInt { // without limits there is nothing to ask for
+		return tasks
+	}
+	return max(tasks, min(size, room))
+}
+
+// holding is what this process holds of the book. It has no clock and no lock.
+type holding struct {
+	current *lease // whose room is handed out; nil without one
+	grants  map[int64]grant
+	news    []*lease // leases of which the book has not heard all
+}
+
+type grant struct {
+	lease *lease
+	tasks int
+}
+
+// take hands out room of the current lease, if it has enough.
+func (h *holding) take(tasks int, limits ratelimit.Limits, now time.Time) (id int64, taken bool) {
+	l := h.current
+	if l == nil || l.free < tasks || l.limits != limits || !l.fresh(now) {
+		return 0, false
+	}
+	return h.grant(l, tasks), true
+}
+
+// begin makes l the current lease, and hands out the first of its room.
+func (h *holding) begin(l *lease, tasks int) (id int64) {
+	h.giveBack()
+	h.current = l
+	return h.grant(l, tasks)
+}
+
+// grant gives a grant a number that is never given twice.
+func (h *holding) grant(l *lease, tasks int) (id int64) {
+	if h.grants == nil {
+		h.grants = make(map[int64]grant)
+	}
+	id = newID()
+	h.grants[id] = grant{l, tasks}
+	l.free -= tasks
+	return id
+}
+
+// settle ends a grant, unless that was done before.
+func (h *holding) settle(id int64, used bool) {
+	g, found := h.grants[id]
+	if !found {
+		return
+	}
+	delete(h.grants, id)
+	switch {
+	case used:
+		g.lease.used += g.tasks
+	case g.lease == h.current:
+		g.lease.free += g.tasks
+	default:
+		g.lease.unused += g.tasks
+	}
+	h.tell(g.lease)
+}
+
+// giveBack ends the current lease.
+func (h *holding) giveBack() {
+	l := h.current
+	if l == nil {
+		return
+	}
+	h.current = nil
+	l.unused += l.free
+	l.free = 0
+	h.tell(l)
+}
+
+// tell puts a lease among those that the book is told of.
+func (h *holding) tell(l *lease) {
+	if !slices.Contains(h.news, l) {
+		h.news = append(h.news, l)
+	}
+}
+
+// report is what the book is to hear of a lease.
+type report struct {
+	lease        *lease
+	used, unused int
+}
+
+// reports takes what the book has not heard yet.
+func (h *holding) reports() []report {
+	all := make([]report, 0, len(h.news))
+	for _, l := range h.news {
+		all = append(all, report{l, l.used, l.unused})
+		l.used, l.unused = 0, 0
+	}
+	h.news = nil
+	return all
+}
+
+// keep takes reports back that the book could not be told.
+func (h *holding) keep(reports []report) {
+	for _, r := range reports {
+		r.lease.used += r.used
+		r.lease.unused += r.unused
+		h.tell(r.lease)
+	}
+}
+
+// newID gives a number that nobody else has.
+func newID() int64 { return 1 + rand.Int64N(math.MaxInt64) }
