@@ -127,8 +127,8 @@ func New(cfg Config) (*Batcher, error) {
 // the next one. A task that would not even fit into a chunk of its own is
 // returned as a rejected row instead.
 func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
-	if rejected = b.Judge(&t); rejected != nil {
-		return nil, rejected
+	if tooLarge := b.Judge(&t); tooLarge != nil {
+		return nil, tooLarge
 	}
 	if b.open != nil && !b.fits(&t) {
 		full = b.Flush()
