@@ -45,12 +45,14 @@ type streams struct {
 // run carries out one command line and returns its exit code.
 func run(args []string, std streams) int {
 	var profiling profiles
-	root := newRootCommand(std, &profiling)
-	root.SetArgs(args)
-	root.SetIn(std.in)
-	root.SetOut(std.out)
-	root.SetErr(std.err)
-	err := root.ExecuteContext(context.Background())
+	root, err := newRootCommand(std, &profiling)
+	if err == nil {
+		root.SetArgs(args)
+		root.SetIn(std.in)
+		root.SetOut(std.out)
+		root.SetErr(std.err)
+		err = root.ExecuteContext(context.Background())
+	}
 	if failed := profiling.stop(); failed != nil {
 		err = errors.Join(err, fmt.Errorf("the profile can't be written: %w", failed))
 	}

@@ -180,23 +180,25 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		TasksPerDay:       f.tasksPerDay,
 		Park:              f.park,
 	}
-	var chosen []string
+	var servers []string
 	for _, name := range []string{"url", "sandbox", "emulator"} {
-		if flags.Changed(name) {
-			chosen = append(chosen, "--"+name)
+		if chosen(flags, name) {
+			servers = append(servers, "--"+name)
 		}
 	}
-	if len(chosen) > 1 {
-		return api, limits, fmt.Errorf("%s exclude each other", strings.Join(chosen, " and "))
+	if len(servers) > 1 {
+		return api, limits, fmt.Errorf("%s exclude each other", strings.Join(servers, " and "))
 	}
 	if f.emulator {
-		// It is in this process and has no account to protect.
+		// It is in this process and has no account to protect; quotas in the
+		// configuration file are those of an account.
 		for name, limit := range map[string]func(){
 			"requests-per-second": func() { limits.RequestsPerSecond = 0 },
 			"tasks-per-minute":    func() { limits.TasksPerMinute = 0 },
 			"tasks-per-day":       func() { limits.TasksPerDay = 0 },
 		} {
-			if !flags.Changed(name) {
+			switch originOf(flags.Lookup(name)).source {
+			case fromDefault, fromFile:
 				limit()
 			}
 		}
