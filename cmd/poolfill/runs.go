@@ -68,7 +68,9 @@ func newRunsListCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the runs, as 'poolfill runs' does",
-		Args:  noArguments,
+		Example: `  poolfill runs list
+  poolfill runs list --json | jq -r '.[0].run_id'`,
+		Args: noArguments,
 
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -91,7 +93,9 @@ func newRunsShowCommand(std streams) *cobra.Command {
 		Use:   "show [RUN]",
 		Short: "Show a run: its files, its state and how to go on",
 		Long:  "Show a run, by its name or the beginning of it; without a name the latest one.",
-		Args:  oneRun,
+		Example: `  poolfill runs show
+  poolfill runs show 5c0f --json`,
+		Args: oneRun,
 
 		ValidArgsFunction: completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -30,10 +30,6 @@ const (
 	sandboxURL    = "https://sandbox.toloka.dev"
 )
 
-// tokenVariable holds the token, unless a file does. The name is that of
-// Toloka's own examples.
-const tokenVariable = "TOLOKA_TOKEN"
-
 // readingFlags say how inputs are read.
 type readingFlags struct {
 	delimiter, quotes, encoding  string
@@ -143,7 +139,8 @@ func readSpec(path string) (*toloka.TaskSpec, error) {
 type apiFlags struct {
 	url                         string
 	sandbox, emulator           bool
-	pool, tokenFile, actUnder   string
+	pool, actUnder              string
+	from                        tokenFlags
 	requestsPerSecond           float64
 	tasksPerMinute, tasksPerDay int
 	retryFor, requestTimeout    time.Duration
@@ -155,7 +152,7 @@ func (f *apiFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.url, "url", productionURL, "the address of the API")
 	flags.BoolVar(&f.sandbox, "sandbox", false, "use Toloka's testing environment, "+sandboxURL)
 	flags.BoolVar(&f.emulator, "emulator", false, "use the built-in emulator, started for this run")
-	flags.StringVar(&f.tokenFile, "token-file", "", "a file that holds the token, instead of the variable "+tokenVariable)
+	f.from.register(flags)
 	flags.StringVar(&f.actUnder, "act-under-account", "", "the id of the account to act under")
 	flags.Float64Var(&f.requestsPerSecond, "requests-per-second", toloka.RequestsPerSecond, "the quota of requests; 0 for none")
 	flags.IntVar(&f.tasksPerMinute, "tasks-per-minute", toloka.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
@@ -208,33 +205,8 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		api.BaseURL = sandboxURL
 	}
 	var err error
-	api.Token, err = f.token()
+	api.Token, err = f.from.token()
 	return api, limits, err
-}
-
-// token reads the token. It is never an argument, where others on the machine
-// could see it.
-func (f *apiFlags) token() (string, error) {
-	if f.tokenFile == "" {
-		token := strings.TrimSpace(os.Getenv(tokenVariable))
-		if token == "" {
-			return "", fmt.Errorf("no token: set %s, or name a file with --token-file. Or try it out with --emulator", tokenVariable)
-		}
-		return token, nil
-	}
-	return readToken(f.tokenFile)
-}
-
-func readToken(path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("the token can't be read: %w", err)
-	}
-	token := strings.TrimSpace(string(data))
-	if token == "" {
-		return "", fmt.Errorf("%s is empty: it should hold the token", path)
-	}
-	return token, nil
 }
 
 // outputFlags say what is shown and written.
