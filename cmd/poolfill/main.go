@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"runtime/debug"
 
 	"poolfill/internal/state"
 	"poolfill/pipeline"
@@ -24,14 +22,6 @@ const (
 	exitLocked      = 5   // another run on this machine uploads to this pool
 	exitInterrupted = 130 // the user ended it
 )
-
-func main() {
-	// A run's live memory is a few chunks, whose buffers are used again; what the
-	// collector lets pile up on top is most of the peak. Collecting twice as
-	// often costs little, as there is little to collect.
-	debug.SetGCPercent(50)
-	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
-}
 
 // streams are the standard streams of a command.
 type streams struct {
