@@ -52,7 +52,7 @@ file; 'poolfill config upload' shows what is in force and where it comes from.`,
 		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(err), cmd.CommandPath())}
 	})
 	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newRunsCommand(std), newReportCommand(std),
-		newConfigCommand(std), newTokenCommand(std), newEmulatorCommand(std))
+		newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
 	// Cobra reports a wrong command only as text, and runs a root without one.
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {

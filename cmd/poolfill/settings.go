@@ -149,34 +149,29 @@ type apiFlags struct {
 
 func (f *apiFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.pool, "pool", "", "the pool's id")
-	flags.StringVar(&f.url, "url", productionURL, "the address of the API")
-	flags.BoolVar(&f.sandbox, "sandbox", false, "use Toloka's testing environment, "+sandboxURL)
+	f.registerServer(flags)
 	flags.BoolVar(&f.emulator, "emulator", false, "use the built-in emulator, started for this run")
-	f.from.register(flags)
-	flags.StringVar(&f.actUnder, "act-under-account", "", "the id of the account to act under")
 	flags.Float64Var(&f.requestsPerSecond, "requests-per-second", toloka.RequestsPerSecond, "the quota of requests; 0 for none")
 	flags.IntVar(&f.tasksPerMinute, "tasks-per-minute", toloka.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
-	flags.IntVar(&f.tasksPerDay, "tasks-per-day", toloka.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
+	f.registerDay(flags)
 	flags.DurationVar(&f.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
 	flags.DurationVar(&f.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
 }
 
-// target fills in where and how the API is reached. flags tells which settings
-// the user made.
-func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimit.Config, error) {
-	api := uploader.ClientConfig{
-		BaseURL:        f.url,
-		ActUnder:       f.actUnder,
-		UserAgent:      "poolfill",
-		RetryFor:       f.retryFor,
-		RequestTimeout: f.requestTimeout,
-	}
-	limits := ratelimit.Config{
-		RequestsPerSecond: f.requestsPerSecond,
-		TasksPerMinute:    f.tasksPerMinute,
-		TasksPerDay:       f.tasksPerDay,
-		Park:              f.park,
-	}
+// registerServer registers what says which server and which account.
+func (f *apiFlags) registerServer(flags *pflag.FlagSet) {
+	flags.StringVar(&f.url, "url", productionURL, "the address of the API")
+	flags.BoolVar(&f.sandbox, "sandbox", false, "use Toloka's testing environment, "+sandboxURL)
+	f.from.register(flags)
+	flags.StringVar(&f.actUnder, "act-under-account", "", "the id of the account to act under")
+}
+
+func (f *apiFlags) registerDay(flags *pflag.FlagSet) {
+	flags.IntVar(&f.tasksPerDay, "tasks-per-day", toloka.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
+}
+
+// address gives the server's address; the emulator has none yet.
+func (f *apiFlags) address(flags *pflag.FlagSet) (string, error) {
 	var servers []string
 	for _, name := range []string{"url", "sandbox", "emulator"} {
 		if chosen(flags, name) {
@@ -184,7 +179,33 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		}
 	}
 	if len(servers) > 1 {
-		return api, limits, fmt.Errorf("%s exclude each other", strings.Join(servers, " and "))
+		return "", fmt.Errorf("%s exclude each other", strings.Join(servers, " and "))
+	}
+	if f.sandbox {
+		return sandboxURL, nil
+	}
+	return f.url, nil
+}
+
+// target fills in where and how the API is reached. flags tells which settings
+// the user made.
+func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimit.Config, error) {
+	limits := ratelimit.Config{
+		RequestsPerSecond: f.requestsPerSecond,
+		TasksPerMinute:    f.tasksPerMinute,
+		TasksPerDay:       f.tasksPerDay,
+		Park:              f.park,
+	}
+	address, err := f.address(flags)
+	api := uploader.ClientConfig{
+		BaseURL:        address,
+		ActUnder:       f.actUnder,
+		UserAgent:      "poolfill",
+		RetryFor:       f.retryFor,
+		RequestTimeout: f.requestTimeout,
+	}
+	if err != nil {
+		return api, limits, err
 	}
 	if f.emulator {
 		// It is in this process and has no account to protect; quotas in the
@@ -201,10 +222,6 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		}
 		return api, limits, nil
 	}
-	if f.sandbox {
-		api.BaseURL = sandboxURL
-	}
-	var err error
 	api.Token, err = f.from.token()
 	return api, limits, err
 }
@@ -222,7 +239,7 @@ func isTerminal(w io.Writer) bool {
 }
 
 func (f *outputFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.dir, "out", "", "the folder for the report's files (default poolfill-runs/<time>-<pool>-<run>)")
+	flags.StringVar(&f.dir, "out", "", "the folder for the report's files (default poolfill-runs/TIME-POOL-RUN)")
 	flags.StringVar(&f.stateDir, "state-dir", "", "the folder for what outlives a run: the ledger, and the lock of each pool (default: the platform's, such as ~/.local/state/poolfill)")
 	flags.BoolVar(&f.json, "json", false, "print the report as one JSON document instead of the summary")
 	flags.StringVar(&f.progress, "progress", "auto", "auto, bar, plain, json or none; auto is a bar on a terminal and plain lines elsewhere")
