@@ -10,6 +10,10 @@ help: ## Show the targets
 build: ## Build bin/poolfill
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/poolfill ./cmd/poolfill
 
+.PHONY: man
+man: ## Write the man pages to bin/man
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) go run -tags man ./cmd/poolfill bin/man
+
 .PHONY: test
 test: ## Run the tests
 	go test ./...

@@ -33,12 +33,18 @@ func (a *accountBook) open(ctx context.Context) (*quota.Book, error) {
 	if err != nil && (!errors.As(err, &api) || api.Status == 0 || api.Retryable()) {
 		return nil, err
 	}
-	account := a.p.cfg.API.BaseURL + " " + requester.ID
-	if under := a.p.cfg.API.ActUnder; under != "" {
-		account += " as " + under
-	}
-	a.book, err = quota.New(ctx, a.p.cfg.Ledger.DB(), account)
+	a.book, err = quota.New(ctx, a.p.cfg.Ledger.DB(), AccountName(a.p.cfg.API, requester.ID))
 	return a.book, err
+}
+
+// AccountName is the name under which the use of an account's quota is kept.
+// requester is the account's id, empty where the server doesn't tell it.
+func AccountName(api uploader.ClientConfig, requester string) string {
+	account := api.BaseURL + " " + requester
+	if api.ActUnder != "" {
+		account += " as " + api.ActUnder
+	}
+	return account
 }
 
 // Take is part of ratelimit.Book.

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
+
+	"poolfill/internal/spelling"
 )
 
 const (
@@ -154,7 +156,7 @@ func nearCharsets(name string) []string {
 	var near []string
 	best := 3 // more mistakes than two are no near name
 	for _, known := range names {
-		switch d := editDistance(letters(name), letters(known), best+1); {
+		switch d := spelling.Distance(letters(name), letters(known), best+1); {
 		case d >= best && len(near) == 0, d > best, d >= len(letters(known)):
 		case d < best:
 			best, near = d, []string{known}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"poolfill/internal/spelling"
 	"poolfill/internal/toloka"
 )
 
@@ -493,7 +494,7 @@ func describeTarget(t target) string {
 
 // unknownAdvice says what an unknown field's column was perhaps meant to be.
 func (h *headerMapper) unknownAdvice(t target, fields map[string]toloka.FieldSpec) string {
-	if near := nearest(t.name, slices.Sorted(maps.Keys(fields))); near != "" {
+	if near := spelling.Nearest(t.name, slices.Sorted(maps.Keys(fields))); near != "" {
 		return ": did you mean " + near + "?"
 	}
 	switch {

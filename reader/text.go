@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"poolfill/internal/spelling"
 )
 
 // sampleBytes bounds what findings and messages show of a cell.
@@ -114,59 +116,9 @@ func trimBlanks(text []byte) []byte {
 	return text
 }
 
-// nearest gives the candidate that a mistyped name was most likely meant to
-// be, or "". Candidates must be sorted, so that a draw always ends alike.
-func nearest(name string, candidates []string) string {
-	limit := 2 // distances below it are near
-	switch n := len(name); {
-	case n > 8:
-		limit = 4
-	case n > 3:
-		limit = 3
-	}
-	best, bestDistance := "", limit
-	for _, candidate := range candidates {
-		d := editDistance(strings.ToLower(name), strings.ToLower(candidate), bestDistance)
-		if d < bestDistance && d < len(candidate) {
-			best, bestDistance = candidate, d
-		}
-	}
-	return best
-}
-
-// editDistance counts the insertions, deletions and replacements of bytes that
-// make a into b. It stops counting at limit.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		best := row[0]
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-			best = min(best, row[j+1])
-		}
-		if best >= limit {
-			return limit
-		}
-	}
-	return min(row[len(b)], limit)
-}
-
 // didYouMean gives ", did you mean x?" or, where nothing is near, "".
 func didYouMean(prefix, name string, candidates []string) string {
-	if near := nearest(name, candidates); near != "" {
+	if near := spelling.Nearest(name, candidates); near != "" {
 		return ": did you mean " + prefix + near + "?"
 	}
 	return ""

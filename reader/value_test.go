@@ -331,17 +331,6 @@ func TestTextsInMessagesAreCutAtACharacter(t *testing.T) {
 	}
 }
 
-func TestTheNearestNameIsProposed(t *testing.T) {
-	names := []string{"audio", "image", "image_left", "label"}
-	for name, want := range map[string]string{
-		"imagis": "image", "Image": "image", "imge": "image", "image-left": "image_left", "lable": "label", "zebra": "", "x": "", "": "",
-	} {
-		if got := nearest(name, names); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
-		}
-	}
-}
-
 // fuzzSpecs are field specs for generated cells.
 var fuzzSpecs = []string{
 	`{"type":"string","max_length":5,"pattern":"[a-z]*"}`, `{"type":"integer","min_value":-3,"max_value":1e20}`, `{"type":"float","allowed_values":[1,2.50]}`,

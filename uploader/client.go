@@ -607,6 +607,13 @@ func (c *Client) noteDate(header string) {
 	}
 }
 
+// ClockAhead gives how far the server's clock is ahead of ours, to the second and
+// the time that an answer takes; negative where it is behind. It is known once the
+// server has sent an answer with a date.
+func (c *Client) ClockAhead() (ahead time.Duration, known bool) {
+	return time.Duration(c.ahead.Load()), c.dated.Load()
+}
+
 var errTooLong = errors.New("the answer is longer than it can rightly be")
 
 // boundedReader reads at most so many bytes and remembers why reading failed.

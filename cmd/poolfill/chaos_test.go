@@ -298,7 +298,7 @@ func (u *chaosUpload) start(t *testing.T, chunkSize int) (cmd *exec.Cmd, ended <
 		"--pool", emulator.DemoPool, "--url", u.url, "--mode", u.variant.mode, "--chunk-size", fmt.Sprint(chunkSize),
 		"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0",
 		"--state-dir", u.path("state"), "--out", u.path("out"), "--progress", "none", "--json")
-	cmd.Env = append(os.Environ(), "TOLOKA_TOKEN=chaos")
+	cmd.Env = append(os.Environ(), "TOLOKA_TOKEN=chaos", "POOLFILL_CONFIG="+os.DevNull)
 	log, err := os.Create(u.path(fmt.Sprintf("stderr-%02d", u.number)))
 	if err != nil {
 		t.Fatal(err)

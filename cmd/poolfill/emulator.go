@@ -27,8 +27,10 @@ func newEmulatorCommand(std streams) *cobra.Command {
 		limits                                          emulator.Limits
 	)
 	cmd := &cobra.Command{
-		Use:   "emulator",
-		Short: "Run a local Toloka to try uploads on",
+		Use: "emulator",
+		// What stands in the file is about an account, not about a stand-in for one.
+		Annotations: map[string]string{noFile: "yes"},
+		Short:       "Run a local Toloka to try uploads on",
 		Long: `Emulator serves the part of the Toloka API that filling pools needs: projects,
 pools, tasks, operations and their logs, with Toloka's limits, validation and
 errors. It prints its base URL as the first line and runs until Ctrl-C.
@@ -59,6 +61,7 @@ archived), loglacks (it lacks entries the first time it is read).`,
 			}
 			return nil
 		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg := emulator.Config{Seed: seed, OperationTime: operationTime, State: state, Limits: withoutZeros(limits)}
 			var errs []error

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"runtime/debug"
 
 	"poolfill/internal/state"
 	"poolfill/pipeline"
@@ -28,14 +26,6 @@ const (
 // versionFormat is what --version prints.
 const versionFormat = "poolfill %s\n"
 
-func main() {
-	// A run's live memory is a few chunks, whose buffers are used again; what the
-	// collector lets pile up on top is most of the peak. Collecting twice as
-	// often costs little, as there is little to collect.
-	debug.SetGCPercent(50)
-	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
-}
-
 // streams are the standard streams of a command.
 type streams struct {
 	in       io.Reader
@@ -53,12 +43,14 @@ func run(args []string, std streams) int {
 		return exitOK
 	}
 	var profiling profiles
-	root := newRootCommand(std, &profiling)
-	root.SetArgs(args)
-	root.SetIn(std.in)
-	root.SetOut(std.out)
-	root.SetErr(std.err)
-	err := root.ExecuteContext(context.Background())
+	root, err := newRootCommand(std, &profiling)
+	if err == nil {
+		root.SetArgs(args)
+		root.SetIn(std.in)
+		root.SetOut(std.out)
+		root.SetErr(std.err)
+		err = root.ExecuteContext(context.Background())
+	}
 	if failed := profiling.stop(); failed != nil {
 		err = errors.Join(err, fmt.Errorf("the profile can't be written: %w", failed))
 	}

@@ -1,19 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
-// envPrefix begins the name of each flag's environment variable.
-const envPrefix = "POOLFILL_"
-
-func newRootCommand(std streams, profiling *profiles) *cobra.Command {
+// newRootCommand makes the whole tree of commands. The error is a mistake in it.
+func newRootCommand(std streams, profiling *profiles) (*cobra.Command, error) {
 	root := &cobra.Command{
 		Use:   "poolfill",
 		Short: "Fill Toloka pools from dataset files",
@@ -21,8 +18,10 @@ func newRootCommand(std streams, profiling *profiles) *cobra.Command {
 valid row once, every other row named with file, line, column and reason, at
 the speed that the quota allows.
 
-Each flag can also be set by an environment variable: POOLFILL_ and the flag's
-name in capitals, with _ for -. A flag on the command line wins.`,
+Each flag can also be set by an environment variable (POOLFILL_ and the flag's
+name in capitals, with _ for -), or in a configuration file, where the keys are
+the flags' names. A flag counts more than a variable, and that more than the
+file; 'poolfill config upload' shows what is in force and where it comes from.`,
 		Example: `  # See it work, without an account: upload to the built-in emulator.
   poolfill upload tasks.tsv --emulator
 
@@ -34,19 +33,26 @@ name in capitals, with _ for -. A flag on the command line wins.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := flagsFromEnvironment(cmd); err != nil {
+			if !cmd.HasParent() || isCobras(cmd) {
+				return nil
+			}
+			if _, err := applySettings(cmd); err != nil {
 				return err
 			}
 			return profiling.start()
 		},
 	}
-	profiling.register(root.PersistentFlags())
+	flags := root.PersistentFlags()
+	flags.String("config", "", "the configuration file (default: the platform's, such as ~/.config/poolfill/config.yaml)")
+	flags.String("profile", "", "which of the configuration file's profiles counts")
+	profiling.register(flags)
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate(fmt.Sprintf(versionFormat, "{{.Version}}"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(err), cmd.CommandPath())}
 	})
-	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newRunsCommand(std), newReportCommand(std), newEmulatorCommand(std))
+	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newRunsCommand(std), newReportCommand(std),
+		newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
 	// Cobra reports a wrong command only as text, and runs a root without one.
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -59,24 +65,7 @@ name in capitals, with _ for -. A flag on the command line wins.`,
 		return nil
 	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	return root
-}
-
-// flagsFromEnvironment sets the flags that the command line leaves alone and
-// the environment names.
-func flagsFromEnvironment(cmd *cobra.Command) error {
-	var err error
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := os.LookupEnv(name)
-		if !ok || f.Changed || err != nil || f.Name == "help" || f.Name == "version" {
-			return
-		}
-		if e := cmd.Flags().Set(f.Name, value); e != nil {
-			err = &usageError{fmt.Errorf("the environment variable %s can't be used: %s", name, flagProblem(e))}
-		}
-	})
-	return err
+	return root, errors.Join(describeValues(root), root.RegisterFlagCompletionFunc("profile", completeProfiles))
 }
 
 // flagProblem says what is wrong with a flag, without what Go's parsers add.

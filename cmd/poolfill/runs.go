@@ -68,7 +68,11 @@ func newRunsListCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the runs, as 'poolfill runs' does",
-		Args:  noArguments,
+		Example: `  poolfill runs list
+  poolfill runs list --json | jq -r '.[0].run_id'`,
+		Args: noArguments,
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.with(cmd, func(l *ledger.Ledger) error {
 				runs, err := l.Runs(cmd.Context(), "", "")
@@ -89,7 +93,11 @@ func newRunsShowCommand(std streams) *cobra.Command {
 		Use:   "show [RUN]",
 		Short: "Show a run: its files, its state and how to go on",
 		Long:  "Show a run, by its name or the beginning of it; without a name the latest one.",
-		Args:  oneRun,
+		Example: `  poolfill runs show
+  poolfill runs show 5c0f --json`,
+		Args: oneRun,
+
+		ValidArgsFunction: completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, func(l *ledger.Ledger) error {
 				run, err := l.Find(cmd.Context(), strings.Join(args, ""))
@@ -116,6 +124,8 @@ no longer keeps rows from being uploaded twice: the same files, uploaded again
 to the same pools, are uploaded whole (--dedupe=pool still finds their tasks).`,
 		Example: `  poolfill runs prune --older-than 2160h    # 90 days`,
 		Args:    noArguments,
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if olderThan <= 0 {
 				return &usageError{errors.New("say what to forget: --older-than DURATION, such as 2160h for 90 days")}
@@ -151,7 +161,8 @@ rejected.tsv again. Without a name it takes the latest run.`,
 		Example: `  poolfill report
   poolfill report 5c0f --json
   poolfill report 5c0f --out again/`,
-		Args: oneRun,
+		Args:              oneRun,
+		ValidArgsFunction: completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, func(l *ledger.Ledger) error {
 				run, err := l.Find(cmd.Context(), strings.Join(args, ""))

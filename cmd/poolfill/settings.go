@@ -30,10 +30,6 @@ const (
 	sandboxURL    = "https://sandbox.toloka.dev"
 )
 
-// tokenVariable holds the token, unless a file does. The name is that of
-// Toloka's own examples.
-const tokenVariable = "TOLOKA_TOKEN"
-
 // readingFlags say how inputs are read.
 type readingFlags struct {
 	delimiter, quotes, encoding  string
@@ -143,7 +139,8 @@ func readSpec(path string) (*toloka.TaskSpec, error) {
 type apiFlags struct {
 	url                         string
 	sandbox, emulator           bool
-	pool, tokenFile, actUnder   string
+	pool, actUnder              string
+	from                        tokenFlags
 	requestsPerSecond           float64
 	tasksPerMinute, tasksPerDay int
 	retryFor, requestTimeout    time.Duration
@@ -152,87 +149,81 @@ type apiFlags struct {
 
 func (f *apiFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.pool, "pool", "", "the pool's id")
-	flags.StringVar(&f.url, "url", productionURL, "the address of the API")
-	flags.BoolVar(&f.sandbox, "sandbox", false, "use Toloka's testing environment, "+sandboxURL)
+	f.registerServer(flags)
 	flags.BoolVar(&f.emulator, "emulator", false, "use the built-in emulator, started for this run")
-	flags.StringVar(&f.tokenFile, "token-file", "", "a file that holds the token, instead of the variable "+tokenVariable)
-	flags.StringVar(&f.actUnder, "act-under-account", "", "the id of the account to act under")
 	flags.Float64Var(&f.requestsPerSecond, "requests-per-second", toloka.RequestsPerSecond, "the quota of requests; 0 for none")
 	flags.IntVar(&f.tasksPerMinute, "tasks-per-minute", toloka.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
-	flags.IntVar(&f.tasksPerDay, "tasks-per-day", toloka.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
+	f.registerDay(flags)
 	flags.DurationVar(&f.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
 	flags.DurationVar(&f.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
+}
+
+// registerServer registers what says which server and which account.
+func (f *apiFlags) registerServer(flags *pflag.FlagSet) {
+	flags.StringVar(&f.url, "url", productionURL, "the address of the API")
+	flags.BoolVar(&f.sandbox, "sandbox", false, "use Toloka's testing environment, "+sandboxURL)
+	f.from.register(flags)
+	flags.StringVar(&f.actUnder, "act-under-account", "", "the id of the account to act under")
+}
+
+func (f *apiFlags) registerDay(flags *pflag.FlagSet) {
+	flags.IntVar(&f.tasksPerDay, "tasks-per-day", toloka.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
+}
+
+// address gives the server's address; the emulator has none yet.
+func (f *apiFlags) address(flags *pflag.FlagSet) (string, error) {
+	var servers []string
+	for _, name := range []string{"url", "sandbox", "emulator"} {
+		if chosen(flags, name) {
+			servers = append(servers, "--"+name)
+		}
+	}
+	if len(servers) > 1 {
+		return "", fmt.Errorf("%s exclude each other", strings.Join(servers, " and "))
+	}
+	if f.sandbox {
+		return sandboxURL, nil
+	}
+	return f.url, nil
 }
 
 // target fills in where and how the API is reached. flags tells which settings
 // the user made.
 func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimit.Config, error) {
-	api := uploader.ClientConfig{
-		BaseURL:        f.url,
-		ActUnder:       f.actUnder,
-		UserAgent:      "poolfill",
-		RetryFor:       f.retryFor,
-		RequestTimeout: f.requestTimeout,
-	}
 	limits := ratelimit.Config{
 		RequestsPerSecond: f.requestsPerSecond,
 		TasksPerMinute:    f.tasksPerMinute,
 		TasksPerDay:       f.tasksPerDay,
 		Park:              f.park,
 	}
-	var chosen []string
-	for _, name := range []string{"url", "sandbox", "emulator"} {
-		if flags.Changed(name) {
-			chosen = append(chosen, "--"+name)
-		}
+	address, err := f.address(flags)
+	api := uploader.ClientConfig{
+		BaseURL:        address,
+		ActUnder:       f.actUnder,
+		UserAgent:      "poolfill",
+		RetryFor:       f.retryFor,
+		RequestTimeout: f.requestTimeout,
 	}
-	if len(chosen) > 1 {
-		return api, limits, fmt.Errorf("%s exclude each other", strings.Join(chosen, " and "))
+	if err != nil {
+		return api, limits, err
 	}
 	if f.emulator {
-		// It is in this process and has no account to protect.
+		// It is in this process and has no account to protect; quotas in the
+		// configuration file are those of an account.
 		for name, limit := range map[string]func(){
 			"requests-per-second": func() { limits.RequestsPerSecond = 0 },
 			"tasks-per-minute":    func() { limits.TasksPerMinute = 0 },
 			"tasks-per-day":       func() { limits.TasksPerDay = 0 },
 		} {
-			if !flags.Changed(name) {
+			switch originOf(flags.Lookup(name)).source {
+			case fromDefault, fromFile:
 				limit()
 			}
 		}
 		return api, limits, nil
 	}
-	if f.sandbox {
-		api.BaseURL = sandboxURL
-	}
-	var err error
-	api.Token, err = f.token()
+	api.Token, err = f.from.token()
 	return api, limits, err
-}
-
-// token reads the token. It is never an argument, where others on the machine
-// could see it.
-func (f *apiFlags) token() (string, error) {
-	if f.tokenFile == "" {
-		token := strings.TrimSpace(os.Getenv(tokenVariable))
-		if token == "" {
-			return "", fmt.Errorf("no token: set %s, or name a file with --token-file. Or try it out with --emulator", tokenVariable)
-		}
-		return token, nil
-	}
-	return readToken(f.tokenFile)
-}
-
-func readToken(path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("the token can't be read: %w", err)
-	}
-	token := strings.TrimSpace(string(data))
-	if token == "" {
-		return "", fmt.Errorf("%s is empty: it should hold the token", path)
-	}
-	return token, nil
 }
 
 // outputFlags say what is shown and written.
@@ -248,7 +239,7 @@ func isTerminal(w io.Writer) bool {
 }
 
 func (f *outputFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.dir, "out", "", "the folder for the report's files (default poolfill-runs/<time>-<pool>-<run>)")
+	flags.StringVar(&f.dir, "out", "", "the folder for the report's files (default poolfill-runs/TIME-POOL-RUN)")
 	flags.StringVar(&f.stateDir, "state-dir", "", "the folder for what outlives a run: the ledger, and the lock of each pool (default: the platform's, such as ~/.local/state/poolfill)")
 	flags.BoolVar(&f.json, "json", false, "print the report as one JSON document instead of the summary")
 	flags.StringVar(&f.progress, "progress", "auto", "auto, bar, plain, json or none; auto is a bar on a terminal and plain lines elsewhere")

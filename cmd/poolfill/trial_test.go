@@ -87,7 +87,7 @@ func (tr *trial) command(program string, env ...string) *exec.Cmd {
 	}, tr.setup...)
 	cmd := exec.CommandContext(tr.t.Context(), program, args...)
 	cmd.Dir = tr.dir
-	cmd.Env = append(append(os.Environ(), "TOLOKA_TOKEN=secret-token"), env...)
+	cmd.Env = append(append(os.Environ(), "TOLOKA_TOKEN=secret-token", "POOLFILL_CONFIG="+os.DevNull), env...)
 	return cmd
 }
 

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"poolfill/internal/config"
+)
+
+func newConfigCommand(std streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "config [COMMAND [ARGUMENT...]]",
+		Short: "Show the settings in force and where each comes from",
+		Long: `Config shows the values that a command would have, and where each comes from: a
+flag, the environment, a line of the configuration file, or the default. Without
+a command it shows those of upload. The token is never shown, only where it is.`,
+		Example: `  poolfill config
+  poolfill config upload --profile work --mode sync
+  poolfill config --json check`,
+		// The command that it shows reads the file, once its own flags are known.
+		Annotations: map[string]string{noFile: "yes"},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			for _, c := range cmd.Root().Commands() {
+				if len(args) == 0 && c.IsAvailableCommand() && !isCobras(c) {
+					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{"upload"}
+			}
+			target, rest, err := cmd.Root().Find(args)
+			if err != nil || target == cmd.Root() || target == cmd || isCobras(target) {
+				return &usageError{fmt.Errorf("there is no command %q with settings\nSee 'poolfill --help'", args[0])}
+			}
+			if err := target.ParseFlags(rest); err != nil {
+				return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(err), target.CommandPath())}
+			}
+			file, err := applySettings(target)
+			if err != nil {
+				return err
+			}
+			inForce := settingsInForce(target, file)
+			if f := target.Flags().Lookup("json"); asJSON || f != nil && originOf(f).source == fromFlag {
+				e := json.NewEncoder(std.out)
+				e.SetIndent("", "  ")
+				e.SetEscapeHTML(false)
+				return e.Encode(inForce)
+			}
+			return inForce.write(std.out)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SetInterspersed(false) // what stands after the command is the command's
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// inForce is what 'poolfill config' shows, and with --json prints.
+type inForce struct {
+	Command string `json:"command"`
+	// File is the file of settings that was read; empty where there is none.
+	File     string   `json:"file"`
+	Profile  string   `json:"profile"`
+	Profiles []string `json:"profiles"`
+	// Token is absent where the command needs none.
+	Token    *tokenPlace    `json:"token,omitempty"`
+	Settings []settingValue `json:"settings"`
+}
+
+// settingValue is a setting, its value and where that comes from.
+type settingValue struct {
+	Name   string `json:"name"`
+	Value  any    `json:"value"`
+	Source source `json:"source"`
+	// Place is the flag, the variable or the file:line; empty for a default.
+	Place string `json:"place,omitempty"`
+}
+
+// tokenPlace says where the token is; never what it is.
+type tokenPlace struct {
+	// Held is how it is kept: "file", "keyring", "environment" or "nowhere".
+	Held string `json:"held"`
+	// Name is the file, the name in the keyring or the variable.
+	Name string `json:"name,omitempty"`
+	// Source and Place say which setting names it.
+	Source source `json:"source"`
+	Place  string `json:"place,omitempty"`
+}
+
+// settingsInForce looks at a command after applySettings.
+func settingsInForce(cmd *cobra.Command, file *config.File) inForce {
+	in := inForce{Command: cmd.CommandPath(), Profiles: []string{}, Profile: stringFlag(cmd, "profile")}
+	if file != nil {
+		in.File, in.Profiles = file.Path, append(in.Profiles, file.Profiles()...)
+		if in.Profile == "" {
+			in.Profile = file.Profile
+		}
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		o := originOf(f)
+		in.Settings = append(in.Settings, settingValue{f.Name, shownValue(f), o.source, o.place})
+	})
+	if cmd.Flags().Lookup("token-keyring") != nil {
+		in.Token = new(placeOfToken(cmd.Flags()))
+	}
+	return in
+}
+
+// placeOfToken tells where tokenFlags would read the token.
+func placeOfToken(flags *pflag.FlagSet) tokenPlace {
+	for _, held := range []string{"file", "keyring"} {
+		if f := flags.Lookup("token-" + held); f.Value.String() != "" {
+			o := originOf(f)
+			return tokenPlace{held, f.Value.String(), o.source, o.place}
+		}
+	}
+	if strings.TrimSpace(os.Getenv(tokenVariable)) != "" {
+		return tokenPlace{"environment", tokenVariable, fromEnvironment, tokenVariable}
+	}
+	return tokenPlace{Held: "nowhere", Source: fromDefault}
+}
+
+// shownValue gives a flag's value as JSON has it. A password in an address is
+// left out.
+func shownValue(f *pflag.Flag) any {
+	text := f.Value.String()
+	switch f.Value.Type() {
+	case "bool", "int", "int64", "uint64", "float64":
+		return json.RawMessage(text)
+	case "stringToString":
+		set := pflag.NewFlagSet("", pflag.ContinueOnError)
+		set.AddFlag(f)
+		if pairs, err := set.GetStringToString(f.Name); err == nil {
+			return pairs
+		}
+	}
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return append([]string{}, list.GetSlice()...)
+	}
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return text
+}
+
+// write shows the settings as a table.
+func (in inForce) write(w io.Writer) error {
+	switch {
+	case in.File == "":
+		fmt.Fprintln(w, "Configuration file: none")
+	case in.Profile == "":
+		fmt.Fprintf(w, "Configuration file: %s\n", in.File)
+	default:
+		fmt.Fprintf(w, "Configuration file: %s, profile %s\n", in.File, in.Profile)
+	}
+	fmt.Fprintf(w, "In force for '%s':\n\n", in.Command)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SETTING\tVALUE\tFROM")
+	if t := in.Token; t != nil {
+		value, from := "(not shown)", t.Place
+		switch t.Held {
+		case "nowhere":
+			value, from = "(none)", fmt.Sprintf("set %s, token-file or token-keyring", tokenVariable)
+		case "file", "keyring":
+			from = fmt.Sprintf("the %s %s", t.Held, t.Name)
+		}
+		fmt.Fprintf(table, "(token)\t%s\t%s\n", value, from)
+	}
+	for _, s := range in.Settings {
+		from := s.Place
+		if from == "" {
+			from = string(s.Source)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, shownText(s.Value), from)
+	}
+	return table.Flush()
+}
+
+// shownText gives a value as a line of a table has it.
+func shownText(value any) string {
+	switch v := value.(type) {
+	case string:
+		if v == "" {
+			return "-"
+		}
+		return v
+	case json.RawMessage:
+		return string(v)
+	}
+	text, err := json.Marshal(value)
+	if s := string(text); err == nil && s != "[]" && s != "{}" {
+		return s
+	}
+	return "-"
+}

@@ -1,0 +1,361 @@
+package main
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"poolfill/internal/config"
+)
+
+// envPrefix begins the name of each setting's environment variable.
+const envPrefix = "POOLFILL_"
+
+// source is the kind of place that a setting's value comes from.
+type source string
+
+// The sources, in the order in which they count.
+const (
+	fromFlag        source = "flag"
+	fromEnvironment source = "environment"
+	fromFile        source = "file"
+	fromDefault     source = "default"
+)
+
+// origin is where a setting's value comes from: the source, and for people the
+// place in it, such as a variable's name, or file:line.
+type origin struct {
+	source source
+	place  string
+}
+
+// The annotations of flags. originKey holds where the value comes from,
+// choicesKey the only values that there are.
+const (
+	originKey  = "poolfill_origin"
+	choicesKey = "poolfill_choices"
+)
+
+// originOf gives where a flag's value comes from, after applySettings.
+func originOf(f *pflag.Flag) origin {
+	switch a := f.Annotations[originKey]; {
+	case len(a) == 2:
+		return origin{source(a[0]), a[1]}
+	case f.Changed:
+		return origin{fromFlag, "--" + f.Name}
+	}
+	return origin{fromDefault, ""}
+}
+
+func note(f *pflag.Flag, o origin) {
+	if f.Annotations == nil {
+		f.Annotations = make(map[string][]string)
+	}
+	f.Annotations[originKey] = []string{string(o.source), o.place}
+}
+
+// alternatives lists the settings that say the same thing in different ways. One
+// that comes from a place which counts more overrules all others of its group.
+func alternatives() [][]string {
+	return [][]string{
+		{"url", "sandbox", "emulator"},
+		{"token-file", "token-keyring"},
+		{"spec", "no-spec"},
+		{"again", "dedupe"},
+	}
+}
+
+// noFile marks the commands that take no settings from a file.
+const noFile = "poolfill_no_file"
+
+// settingsOf carries settings to a command's flags: each layer sets those that
+// no layer before it has decided.
+type settingsOf struct {
+	flags   *pflag.FlagSet
+	decided map[string]bool
+}
+
+// applySettings brings the environment and the file of settings to the flags
+// that the command line leaves alone. It gives the file; nil where there is none.
+func applySettings(cmd *cobra.Command) (*config.File, error) {
+	s, err := fromOutside(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if cmd.Annotations[noFile] != "" {
+		return nil, nil
+	}
+	if os.Getenv(tokenVariable) != "" {
+		s.decided["token-file"], s.decided["token-keyring"] = true, true
+	}
+	file, err := readConfig(cmd)
+	if err != nil || file == nil {
+		return nil, err
+	}
+	layers, err := file.Layers(stringFlag(cmd, "profile"))
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	for _, layer := range layers {
+		if err := s.layer(layer); err != nil {
+			return nil, &usageError{err}
+		}
+		s.endLayer()
+	}
+	return file, nil
+}
+
+// fromOutside applies what the command line and the environment say.
+func fromOutside(cmd *cobra.Command) (*settingsOf, error) {
+	s := &settingsOf{cmd.Flags(), make(map[string]bool)}
+	s.endLayer()
+	if err := s.environment(); err != nil {
+		return nil, &usageError{err}
+	}
+	s.endLayer()
+	return s, nil
+}
+
+// readConfig reads the file that the user named, or the default one where it
+// exists.
+func readConfig(cmd *cobra.Command) (*config.File, error) {
+	path := stringFlag(cmd, "config")
+	named := path != ""
+	if !named {
+		path = config.DefaultPath()
+	}
+	if path == "" {
+		return nil, missingProfile(cmd, "the configuration file")
+	}
+	file, err := config.Read(path, settingNames(cmd.Root()))
+	if !named && errors.Is(err, fs.ErrNotExist) {
+		return nil, missingProfile(cmd, path)
+	}
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return file, nil
+}
+
+// missingProfile is the error where a profile is wanted and there is no file.
+func missingProfile(cmd *cobra.Command, path string) error {
+	if profile := stringFlag(cmd, "profile"); profile != "" {
+		return &usageError{fmt.Errorf("there is no profile %q: profiles stand in %s, which doesn't exist", profile, path)}
+	}
+	return nil
+}
+
+// stringFlag gives a flag's value, or nothing where the command has no such flag.
+func stringFlag(cmd *cobra.Command, name string) string {
+	if f := cmd.Flags().Lookup(name); f != nil {
+		return f.Value.String()
+	}
+	return ""
+}
+
+// endLayer keeps what the layer has set from those after it.
+func (s *settingsOf) endLayer() {
+	s.flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			s.decided[f.Name] = true
+		}
+	})
+	for _, group := range alternatives() {
+		if slices.ContainsFunc(group, func(name string) bool { return chosen(s.flags, name) }) {
+			for _, name := range group {
+				s.decided[name] = true
+			}
+		}
+	}
+}
+
+// chosen says whether a setting was made, and not made false.
+func chosen(flags *pflag.FlagSet, name string) bool {
+	f := flags.Lookup(name)
+	return f != nil && f.Changed && (f.Value.Type() != "bool" || f.Value.String() == "true")
+}
+
+// environment sets what the environment names. An empty variable names nothing,
+// as there is no other way to take one back in many places.
+func (s *settingsOf) environment() error {
+	var errs []error
+	s.flags.VisitAll(func(f *pflag.Flag) {
+		name := variable(f.Name)
+		value := os.Getenv(name)
+		if value == "" || s.decided[f.Name] || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		if err := s.set(f, value); err != nil {
+			errs = append(errs, fmt.Errorf("the environment variable %s can't be used: %w", name, err))
+			return
+		}
+		note(f, origin{fromEnvironment, name})
+	})
+	return errors.Join(errs...)
+}
+
+// variable is the environment variable of a setting.
+func variable(name string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// layer sets what a part of the file names. Settings that the command doesn't
+// have are those of other commands.
+func (s *settingsOf) layer(settings []config.Setting) error {
+	var errs []error
+	for _, setting := range settings {
+		f := s.flags.Lookup(setting.Name)
+		if f == nil || s.decided[f.Name] {
+			continue
+		}
+		if err := s.setFromFile(f, setting); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", setting.Where, err))
+			continue
+		}
+		note(f, origin{fromFile, setting.Where})
+	}
+	return errors.Join(errs...)
+}
+
+// setFromFile sets a flag to what stands in the file. There is no shell there
+// that would put the home folder in for ~.
+func (s *settingsOf) setFromFile(f *pflag.Flag, setting config.Setting) error {
+	kind := f.Value.Type()
+	list, mapping := kind == "stringSlice" || kind == "stringArray", kind == "stringToString"
+	if setting.Form == config.List && !list || setting.Form == config.Mapping && !mapping {
+		return fmt.Errorf("%s has a single value, not several", f.Name)
+	}
+	for _, value := range setting.Values {
+		switch {
+		case isPath(f):
+			value = expandHome(value)
+		case setting.Form == config.List && kind == "stringSlice",
+			setting.Form == config.Mapping && strings.Count(value, "=") != 1:
+			// The flag takes several at once, parted by commas.
+			value = quoted(value)
+		}
+		if err := s.set(f, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quoted gives a value as a single one to flags that split theirs at commas.
+func quoted(value string) string {
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	_ = w.Write([]string{value}) // a strings.Builder takes everything
+	w.Flush()
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// isPath says whether a flag names a file or a folder, as it does for completion.
+func isPath(f *pflag.Flag) bool {
+	_, file := f.Annotations[cobra.BashCompFilenameExt]
+	_, folder := f.Annotations[cobra.BashCompSubdirsInDir]
+	return file || folder
+}
+
+func expandHome(path string) string {
+	rest, ok := strings.CutPrefix(filepath.ToSlash(path), "~/")
+	if !ok {
+		return path
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return path
+	}
+	return filepath.Join(home, filepath.FromSlash(rest))
+}
+
+// set sets a flag. Its error names the setting and what it can be, in the words
+// of someone who never wrote a flag.
+func (s *settingsOf) set(f *pflag.Flag, value string) error {
+	if choices := f.Annotations[choicesKey]; choices != nil && !slices.Contains(choices, value) {
+		return fmt.Errorf("%s is %s, not %q", f.Name, orList(choices), value)
+	}
+	if err := s.flags.Set(f.Name, value); err != nil {
+		what, ok := map[string]string{
+			"bool":           "true or false",
+			"int":            "a whole number",
+			"int64":          "a whole number",
+			"uint64":         "a whole number from 0",
+			"float64":        "a number",
+			"duration":       "a time such as 90s, 15m or 2h",
+			"stringToString": "pairs such as picture=INPUT:image",
+		}[f.Value.Type()]
+		if !ok {
+			return errors.New(flagProblem(err))
+		}
+		return fmt.Errorf("%s is %s, not %q", f.Name, what, value)
+	}
+	return nil
+}
+
+// orList gives "a, b or c".
+func orList(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+// settingNames lists what can stand in a file of settings, sorted: the flags of
+// all commands that read it.
+func settingNames(root *cobra.Command) []string {
+	names := make(map[string]bool)
+	eachSetting(root, func(_ *cobra.Command, f *pflag.Flag) { names[f.Name] = true })
+	delete(names, "profile") // a key of its own, and only at the top
+	delete(names, "config")
+	sorted := make([]string, 0, len(names))
+	for name := range names {
+		sorted = append(sorted, name)
+	}
+	slices.Sort(sorted)
+	return sorted
+}
+
+// eachSetting visits the flags that are settings, by the commands that have them.
+func eachSetting(root *cobra.Command, visit func(*cobra.Command, *pflag.Flag)) {
+	flagsOf := func(cmd *cobra.Command, flags *pflag.FlagSet) {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden && f.Name != "help" && f.Name != "version" {
+				visit(cmd, f)
+			}
+		})
+	}
+	flagsOf(root, root.PersistentFlags())
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Annotations[noFile] == "" && !isCobras(cmd) {
+			if cmd != root {
+				flagsOf(cmd, cmd.LocalNonPersistentFlags())
+			}
+			for _, sub := range cmd.Commands() {
+				walk(sub)
+			}
+		}
+	}
+	walk(root)
+}
+
+// isCobras tells the commands that cobra adds: they show help and complete
+// command lines, and have no settings.
+func isCobras(cmd *cobra.Command) bool {
+	for ; cmd.HasParent(); cmd = cmd.Parent() {
+		switch cmd.Name() {
+		case "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,15 @@
+package state
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func diskOf(dir string) (Disk, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return Disk{}, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return Disk{Kind: unix.ByteSliceToString(s.Fstypename[:]), Free: s.Bavail * uint64(s.Bsize)}, nil
+}
