@@ -6,9 +6,14 @@ FUZZTIME ?= 30s
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
+# A profile for profile-guided optimisation, as 'go build -pgo' takes it.
+PGO ?= off
+
+# The same commit, profile and Go version give the same bytes, in whatever folder:
+# no paths (-trimpath), no C compiler, and no date but the commit's (-buildvcs).
 .PHONY: build
-build: ## Build bin/poolfill
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/poolfill ./cmd/poolfill
+build: ## Build bin/poolfill (PGO: a profile)
+	CGO_ENABLED=0 go build -trimpath -buildvcs=true -pgo=$(PGO) -ldflags '-s -w' -o bin/poolfill ./cmd/poolfill
 
 .PHONY: test
 test: ## Run the tests
