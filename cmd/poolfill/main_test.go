@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 //	hold POOL OWNER         holds a pool as another run would
 //	pool ID COUNT           asserts how many tasks the pool has, each one once
 //	tasks ID COUNT          the same, where tasks may be alike
+//	schedule FILE           runs the commands of a file of examples/
 //	webhook FILE [STATUS]   starts a webhook that outlives the command under test,
 //	                        writes what it gets into the file, and sets $WEBHOOK
 //	json FILE KEY WANT      asserts a value of a JSON file, keys parted by dots
@@ -45,6 +46,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TESTDATA", samples)
+			env.Setenv("EXAMPLES", filepath.Join(samples, "../examples"))
 			env.Setenv("TOLOKA_TOKEN", "secret-token")
 			env.Setenv("POOLFILL_STATE_DIR", env.WorkDir+"/state")
 			return nil
@@ -57,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"exits":    assertExit,
 			"hold":     holdPool,
 			"webhook":  startWebhook,
+			"schedule": runSchedule,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
