@@ -1,14 +1,37 @@
 .DEFAULT_GOAL := help
 GOLANGCI_LINT_VERSION := v2.15.0
+GORELEASER_VERSION := v2.13.0
+SYFT_VERSION := v1.57.0
 FUZZTIME ?= 30s
+comma := ,
 
 .PHONY: help
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
+# A profile for profile-guided optimisation, as 'go build -pgo' takes it.
+PGO ?= off
+
+# The same commit, profile and Go version give the same bytes, in whatever folder:
+# no paths (-trimpath), no C compiler, and no date but the commit's (-buildvcs).
 .PHONY: build
-build: ## Build bin/poolfill
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/poolfill ./cmd/poolfill
+build: ## Build bin/poolfill (PGO: a profile)
+	CGO_ENABLED=0 go build -trimpath -buildvcs=true -pgo=$(PGO) -ldflags '-s -w' -o bin/poolfill ./cmd/poolfill
+
+.PHONY: completions
+completions: ## Write the completions for shells to bin/completions
+	@mkdir -p bin/completions
+	@for shell in bash zsh fish powershell; do \
+		go run ./cmd/poolfill completion $$shell >bin/completions/poolfill.$$shell || exit 1; \
+	done
+	@mv bin/completions/poolfill.powershell bin/completions/poolfill.ps1
+
+# The tools take minutes to build, once. SKIP=sbom does without syft.
+.PHONY: release-snapshot
+release-snapshot: ## Make a release's archives, packages, checksums and SBOMs in dist/ (SKIP: parts to leave out; PGO)
+	@command -v goreleaser >/dev/null || go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	@case ",$(SKIP)," in *,sbom,*) ;; *) command -v syft >/dev/null || go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION) ;; esac
+	PATH="$$PATH:$$(go env GOPATH)/bin" PGO=$(PGO) goreleaser release --snapshot --clean --skip=publish$(if $(SKIP),$(comma)$(SKIP))
 
 .PHONY: man
 man: ## Write the man pages to bin/man

@@ -36,7 +36,8 @@ or the file as a whole must change first; 3 some rows would be rejected.`,
 			if printTasks {
 				cfg.PrintTasks = std.out
 			}
-			return execute(cmd, std, args, cfg, &reading, &api, &output)
+			_, err = execute(cmd, std, args, cfg, &reading, &api, &output)
+			return err
 		},
 	}
 	flags := cmd.Flags()

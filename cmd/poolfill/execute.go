@@ -24,17 +24,18 @@ import (
 	"poolfill/reader"
 )
 
-// execute carries out an upload or a check.
-func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config, reading *readingFlags, api *apiFlags, output *outputFlags) (err error) {
+// execute carries out an upload or a check. Where the run could not begin, the
+// report is empty.
+func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config, reading *readingFlags, api *apiFlags, output *outputFlags) (r pipeline.Report, err error) {
 	display, log, err := output.display(std)
 	if err != nil {
-		return &usageError{err}
+		return r, &usageError{err}
 	}
 	if cfg.Files, err = reader.Expand(args); err != nil {
-		return &usageError{err}
+		return r, &usageError{err}
 	}
 	if cfg.Reader, err = reading.config(); err != nil {
-		return &usageError{err}
+		return r, &usageError{err}
 	}
 	cfg.NoSpec = reading.noSpec
 	cfg.Stdin = std.in
@@ -44,21 +45,21 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 
 	if !cfg.Check || api.pool != "" || api.emulator {
 		if cfg.API, cfg.Limits, err = api.target(cmd.Flags()); err != nil {
-			return &usageError{err}
+			return r, &usageError{err}
 		}
 		cfg.API.Log = log
 	}
 	if !cfg.Check && !api.emulator && cfg.PoolID != "" {
 		leave, stateErr := output.enterState(&cfg)
 		if stateErr != nil {
-			return stateErr
+			return r, stateErr
 		}
 		defer func() { err = errors.Join(err, leave()) }()
 	}
 	if api.emulator {
 		stop, startErr := emulate(&cfg)
 		if startErr != nil {
-			return startErr
+			return r, startErr
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
@@ -130,7 +131,7 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 }
 
 // carryOut runs the pipeline and shows and writes what comes of it.
-func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) error {
+func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) (pipeline.Report, error) {
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
 	if std.configure != nil {
@@ -138,7 +139,7 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	}
 	p, err := pipeline.New(cfg)
 	if err != nil {
-		return &usageError{err}
+		return pipeline.Report{}, &usageError{err}
 	}
 	files.run = p.RunID
 	if output.dir == "" {
@@ -158,7 +159,7 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 
 	var setup *pipeline.SetupError
 	if errors.As(err, &setup) || result.RunID == "" {
-		return errors.Join(err, files.discard())
+		return pipeline.Report{}, errors.Join(err, files.discard())
 	}
 	if err != nil && len(result.Outputs) == 0 {
 		err = errors.Join(err, files.discard())
@@ -172,7 +173,7 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	if err != nil && !cfg.Check && !errors.As(err, &rejected) {
 		err = &unfinishedError{err, cfg.Command}
 	}
-	return err
+	return result, err
 }
 
 // show prints the result of a run.

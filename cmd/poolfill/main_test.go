@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -31,6 +33,9 @@ func TestMain(m *testing.M) {
 //	hold POOL OWNER         holds a pool as another run would
 //	pool ID COUNT           asserts how many tasks the pool has, each one once
 //	tasks ID COUNT          the same, where tasks may be alike
+//	schedule FILE           runs the commands of a file of examples/
+//	webhook FILE [STATUS]   starts a webhook that outlives the command under test,
+//	                        writes what it gets into the file, and sets $WEBHOOK
 //	json FILE KEY WANT      asserts a value of a JSON file, keys parted by dots
 func TestScripts(t *testing.T) {
 	samples, err := filepath.Abs("../../testdata")
@@ -41,6 +46,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TESTDATA", samples)
+			env.Setenv("EXAMPLES", filepath.Join(samples, "../examples"))
 			env.Setenv("TOLOKA_TOKEN", "secret-token")
 			env.Setenv("POOLFILL_STATE_DIR", env.WorkDir+"/state")
 			return nil
@@ -52,6 +58,8 @@ func TestScripts(t *testing.T) {
 			"json":     assertJSON,
 			"exits":    assertExit,
 			"hold":     holdPool,
+			"webhook":  startWebhook,
+			"schedule": runSchedule,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -126,6 +134,31 @@ func startEmulator(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(server.Close())
 	})
 	ts.Setenv("URL", "http://"+listener.Addr().String())
+}
+
+// startWebhook takes notifications until the script ends.
+func startWebhook(ts *testscript.TestScript, neg bool, args []string) {
+	status := http.StatusNoContent
+	if len(args) == 2 {
+		_, err := fmt.Sscan(args[1], &status)
+		ts.Check(err)
+	}
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: webhook FILE [STATUS]")
+	}
+	file := ts.MkAbs(args[0])
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = os.WriteFile(file, body, 0o600)
+		}
+		if err != nil {
+			status = http.StatusInternalServerError
+		}
+		w.WriteHeader(status)
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("WEBHOOK", server.URL)
 }
 
 // assertPool counts a pool's tasks over the API and checks that no input is

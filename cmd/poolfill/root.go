@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,22 +72,4 @@ func flagProblem(err error) string {
 	problem, _, _ := strings.Cut(err.Error(), ": strconv.")
 	problem, _, _ = strings.Cut(problem, ": time: ")
 	return problem
-}
-
-// version says which build this is, from what the Go toolchain recorded.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	if v == "" {
-		v = "(devel)"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
-			v += " " + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return fmt.Sprintf("%s %s", v, info.GoVersion)
 }

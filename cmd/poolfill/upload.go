@@ -20,6 +20,7 @@ func newUploadCommand(std streams) *cobra.Command {
 		reading     readingFlags
 		api         apiFlags
 		output      outputFlags
+		telling     notifyFlags
 		mode        string
 		chunkSize   int
 		workers     string
@@ -30,6 +31,29 @@ func newUploadCommand(std streams) *cobra.Command {
 		dedupe      string
 		onQuota     string
 	)
+	upload := func(cmd *cobra.Command, args []string) (pipeline.Report, error) {
+		cfg := pipeline.Config{
+			Mode:      uploader.Mode(mode),
+			ChunkSize: chunkSize,
+			OnInvalid: pipeline.OnInvalid(onInvalid),
+			OpenPool:  openPool,
+			Command:   commandLine(withoutNotify(os.Args)),
+		}
+		var err error
+		if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
+			return pipeline.Report{}, &usageError{err}
+		}
+		if cfg.Workers, err = parseWorkers(workers); err != nil {
+			return pipeline.Report{}, &usageError{err}
+		}
+		if cfg.Guard, err = guardOf(dedupe, again); err != nil {
+			return pipeline.Report{}, &usageError{err}
+		}
+		if api.park, err = parks(onQuota, std); err != nil {
+			return pipeline.Report{}, &usageError{err}
+		}
+		return execute(cmd, std, args, cfg, &reading, &api, &output)
+	}
 	cmd := &cobra.Command{
 		Use:   "upload FILE...",
 		Short: "Read, check and upload files, and report on every row",
@@ -57,27 +81,12 @@ interrupted, can be continued.`,
   zcat dump.gz | poolfill upload - --pool 1238218 --sandbox --json`,
 		Args: needInputs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg := pipeline.Config{
-				Mode:      uploader.Mode(mode),
-				ChunkSize: chunkSize,
-				OnInvalid: pipeline.OnInvalid(onInvalid),
-				OpenPool:  openPool,
-			}
-			var err error
-			if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
+			if err := telling.validate(); err != nil {
 				return &usageError{err}
 			}
-			if cfg.Workers, err = parseWorkers(workers); err != nil {
-				return &usageError{err}
-			}
-			if cfg.Guard, err = guardOf(dedupe, again); err != nil {
-				return &usageError{err}
-			}
-			if api.park, err = parks(onQuota, std); err != nil {
-				return &usageError{err}
-			}
-			cfg.Command = commandLine(os.Args)
-			return execute(cmd, std, args, cfg, &reading, &api, &output)
+			report, err := upload(cmd, args)
+			telling.tell(std.err, report, api.pool, err)
+			return err
 		},
 	}
 	flags := cmd.Flags()
@@ -102,6 +111,7 @@ parks elsewhere`)
 	flags.DurationVar(&output.grace, "grace", defaultGrace, "how long a run that is told to stop may take to finish what is in flight")
 	reading.register(flags)
 	output.register(flags)
+	telling.register(flags)
 	return cmd
 }
 
