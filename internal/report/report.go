@@ -15,7 +15,6 @@ package report
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -209,10 +208,7 @@ func (w *Writer) writeReport(path string, r pipeline.Report) error {
 		return err
 	}
 	defer f.abandon()
-	e := json.NewEncoder(f)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	if err := e.Encode(r); err != nil {
+	if err := Encode(f, r); err != nil {
 		return err
 	}
 	return f.commit()

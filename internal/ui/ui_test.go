@@ -15,6 +15,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
+	"poolfill/uploader"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestALookSaysHowFarTheRunIs(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	half := pipeline.Progress{
-		Started: start, BytesRead: 500, BytesTotal: 1000, InFlight: 7, Retried: 2,
+		Started: start, BytesRead: 500, BytesTotal: 1000, InFlight: 7, Requests: uploader.Stats{Retried: 2},
 		Totals: pipeline.Totals{Rows: 12_000, Created: 9_990, Rejected: 10},
 	}
 	waiting, stopping := half, half
