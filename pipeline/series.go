@@ -72,6 +72,7 @@ type sampler struct {
 	intervals []interval
 	last      time.Duration // since the run began, of the last look
 	seen      amounts       // by then
+	window    int64         // then
 }
 
 func newSampler() *sampler { return &sampler{every: firstInterval} }
@@ -91,14 +92,17 @@ func (s *sampler) look(at time.Duration, now amounts, waiting bool, window int64
 		s.halve()
 	}
 	i := int((s.last + (at-s.last)/2) / s.every)
-	s.intervals = padded(s.intervals, i+1)
+	s.intervals = padded(s.intervals, i+1, window)
 	s.intervals[i] = s.intervals[i].plus(part)
-	s.last, s.seen = at, now
+	s.last, s.seen, s.window = at, now, window
 }
 
-// padded makes intervals at least n.
-func padded(intervals []interval, n int) []interval {
-	return append(intervals, make([]interval, max(0, n-len(intervals)))...)
+// padded makes intervals at least n, with some in which nothing happened.
+func padded(intervals []interval, n int, window int64) []interval {
+	for len(intervals) < n {
+		intervals = append(intervals, interval{window: window})
+	}
+	return intervals
 }
 
 // halve makes the intervals twice as long.
@@ -121,7 +125,7 @@ func (s *sampler) series() *Series {
 	}
 	// The rates of a short rest would mean nothing: it goes with its predecessor.
 	n := max(1, int(s.last.Round(s.every)/s.every))
-	all := padded(slices.Clone(s.intervals), n)
+	all := padded(slices.Clone(s.intervals), n, s.window)
 	for _, rest := range all[n:] {
 		all[n-1] = all[n-1].plus(rest)
 	}
@@ -159,7 +163,8 @@ func (h *history) series() *Series {
 	return h.sampler.series()
 }
 
-// look looks at the run once, and gives the time until the next look.
+// look looks at the run once, and gives the time until the next look, which is
+// due at the end of an interval.
 func (h *history) look(now Progress) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -169,7 +174,7 @@ func (h *history) look(now Progress) time.Duration {
 		requests: now.Requests.Sent, retried: now.Requests.Retried, refused: now.Requests.ByStatus["429"],
 		took: now.Requests.Took,
 	}, now.Gate.Waiting > 0 && now.Gate.Reason != "", int64(now.Gate.TasksInWindow))
-	return h.sampler.every
+	return h.sampler.every - at%h.sampler.every
 }
 
 // keepHistory looks at the run from time to time until the function that it

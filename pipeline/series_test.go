@@ -125,6 +125,15 @@ func TestASeriesIsBoundedAndLosesNothing(t *testing.T) {
 	})
 }
 
+func TestAGaugeHoldsWhereNobodyLooked(t *testing.T) {
+	s := newSampler()
+	s.look(100*time.Millisecond, amounts{}, false, 7)
+	s.look(700*time.Millisecond, amounts{}, false, 9)
+	if diff := cmp.Diff([]int64{7, 9, 9, 9, 9, 9, 9}, s.series().TasksInMinute); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAHistoryIsKeptUntilItIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &Pipeline{tally: newTally(), history: history{sampler: newSampler()}, stopping: make(chan struct{})}

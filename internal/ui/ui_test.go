@@ -146,7 +146,7 @@ func TestTheSummaryOfARun(t *testing.T) {
 		Warnings: []pipeline.Warning{{File: "a.tsv", Message: "odd", Count: 3, Lines: []int64{4, 8}}},
 		Requests: pipeline.Requests{Sent: 40, Retried: 2},
 		Quota:    pipeline.Quota{Refused: 1},
-		Outputs:  map[string]string{"report": "run/report.json", "results": "run/results.tsv", "rejected": "run/rejected.tsv"},
+		Outputs:  map[string]string{"html": "run/report.html", "report": "run/report.json", "results": "run/results.tsv", "rejected": "run/rejected.tsv"},
 	}
 	var out strings.Builder
 	if err := Summary(&out, r); err != nil {
@@ -171,7 +171,7 @@ Warnings:
 
 40 requests, 2 of them repeated, 1 refused by the quota.
 
-Report:         run/report.json
+Report:         run/report.html
 Every row:      run/results.tsv
 Rejected rows:  run/rejected.tsv
                 Mend them there and upload that file: its ERROR: columns are ignored.
