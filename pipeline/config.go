@@ -212,6 +212,21 @@ func (c Config) places() concurrency.Config {
 	return concurrency.Config{}
 }
 
+// settings are those that a report shows.
+func (c Config) settings() Settings {
+	s := Settings{
+		Command: c.Command, ChunkSize: chunkTasks(c.ChunkSize, c.Limits), Workers: c.Workers,
+		OnInvalid: c.OnInvalid, Guard: c.Guard, OpenPool: c.OpenPool,
+	}
+	if c.usesAPI() {
+		s.Server = c.API.BaseURL
+	}
+	if c.MaxRejected != (MaxRejected{}) {
+		s.MaxRejected = c.MaxRejected.String()
+	}
+	return s
+}
+
 // usesAPI reports whether the run talks to the server at all.
 func (c Config) usesAPI() bool { return !c.Check || c.PoolID != "" }
 

@@ -218,11 +218,8 @@ func columnOf(field string, info reader.Info) (int, string) {
 	return 0, target
 }
 
-// report closes the books.
-func (p *Pipeline) report(started time.Time) (Report, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	finished := time.Now()
+// draft is the report as things stand. p.mu is held.
+func (p *Pipeline) draft(started, finished time.Time) Report {
 	r := Report{
 		Version:    ReportVersion,
 		RunID:      p.cfg.RunID,
@@ -233,16 +230,18 @@ func (p *Pipeline) report(started time.Time) (Report, error) {
 		Seconds:    finished.Sub(started).Seconds(),
 		Totals:     p.tally.totals,
 		Earlier:    p.earlier,
-		Files:      p.files,
+		Files:      append([]File{}, p.files...),
 		Rejections: p.tally.rejections(),
-		Warnings:   p.warnings,
+		Warnings:   append([]Warning{}, p.warnings...),
 		Requests:   Requests{ByStatus: map[string]int64{}, Chunks: p.chunks},
 		Quota: Quota{
 			RequestsPerSecond: p.cfg.Limits.RequestsPerSecond,
 			TasksPerMinute:    p.cfg.Limits.TasksPerMinute,
 			TasksPerDay:       p.cfg.Limits.TasksPerDay,
 		},
-		Outputs: map[string]string{},
+		Outputs:  map[string]string{},
+		Settings: p.cfg.settings(),
+		Series:   p.history.series(),
 	}
 	for i := range r.Files {
 		r.Files[i].Totals = *p.tally.file(r.Files[i].Path)
@@ -252,7 +251,49 @@ func (p *Pipeline) report(started time.Time) (Report, error) {
 		stats := p.client.Stats()
 		r.Requests.Sent, r.Requests.Retried, r.Requests.ByStatus = stats.Sent, stats.Retried, stats.ByStatus
 		r.Quota.Refused = stats.ByStatus["429"]
+		r.Quota.TasksToday = p.gate.State().TasksToday
 	}
+	return r
+}
+
+// Snapshot is the report of a run that goes on: its State is Running, and its
+// counts don't close while rows are under way. It may be called from any
+// goroutine at any time; before the first row is read it is nearly empty.
+func (p *Pipeline) Snapshot() Report {
+	began := p.progress.started.Load()
+	if began == 0 { // the rest is not settled yet
+		return Report{Version: ReportVersion, State: Running, PoolID: p.cfg.PoolID, Mode: p.mode()}
+	}
+	p.mu.Lock()
+	r := p.draft(time.Unix(0, began), time.Now())
+	open := make(map[string]Totals, len(p.tally.files))
+	for path, t := range p.tally.files {
+		open[path] = *t
+	}
+	p.mu.Unlock()
+	r.State = Running
+	for _, f := range r.Files {
+		delete(open, f.Path)
+	}
+	p.infoMu.Lock()
+	defer p.infoMu.Unlock()
+	for _, path := range p.cfg.Files {
+		t, isOpen := open[path]
+		if info, opened := p.infos[path]; isOpen && opened {
+			r.Files = append(r.Files, File{
+				Path: path, Bytes: info.Size, Compression: info.Compression,
+				Encoding: info.Encoding, Delimiter: string(rune(info.Delimiter)), Totals: t,
+			})
+		}
+	}
+	return r
+}
+
+// report closes the books.
+func (p *Pipeline) report(started time.Time) (Report, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.draft(started, time.Now())
 	if !r.Totals.closes() {
 		p.state, p.err = Failed, errors.Join(p.err, fmt.Errorf(
 			"the counts don't close: %d rows were read, and %d created + %d valid + %d rejected + %d duplicate + %d unsent are %d. This is a defect of poolfill: please report it, and check the pool before you upload again",

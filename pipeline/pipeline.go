@@ -36,6 +36,7 @@ type Pipeline struct {
 	stdin    *reader.Reader
 	print    *bufio.Writer // nil where tasks are not printed
 	progress counters
+	history  history
 
 	run       *ledger.Run    // nil without a ledger
 	resumed   bool           // the run goes on with an earlier attempt
@@ -82,6 +83,7 @@ func New(cfg Config) (*Pipeline, error) {
 		numbers:   make(map[string]int),
 		unchanged: make(map[int]string),
 		state:     Finished,
+		history:   history{sampler: newSampler()},
 	}
 	for i, path := range cfg.Files {
 		p.numbers[path] = i
@@ -224,6 +226,7 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		}
 	}
 	p.progress.started.Store(started.UnixNano())
+	stopHistory := p.keepHistory()
 
 	var group errgroup.Group
 	group.Go(func() error {
@@ -247,6 +250,7 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 			p.stop(Failed, err)
 		}
 	}
+	stopHistory()
 	report, err := p.report(started)
 	var setup *SetupError
 	if errors.As(err, &setup) {

@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
 	"poolfill/ratelimit"
+	"poolfill/uploader"
 )
 
 // Progress is a look at a run from outside, at one moment.
@@ -20,8 +22,8 @@ type Progress struct {
 	InFlight int64
 	// Stopping is set from the moment that the run takes no new rows.
 	Stopping bool
-	// Retried counts requests that repeat another.
-	Retried int64
+	// Requests counts the requests so far.
+	Requests uploader.Stats
 	// Gate says what the quota makes the run wait for.
 	Gate ratelimit.State
 }
@@ -51,11 +53,42 @@ func (p *Pipeline) Progress() Progress {
 	default:
 	}
 	if p.client != nil {
-		now.Retried = p.client.Stats().Retried
+		now.Requests = p.client.Stats()
 		now.Gate = p.gate.State()
 	}
 	p.mu.Lock()
 	now.Totals = p.tally.totals
 	p.mu.Unlock()
 	return now
+}
+
+// Outlook is what a person asks a run for.
+type Outlook struct {
+	// Done counts the rows that have their outcome.
+	Done int64
+	// Rate is in rows a second, 0 where it is unknown.
+	Rate float64
+	// Share is the part of all rows that is done, from 0 to 1; 0 where it is
+	// unknown, as the size of an input is.
+	Share float64
+	// Left is how long the rest will take at that rate; 0 where it is unknown.
+	Left time.Duration
+}
+
+// Outlook says how far the run is at the time now.
+//
+// The rate is the mean of the whole run: under a quota rows go in bursts, and
+// the speed of the last seconds would say nothing about the rest.
+func (p Progress) Outlook(now time.Time) Outlook {
+	t := p.Totals
+	o := Outlook{Done: t.Created + t.Valid + t.Rejected + t.Duplicate + t.Unsent}
+	if elapsed := now.Sub(p.Started).Seconds(); !p.Started.IsZero() && elapsed > 0 {
+		o.Rate = float64(o.Done) / elapsed
+	}
+	if p.BytesTotal > 0 && p.BytesRead > 0 && t.Rows > 0 && o.Rate > 0 {
+		rows := float64(t.Rows) / float64(p.BytesRead) * float64(p.BytesTotal)
+		o.Left = time.Duration(math.Max(0, rows-float64(o.Done)) / o.Rate * float64(time.Second)).Round(time.Second)
+		o.Share = math.Min(1, float64(o.Done)/math.Max(1, rows))
+	}
+	return o
 }

@@ -17,6 +17,8 @@ const (
 	Parked State = "parked"
 	// Failed: something broke.
 	Failed State = "failed"
+	// Running is the state in a Snapshot.
+	Running State = "running"
 )
 
 // ReportVersion is the version of the report's format. It goes up when a
@@ -46,6 +48,10 @@ type Report struct {
 	Quota      Quota       `json:"quota"`
 	// Outputs gives the path of each file that the run wrote, by its kind.
 	Outputs map[string]string `json:"outputs"`
+	// Settings are the rules of the run, as far as people ask for them.
+	Settings Settings `json:"settings"`
+	// Series is nil where the run was over before it began to send.
+	Series *Series `json:"series,omitempty"`
 }
 
 // Totals counts rows. Rows is the sum of all the others: a run whose counts
@@ -125,6 +131,21 @@ type Warning struct {
 	Column  int     `json:"column,omitempty"`
 }
 
+// Settings are the rules that were in force in a run.
+type Settings struct {
+	// Server is the address of the API; empty where none was asked.
+	Server string `json:"server,omitempty"`
+	// Command continues the run, or repeats it.
+	Command   string    `json:"command,omitempty"`
+	ChunkSize int       `json:"chunk_size"` // tasks
+	Workers   int       `json:"workers"`    // chunks uploaded at once; 0 is as many as pay
+	OnInvalid OnInvalid `json:"on_invalid"`
+	// MaxRejected is as the flag has it; empty where there is no bound.
+	MaxRejected string `json:"max_rejected,omitempty"`
+	Guard       Guard  `json:"guard"`
+	OpenPool    bool   `json:"open_pool,omitempty"`
+}
+
 // Requests counts HTTP requests.
 type Requests struct {
 	// Sent counts every request, Retried those of them that repeat another.
@@ -143,6 +164,9 @@ type Quota struct {
 	TasksPerDay       int     `json:"tasks_per_day"`
 	// Refused counts the answers 429.
 	Refused int64 `json:"refused"`
+	// TasksToday counts the tasks of this attempt since midnight, UTC, that count
+	// against the quota of a day.
+	TasksToday int `json:"tasks_today"`
 	// Until is when a parked run can go on.
 	Until *time.Time `json:"until,omitempty"`
 }

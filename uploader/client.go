@@ -276,6 +276,9 @@ type Stats struct {
 	ByStatus map[string]int64
 	// QuotaWait is the time that requests waited at the gate, summed over all.
 	QuotaWait time.Duration
+	// Took is the time from sending to the end of the answer, summed over all
+	// attempts.
+	Took time.Duration
 }
 
 // Stats gives what was counted so far.
@@ -413,6 +416,7 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 			s.Retried++
 		}
 		s.ByStatus[key]++
+		s.Took += cl.took
 	})
 	if c.cfg.Observe != nil {
 		e := Exchange{Sent: start, Took: cl.took, Tasks: cl.tasks, Status: status}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -181,10 +180,7 @@ func show(w io.Writer, r pipeline.Report, asJSON bool) error {
 	if !asJSON {
 		return ui.Summary(w, r)
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(r)
+	return report.Encode(w, r)
 }
 
 // outcome makes an error of the way in which a run ended, for the exit code.

@@ -156,8 +156,8 @@ func newReportCommand(std streams) *cobra.Command {
 		Use:   "report [RUN]",
 		Short: "Show or write the report of a run again",
 		Long: `Report makes the report of a run from the ledger, at any time: without --out it
-prints the summary, with --out it writes report.json, results.tsv and
-rejected.tsv again. Without a name it takes the latest run.`,
+prints the summary, with --out it writes report.json, report.html, results.tsv
+and rejected.tsv again. Without a name it takes the latest run.`,
 		Example: `  poolfill report
   poolfill report 5c0f --json
   poolfill report 5c0f --out again/`,

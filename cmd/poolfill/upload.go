@@ -66,9 +66,10 @@ that were uploaded from the same file are not uploaded again: a file that grew
 has its new rows uploaded, one that was edited the new and changed ones, and an
 unchanged one none. --again uploads all rows once more.
 
-At the end, or when it is interrupted, it writes report.json, results.tsv (one
-line for each row) and rejected.tsv (the rejected rows as they stood, with what
-is wrong with them; mend them there and upload that file).
+At the end, or when it is interrupted, it writes report.json, report.html (the
+same, to look at), results.tsv (one line for each row) and rejected.tsv (the
+rejected rows as they stood, with what is wrong with them; mend them there and
+upload that file).
 
 Exit codes: 0 every row is uploaded; 1 the run could not finish, or left rows
 unsent; 2 nothing was sent, because the command, its settings or its input must

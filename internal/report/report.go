@@ -4,20 +4,21 @@
 // and at the end its pipeline.Report. What comes out, in one folder:
 //
 //	report.json    the report
+//	report.html    the same as a page for people
 //	results.tsv    one line for each row, in the order of the input
 //	rejected.tsv   the rejected rows as they stood, with what is wrong with them
 //
 // Each file is written under a temporary name and renamed, so that a file that
 // is there is whole.
 //
-// Memory: a fixed buffer for each file.
+// Memory: a fixed buffer for each file; a page is bounded, whatever the report.
 package report
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,7 @@ import (
 // The names of the files that a run writes.
 const (
 	ReportFile   = "report.json"
+	PageFile     = "report.html"
 	ResultsFile  = "results.tsv"
 	RejectedFile = "rejected.tsv"
 )
@@ -196,26 +198,25 @@ func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
 	if err != nil {
 		return r, w.failed(err)
 	}
-	path := filepath.Join(w.dir, ReportFile)
-	w.outputs["report"] = path
+	page, path := filepath.Join(w.dir, PageFile), filepath.Join(w.dir, ReportFile)
+	w.outputs["html"], w.outputs["report"] = page, path
 	whole := r
 	whole.Outputs = w.outputs
-	if err := w.writeReport(path, whole); err != nil {
+	err = errors.Join(w.writeWhole(page, whole, Page), w.writeWhole(path, whole, Encode))
+	if err != nil {
 		return r, fmt.Errorf("the report can't be written: %w", err)
 	}
 	return whole, nil
 }
 
-func (w *Writer) writeReport(path string, r pipeline.Report) error {
+// writeWhole writes a report in the way of form.
+func (w *Writer) writeWhole(path string, r pipeline.Report, form func(io.Writer, pipeline.Report) error) error {
 	f, err := w.create(path)
 	if err != nil {
 		return err
 	}
 	defer f.abandon()
-	e := json.NewEncoder(f)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	if err := e.Encode(r); err != nil {
+	if err := form(f, r); err != nil {
 		return err
 	}
 	return f.commit()

@@ -112,7 +112,7 @@ func TestEachRowHasItsLine(t *testing.T) {
 	if got := content(t, filepath.Join(dir, report.ResultsFile)); got != want {
 		t.Errorf("results.tsv is\n%s\nwant\n%s", got, want)
 	}
-	if got := names(t, dir); !slices.Equal(got, []string{"rejected.tsv", "report.json", "results.tsv"}) {
+	if got := names(t, dir); !slices.Equal(got, []string{"rejected.tsv", "report.html", "report.json", "results.tsv"}) {
 		t.Errorf("the folder has %v", got)
 	}
 }

@@ -136,7 +136,7 @@ func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
 		seen = now
 		mu.Unlock()
 		// It stays short of the end: rows are still in flight then.
-		bar.SetCurrent(min(int64(now.share*scale), scale-1))
+		bar.SetCurrent(min(int64(now.Share*scale), scale-1))
 	})
 	return sync.OnceFunc(func() {
 		stopTicks()
@@ -146,32 +146,16 @@ func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
 	})
 }
 
-// look derives from a look at the run, at the time now, what a person asks for.
-//
-// The speed is the mean of the whole run: under a quota rows go in bursts, and
-// the speed of the last seconds would say nothing about the rest.
+// look is a look at the run at the time now.
 func look(p pipeline.Progress, now time.Time) view {
-	t := p.Totals
-	v := view{Progress: p, now: now, done: t.Created + t.Valid + t.Rejected + t.Duplicate + t.Unsent}
-	if elapsed := now.Sub(p.Started).Seconds(); !p.Started.IsZero() && elapsed > 0 {
-		v.rate = float64(v.done) / elapsed
-	}
-	if p.BytesTotal > 0 && p.BytesRead > 0 && t.Rows > 0 && v.rate > 0 {
-		rows := float64(t.Rows) / float64(p.BytesRead) * float64(p.BytesTotal)
-		v.left = time.Duration(math.Max(0, rows-float64(v.done)) / v.rate * float64(time.Second)).Round(time.Second)
-		v.share = math.Min(1, float64(v.done)/math.Max(1, rows))
-	}
-	return v
+	return view{Progress: p, Outlook: p.Outlook(now), now: now}
 }
 
 // view is one look at a run, with what is derived from it.
 type view struct {
 	pipeline.Progress
-	now   time.Time
-	done  int64
-	rate  float64 // rows a second
-	share float64 // of the rows, 0 where it is unknown
-	left  time.Duration
+	pipeline.Outlook
+	now time.Time
 }
 
 func number(n int64) string {
@@ -179,9 +163,9 @@ func number(n int64) string {
 }
 
 func (v view) counts() string {
-	s := number(v.done) + " rows"
-	if v.rate >= 1 {
-		s += fmt.Sprintf(", %s/s", number(int64(v.rate)))
+	s := number(v.Done) + " rows"
+	if v.Rate >= 1 {
+		s += fmt.Sprintf(", %s/s", number(int64(v.Rate)))
 	}
 	if v.Totals.Rejected > 0 {
 		s += fmt.Sprintf(", %s rejected", number(v.Totals.Rejected))
@@ -192,16 +176,16 @@ func (v view) counts() string {
 // outlook says how far the run is and what it waits for.
 func (v view) outlook() string {
 	s := ""
-	if v.share > 0 {
-		s = fmt.Sprintf(" %.0f%%", math.Floor(v.share*100))
+	if v.Share > 0 {
+		s = fmt.Sprintf(" %.0f%%", math.Floor(v.Share*100))
 	}
 	switch {
 	case v.Stopping:
 		s += fmt.Sprintf(", stopping: %s rows in flight", number(v.InFlight))
 	case v.waiting() != "":
 		s += ", " + v.waiting()
-	case v.left > 0:
-		s += fmt.Sprintf(", %s left", v.left)
+	case v.Left > 0:
+		s += fmt.Sprintf(", %s left", v.Left)
 	}
 	return s
 }
@@ -217,9 +201,9 @@ func (v view) waiting() string {
 
 func (v view) line() string {
 	s := fmt.Sprintf("%s rows read, %s done, %s rejected, %s rows/s",
-		number(v.Totals.Rows), number(v.done), number(v.Totals.Rejected), number(int64(v.rate)))
-	if v.Retried > 0 {
-		s += fmt.Sprintf(", %s requests repeated", number(v.Retried))
+		number(v.Totals.Rows), number(v.Done), number(v.Totals.Rejected), number(int64(v.Rate)))
+	if v.Requests.Retried > 0 {
+		s += fmt.Sprintf(", %s requests repeated", number(v.Requests.Retried))
 	}
 	if o := strings.TrimLeft(v.outlook(), ", "); o != "" {
 		s += ", " + o
@@ -241,7 +225,7 @@ func (v view) object() any {
 		Waiting    string          `json:"waiting_for,omitempty"`
 		Stopping   bool            `json:"stopping,omitempty"`
 	}{
-		v.now.UTC().Truncate(time.Millisecond), v.Totals, v.InFlight, math.Round(v.rate*10) / 10,
-		v.BytesRead, v.BytesTotal, v.Retried, v.left.Seconds(), v.waiting(), v.Stopping,
+		v.now.UTC().Truncate(time.Millisecond), v.Totals, v.InFlight, math.Round(v.Rate*10) / 10,
+		v.BytesRead, v.BytesTotal, v.Requests.Retried, v.Left.Seconds(), v.waiting(), v.Stopping,
 	}
 }

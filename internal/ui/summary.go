@@ -168,7 +168,7 @@ func writeWarnings(b *strings.Builder, r pipeline.Report) {
 }
 
 func writeOutputs(b *strings.Builder, r pipeline.Report) {
-	report, ok := r.Outputs["report"]
+	report, ok := r.Outputs["html"]
 	if !ok {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
+	"poolfill/uploader"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestALookSaysHowFarTheRunIs(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	half := pipeline.Progress{
-		Started: start, BytesRead: 500, BytesTotal: 1000, InFlight: 7, Retried: 2,
+		Started: start, BytesRead: 500, BytesTotal: 1000, InFlight: 7, Requests: uploader.Stats{Retried: 2},
 		Totals: pipeline.Totals{Rows: 12_000, Created: 9_990, Rejected: 10},
 	}
 	waiting, stopping := half, half
@@ -145,7 +146,7 @@ func TestTheSummaryOfARun(t *testing.T) {
 		Warnings: []pipeline.Warning{{File: "a.tsv", Message: "odd", Count: 3, Lines: []int64{4, 8}}},
 		Requests: pipeline.Requests{Sent: 40, Retried: 2},
 		Quota:    pipeline.Quota{Refused: 1},
-		Outputs:  map[string]string{"report": "run/report.json", "results": "run/results.tsv", "rejected": "run/rejected.tsv"},
+		Outputs:  map[string]string{"html": "run/report.html", "report": "run/report.json", "results": "run/results.tsv", "rejected": "run/rejected.tsv"},
 	}
 	var out strings.Builder
 	if err := Summary(&out, r); err != nil {
@@ -170,7 +171,7 @@ Warnings:
 
 40 requests, 2 of them repeated, 1 refused by the quota.
 
-Report:         run/report.json
+Report:         run/report.html
 Every row:      run/results.tsv
 Rejected rows:  run/rejected.tsv
                 Mend them there and upload that file: its ERROR: columns are ignored.
