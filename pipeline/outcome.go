@@ -119,6 +119,9 @@ func (p *Pipeline) tell(rows results) error {
 // have their outcome already.
 func (p *Pipeline) discard(ctx context.Context, c *batcher.Chunk) error {
 	if p.cfg.Check {
+		if p.cfg.Chunks != nil {
+			p.cfg.Chunks(c)
+		}
 		p.batcher.Recycle(c)
 		return nil
 	}

@@ -377,7 +377,7 @@ func (p *Pipeline) takeAll(rows []reader.Row, path string, send func(*batcher.Ch
 // count adds the rows that were taken to the totals. It comes before anything
 // that looks at these, or that can give one of the rows its outcome.
 func (p *Pipeline) count(path string) {
-	if p.taken == 0 {
+	if p.taken == 0 && p.valid == 0 {
 		return
 	}
 	p.mu.Lock()
