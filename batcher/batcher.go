@@ -218,6 +218,7 @@ func oversized(t reader.Task, what string, size, limit int) *reader.RowError {
 type Row struct {
 	Position reader.Position
 	Kind     reader.Kind
+	Overlap  int16 // as in reader.Task
 
 	// 32 bits are enough for all of them: a body is bounded by Toloka's limits,
 	// and raw by MaxRawBytes and one record.
@@ -324,6 +325,9 @@ func (c *Chunk) Memory() int {
 // InputBytes is the size of all input_values, in bytes of JSON.
 func (c *Chunk) InputBytes() int { return c.inputBytes }
 
+// OutputBytes is the size of all output_values, in bytes of JSON.
+func (c *Chunk) OutputBytes() int { return c.outputBytes }
+
 // Slice gives the tasks from lo up to, not including, hi as a chunk of their
 // own, with the same Number. It shares the rows with c and has its own body.
 func (c *Chunk) Slice(lo, hi int) *Chunk {
@@ -349,7 +353,7 @@ func (c *Chunk) add(t reader.Task, prefix []byte, itemIndex bool) {
 	if len(c.rows) > 0 {
 		c.body = append(c.body, ',')
 	}
-	row := Row{Position: t.Position, Kind: t.Kind, bodyStart: uint32(len(c.body)), rawStart: uint32(len(c.raw))}
+	row := Row{Position: t.Position, Kind: t.Kind, Overlap: int16(t.Overlap), bodyStart: uint32(len(c.body)), rawStart: uint32(len(c.raw))}
 	c.body = append(c.body, prefix...)
 	if itemIndex {
 		c.body = append(c.body, `,"__item_idx":"`...)

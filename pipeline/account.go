@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
 	"poolfill/ratelimit"
 	"poolfill/uploader"
@@ -18,6 +19,27 @@ type accountBook struct {
 
 	mu   sync.Mutex
 	book *quota.Book
+}
+
+// accountName is what the book calls an account. The requester is empty where
+// the server doesn't tell.
+func accountName(api uploader.ClientConfig, requester string) string {
+	name := api.BaseURL + " " + requester
+	if api.ActUnder != "" {
+		name += " as " + api.ActUnder
+	}
+	return name
+}
+
+// UsedToday gives how many tasks the uploads of an account have created on the
+// running day, UTC, as far as the ledger knows: those of this machine. requester
+// is the id of uploader.Client.Requester, empty where the server doesn't tell.
+func UsedToday(ctx context.Context, l *ledger.Ledger, api uploader.ClientConfig, requester string) (int, error) {
+	book, err := quota.New(ctx, l.DB(), accountName(api, requester))
+	if err != nil {
+		return 0, err
+	}
+	return book.Today(ctx)
 }
 
 // open asks the server for the account once. Where it doesn't tell, all uploads
@@ -33,11 +55,7 @@ func (a *accountBook) open(ctx context.Context) (*quota.Book, error) {
 	if err != nil && (!errors.As(err, &api) || api.Status == 0 || api.Retryable()) {
 		return nil, err
 	}
-	account := a.p.cfg.API.BaseURL + " " + requester.ID
-	if under := a.p.cfg.API.ActUnder; under != "" {
-		account += " as " + under
-	}
-	a.book, err = quota.New(ctx, a.p.cfg.Ledger.DB(), account)
+	a.book, err = quota.New(ctx, a.p.cfg.Ledger.DB(), accountName(a.p.cfg.API, requester.ID))
 	return a.book, err
 }
 

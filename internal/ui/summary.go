@@ -46,8 +46,8 @@ func Summary(w io.Writer, r pipeline.Report) error {
 	if err := counts.Flush(); err != nil {
 		return err
 	}
-	writeRejections(&b, r)
-	writeWarnings(&b, r)
+	writeRejections(&b, r.Rejections)
+	writeWarnings(&b, r.Warnings)
 	if r.Requests.Sent > 0 {
 		fmt.Fprintf(&b, "\n%s requests, %s of them repeated", number(r.Requests.Sent), number(r.Requests.Retried))
 		if r.Quota.Refused > 0 {
@@ -123,14 +123,14 @@ func headline(r pipeline.Report) string {
 	return s + "."
 }
 
-func writeRejections(b *strings.Builder, r pipeline.Report) {
-	if len(r.Rejections) == 0 {
+func writeRejections(b *strings.Builder, groups []pipeline.Rejection) {
+	if len(groups) == 0 {
 		return
 	}
 	b.WriteString("\nWhy rows were rejected:\n")
-	for i, g := range r.Rejections {
+	for i, g := range groups {
 		if i == maxShownGroups {
-			fmt.Fprintf(b, "  and %s more kinds: see the report\n", number(int64(len(r.Rejections)-i)))
+			fmt.Fprintf(b, "  and %s more kinds: see the report\n", number(int64(len(groups)-i)))
 			break
 		}
 		fmt.Fprintf(b, "%9s  %s", number(g.Count), g.Code)
@@ -145,14 +145,14 @@ func writeRejections(b *strings.Builder, r pipeline.Report) {
 	}
 }
 
-func writeWarnings(b *strings.Builder, r pipeline.Report) {
-	if len(r.Warnings) == 0 {
+func writeWarnings(b *strings.Builder, warnings []pipeline.Warning) {
+	if len(warnings) == 0 {
 		return
 	}
 	b.WriteString("\nWarnings:\n")
-	for i, w := range r.Warnings {
+	for i, w := range warnings {
 		if i == maxShownWarnings {
-			fmt.Fprintf(b, "  and %s more: see the report\n", number(int64(len(r.Warnings)-i)))
+			fmt.Fprintf(b, "  and %s more: see the report\n", number(int64(len(warnings)-i)))
 			break
 		}
 		fmt.Fprintf(b, "%9s  %s: %s", number(w.Count), w.File, w.Message)
