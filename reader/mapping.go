@@ -220,7 +220,7 @@ func (b *rowBuilder) appendHint(known bool) Kind {
 		}
 		return General
 	case !known:
-		b.warn(c, remark{CodeHintWithoutGolden, "a hint without a GOLDEN value makes no training task: it is sent, but performers won't see it"})
+		b.warn(c, remark{CodeHintWithoutGolden, "a hint without a GOLDEN value makes no training task: it is sent, but performers won't see it. Fill a GOLDEN cell, or empty the hint"})
 	}
 	b.appendMember("message_on_unknown_solution")
 	b.json = appendString(b.json, b.cell(c))

@@ -46,7 +46,7 @@ name in capitals, with _ for -. A flag on the command line wins.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(err), cmd.CommandPath())}
 	})
-	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std), newEmulatorCommand(std))
+	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std), newExplainCommand(std), newEmulatorCommand(std))
 	// Cobra reports a wrong command only as text, and runs a root without one.
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {

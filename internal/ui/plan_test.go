@@ -45,6 +45,7 @@ Why rows were rejected:
         9  COLUMN_COUNT  (parse)
            too few
            at a.tsv:9, …
+More on a code: poolfill explain COLUMN_COUNT
 
 What would stop the upload:
   POOL_TASKS_COUNT_EXCEEDED

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -137,12 +138,28 @@ func writeRejections(b *strings.Builder, groups []pipeline.Rejection) {
 		if g.Field != "" {
 			fmt.Fprintf(b, "  %s", g.Field)
 		}
-		fmt.Fprintf(b, "  (%s)\n           %s\n           at %s", g.Stage, g.Message, strings.Join(g.Samples, ", "))
+		fmt.Fprintf(b, "  (%s)\n           %s\n           %sat %s", g.Stage, g.Message, sampleOf(g), strings.Join(g.Samples, ", "))
 		if int64(len(g.Samples)) < g.Count {
 			b.WriteString(", …")
 		}
+		if g.Hint != "" {
+			b.WriteString("\n           " + g.Hint)
+		}
 		b.WriteString("\n")
 	}
+	fmt.Fprintf(b, "More on a code: poolfill explain %s\n", groups[0].Code)
+}
+
+// sampleOf gives the first value of a group, unless its message has it.
+func sampleOf(g pipeline.Rejection) string {
+	quoted := strconv.Quote(g.Value)
+	if g.Value == "" || strings.Contains(g.Message, g.Value) || strings.Contains(g.Message, quoted) {
+		return ""
+	}
+	if strings.Contains(g.Value, `"`) && strconv.CanBackquote(g.Value) {
+		quoted = "`" + g.Value + "`" // easier to read
+	}
+	return "such as " + quoted + " "
 }
 
 func writeWarnings(b *strings.Builder, warnings []pipeline.Warning) {
@@ -155,7 +172,7 @@ func writeWarnings(b *strings.Builder, warnings []pipeline.Warning) {
 			fmt.Fprintf(b, "  and %s more: see the report\n", number(int64(len(warnings)-i)))
 			break
 		}
-		fmt.Fprintf(b, "%9s  %s: %s", number(w.Count), w.File, w.Message)
+		fmt.Fprintf(b, "%9s  %s  %s: %s", number(w.Count), w.Code, w.File, w.Message)
 		if len(w.Lines) > 0 {
 			fmt.Fprintf(b, " (line %s", strings.Trim(fmt.Sprint(w.Lines), "[]"))
 			if int64(len(w.Lines)) < w.Count {
