@@ -227,6 +227,8 @@ func oversized(t *reader.Task, what string, size, limit int) *reader.RowError {
 type row struct {
 	line, record, offset int64
 	file                 uint32 // the index in Chunk.files
+	overlap              int16  // as in reader.Task
+	kind                 reader.Kind
 
 	// 32 bits are enough for all of them: a body is bounded by Toloka's limits,
 	// and raw by MaxRawBytes and one record.
@@ -275,6 +277,12 @@ func (c *Chunk) Position(i int) reader.Position {
 	return reader.Position{File: c.files[r.file], Line: r.line, Record: r.record, Offset: r.offset}
 }
 
+// Kind says what task i is for.
+func (c *Chunk) Kind(i int) reader.Kind { return c.rows[i].kind }
+
+// Overlap is the overlap that task i names, as in reader.Task.
+func (c *Chunk) Overlap(i int) int { return int(c.rows[i].overlap) }
+
 // Raw gives the row of task i as it stood in the input.
 func (c *Chunk) Raw(i int) []byte { return c.raw[c.rows[i].rawStart:c.rows[i].rawEnd] }
 
@@ -321,12 +329,15 @@ func SumOf(keys []Key) [highwayhash.Size]byte {
 // Memory is about how many bytes the chunk holds, and will hold while it is
 // uploaded: with the keys, and what becomes of each row.
 func (c *Chunk) Memory() int {
-	const row = 48 + 16 + 80
+	const row = 56 + 16 + 80
 	return cap(c.body) + cap(c.raw) + cap(c.rows)*row
 }
 
 // InputBytes is the size of all input_values, in bytes of JSON.
 func (c *Chunk) InputBytes() int { return c.inputBytes }
+
+// OutputBytes is the size of all output_values, in bytes of JSON.
+func (c *Chunk) OutputBytes() int { return c.outputBytes }
 
 func (c *Chunk) add(t *reader.Task, prefix []byte, itemIndex bool) {
 	if len(c.rows) > 0 {
@@ -337,6 +348,7 @@ func (c *Chunk) add(t *reader.Task, prefix []byte, itemIndex bool) {
 	}
 	r := row{
 		line: t.Position.Line, record: t.Position.Record, offset: t.Position.Offset, file: uint32(len(c.files) - 1),
+		kind: t.Kind, overlap: int16(t.Overlap),
 		bodyStart: uint32(len(c.body)), rawStart: uint32(len(c.raw)),
 	}
 	c.body = append(c.body, prefix...)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
 	"poolfill/ratelimit"
 	"poolfill/uploader"
@@ -18,6 +19,27 @@ type accountBook struct {
 
 	mu   sync.Mutex
 	book *quota.Book
+}
+
+// AccountName is the name under which the use of an account's quota is kept. The
+// requester is the account's id, empty where the server doesn't tell.
+func AccountName(api uploader.ClientConfig, requester string) string {
+	name := api.BaseURL + " " + requester
+	if api.ActUnder != "" {
+		name += " as " + api.ActUnder
+	}
+	return name
+}
+
+// UsedToday gives how many tasks the uploads of an account have created on the
+// running day, UTC, as far as the ledger knows: those of this machine. requester
+// is the id of uploader.Client.Requester, empty where the server doesn't tell.
+func UsedToday(ctx context.Context, l *ledger.Ledger, api uploader.ClientConfig, requester string) (int, error) {
+	book, err := quota.New(ctx, l.DB(), AccountName(api, requester))
+	if err != nil {
+		return 0, err
+	}
+	return book.Today(ctx)
 }
 
 // open asks the server for the account once. Where it doesn't tell, all uploads
@@ -35,16 +57,6 @@ func (a *accountBook) open(ctx context.Context) (*quota.Book, error) {
 	}
 	a.book, err = quota.New(ctx, a.p.cfg.Ledger.DB(), AccountName(a.p.cfg.API, requester.ID))
 	return a.book, err
-}
-
-// AccountName is the name under which the use of an account's quota is kept.
-// requester is the account's id, empty where the server doesn't tell it.
-func AccountName(api uploader.ClientConfig, requester string) string {
-	account := api.BaseURL + " " + requester
-	if api.ActUnder != "" {
-		account += " as " + api.ActUnder
-	}
-	return account
 }
 
 // Take is part of ratelimit.Book.

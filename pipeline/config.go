@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/batcher"
 	"poolfill/internal/concurrency"
 	"poolfill/internal/ledger"
 	"poolfill/internal/toloka"
@@ -111,6 +112,9 @@ type Config struct {
 	// PrintTasks receives each valid task as it would be sent, one JSON object
 	// a line, in file order; nil prints none.
 	PrintTasks io.Writer
+	// Chunks receives each chunk that a check would send, in their order; it is
+	// only valid during the call. nil receives none.
+	Chunks func(*batcher.Chunk)
 
 	// Ledger remembers what was uploaded, so that the run can be continued and
 	// no row is uploaded twice; nil remembers nothing. A check has none.

@@ -2,10 +2,12 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -131,10 +133,15 @@ func (p *Pipeline) discard(ctx context.Context, c *batcher.Chunk) error {
 
 // leave discards the open chunk.
 func (p *Pipeline) leave(ctx context.Context) error {
-	if c := p.batcher.Flush(); c != nil {
-		return p.discard(ctx, c)
+	c := p.batcher.Flush()
+	switch {
+	case c == nil:
+		return nil
+	case p.cfg.Check:
+		p.show(c)
+		return nil
 	}
-	return nil
+	return p.discard(ctx, c)
 }
 
 // alike gives every row of a chunk the same outcome.
@@ -161,7 +168,7 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 				r.Status = Created
 			case uploader.Rejected:
 				r.Status, r.Raw = Rejected, o.Chunk.Raw(i)
-				r.Findings = p.serverFindings(r.Position, row.Errors)
+				r.Findings = p.serverFindings(r.Position, row.Errors, o.Chunk.Content(i))
 			default:
 				r.Status = Unsent
 				if r.inDoubt = row.InDoubt; row.InDoubt {
@@ -175,7 +182,9 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 	}
 }
 
-func (p *Pipeline) serverFindings(at reader.Position, errs []uploader.FieldError) []reader.Finding {
+// serverFindings translates the server's errors about a task, given by its JSON
+// as reader.Task has it.
+func (p *Pipeline) serverFindings(at reader.Position, errs []uploader.FieldError, task []byte) []reader.Finding {
 	p.infoMu.Lock()
 	info := p.infos[at.File]
 	p.infoMu.Unlock()
@@ -184,6 +193,7 @@ func (p *Pipeline) serverFindings(at reader.Position, errs []uploader.FieldError
 		column, name := columnOf(e.Field, info)
 		findings = append(findings, reader.Finding{
 			Stage: reader.StageServer, Line: at.Line, Column: column, Field: name, Code: e.Code, Message: e.Message,
+			Value: sentValue(task, e.Field),
 		})
 	}
 	if len(findings) == 0 {
@@ -199,6 +209,29 @@ func (p *Pipeline) serverFindings(at reader.Position, errs []uploader.FieldError
 		return strings.Compare(a.Code, b.Code)
 	})
 	return findings
+}
+
+// sentValue gives the beginning of what a task holds under a field of the API,
+// such as "input_values.image"; empty where it holds nothing there.
+func sentValue(task []byte, field string) string {
+	value := json.RawMessage("{" + string(task) + "}")
+	for key := range strings.SplitSeq(field, ".") {
+		var object map[string]json.RawMessage
+		var array []json.RawMessage
+		switch i, err := strconv.Atoi(key); {
+		case json.Unmarshal(value, &object) == nil:
+			value = object[key]
+		case err == nil && json.Unmarshal(value, &array) == nil && i >= 0 && i < len(array):
+			value = array[i]
+		default:
+			return ""
+		}
+	}
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return reader.Sample(text)
+	}
+	return reader.Sample(string(value))
 }
 
 // columnOf finds the column that filled a field of the API, such as

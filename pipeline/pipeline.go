@@ -312,12 +312,24 @@ func (p *Pipeline) produce(ctx context.Context, send func(*batcher.Chunk) error)
 	if p.stopped() {
 		return errors.Join(p.leave(ctx), p.flush())
 	}
-	if last := p.batcher.Flush(); last != nil {
+	last := p.batcher.Flush()
+	if p.cfg.Check {
+		p.show(last)
+	} else if last != nil {
 		if err := send(last); err != nil {
 			return err
 		}
 	}
 	return p.flush()
+}
+
+// show gives a chunk of a check to the one who asked for them.
+func (p *Pipeline) show(c *batcher.Chunk) {
+	if c == nil {
+		return
+	}
+	p.cfg.Chunks(c)
+	p.batcher.Recycle(c)
 }
 
 // fail makes err the run's end, unless it already has one, and returns it.
@@ -385,7 +397,7 @@ func (p *Pipeline) takeAll(rows []reader.Row, path string, send func(*batcher.Ch
 // count adds the rows that were taken to the totals. It comes before anything
 // that looks at these, or that can give one of the rows its outcome.
 func (p *Pipeline) count(path string) {
-	if p.taken == 0 {
+	if p.taken == 0 && p.valid == 0 {
 		return
 	}
 	p.mu.Lock()
@@ -429,10 +441,18 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 	return p.printTask(&row.Task)
 }
 
-// pass gives a task of a check its outcome. There are no chunks, as nothing is
-// sent.
+// pass gives a task of a check its outcome. It makes chunks only where they are
+// asked for.
 func (p *Pipeline) pass(t *reader.Task, path string) error {
-	if rejected := p.batcher.Judge(t); rejected != nil {
+	var rejected *reader.RowError
+	if p.cfg.Chunks == nil {
+		rejected = p.batcher.Judge(t)
+	} else {
+		var full *batcher.Chunk
+		full, rejected = p.batcher.Add(*t)
+		p.show(full)
+	}
+	if rejected != nil {
 		p.count(path)
 		return p.reject(rejected)
 	}

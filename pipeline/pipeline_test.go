@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"poolfill/batcher"
 	"poolfill/internal/emulator"
 	"poolfill/internal/toloka"
 	"poolfill/pipeline"
@@ -654,6 +656,25 @@ func TestACheckRejectsWhatNoRequestCanHold(t *testing.T) {
 	}
 	if lines := bytes.Count(printed.Bytes(), []byte{'\n'}); lines != 1 {
 		t.Errorf("%d tasks were printed, want the valid one", lines)
+	}
+}
+
+func TestACheckGivesItsChunksAndCountsTheirRows(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 4, 5} {
+		var lens []int
+		r, err := run(t, pipeline.Config{
+			Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Check: true, ChunkSize: size,
+			Reader: reader.Config{Spec: &toloka.TaskSpec{Input: map[string]toloka.FieldSpec{
+				"image": {Type: toloka.TypeURL, Required: true}, "title": {Type: toloka.TypeString},
+			}}},
+			Chunks: func(c *batcher.Chunk) { lens = append(lens, c.Len()) },
+		})
+		if err != nil || r.Totals != (pipeline.Totals{Rows: 5, Valid: 4, Rejected: 1}) {
+			t.Errorf("chunks of %d: %v: %+v", size, err, r.Totals)
+		}
+		if want := map[int][]int{1: {1, 1, 1, 1}, 2: {2, 2}, 3: {3, 1}, 4: {4}, 5: {4}}[size]; !slices.Equal(lens, want) {
+			t.Errorf("chunks of at most %d: %v, want %v", size, lens, want)
+		}
 	}
 }
 

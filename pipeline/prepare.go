@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,10 +59,8 @@ func (p *Pipeline) consultPool(ctx context.Context) error {
 	if err != nil {
 		return setupUnlessPassing(err)
 	}
-	if !p.cfg.Check {
-		if err := poolTakesTasks(pool); err != nil {
-			return &SetupError{err}
-		}
+	if problems := PoolProblems(pool); len(problems) > 0 && !p.cfg.Check {
+		return &SetupError{problems[0]}
 	}
 	if p.cfg.NoSpec || p.cfg.Reader.Spec != nil {
 		return nil
@@ -86,16 +83,27 @@ func setupUnlessPassing(err error) error {
 	return err
 }
 
-// poolTakesTasks says why a pool can't be filled, as far as the pool itself
-// tells.
-func poolTakesTasks(pool toloka.Pool) error {
-	switch {
-	case pool.Status == toloka.PoolArchived:
-		return fmt.Errorf("pool %s is archived: tasks can't be added to it. Clone it, or name another pool with --pool", pool.ID)
-	case len(pool.MixerConfig) == 0 || bytes.Equal(bytes.TrimSpace(pool.MixerConfig), []byte("null")):
-		return fmt.Errorf("pool %s has no smart mixing (mixer_config), which tasks uploaded by the API need: set it in the pool's settings", pool.ID)
+// PoolProblem is a reason why a pool can't be filled.
+type PoolProblem struct {
+	Code    string // the server's, for the same problem
+	Message string
+}
+
+func (p *PoolProblem) Error() string { return p.Message }
+
+// PoolProblems says why a pool can't be filled, as far as the pool itself tells:
+// an upload to it would end before anything is sent.
+func PoolProblems(pool toloka.Pool) []*PoolProblem {
+	var all []*PoolProblem
+	if pool.Status == toloka.PoolArchived {
+		all = append(all, &PoolProblem{toloka.CodeInappropriateStatus, fmt.Sprintf(
+			"pool %s is archived: tasks can't be added to it. Clone it, or name another pool with --pool", pool.ID)})
 	}
-	return nil
+	if _, ok := pool.Mixer(); !ok {
+		all = append(all, &PoolProblem{toloka.CodeMixerConfigRequired, fmt.Sprintf(
+			"pool %s has no smart mixing (mixer_config), which tasks uploaded by the API need: set it in the pool's settings", pool.ID)})
+	}
+	return all
 }
 
 // consultInputs opens each input and maps its header, so that a mistake in the

@@ -119,6 +119,8 @@ type Rejection struct {
 	Count   int64    `json:"count"`
 	Samples []string `json:"samples"` // "file:line" of the first ones
 	Value   string   `json:"value,omitempty"`
+	// Hint says what has probably gone wrong, and what to do.
+	Hint string `json:"hint,omitempty"`
 }
 
 // Warning is something odd that stopped no row.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"poolfill/internal/explain"
 	"poolfill/reader"
 )
 
@@ -122,7 +123,7 @@ func (t *tally) group(file string, f *reader.Finding) {
 	}
 }
 
-// rejections gives the groups, the largest first.
+// rejections gives the groups, the largest first, with their likely causes.
 func (t *tally) rejections() []Rejection {
 	all := make([]Rejection, 0, len(t.groups))
 	for _, g := range t.groups {
@@ -136,5 +137,12 @@ func (t *tally) rejections() []Rejection {
 		}
 		return strings.Compare(a.Stage+"\x00"+a.Field+"\x00"+a.Code, b.Stage+"\x00"+b.Field+"\x00"+b.Code)
 	})
+	groups := make([]explain.Group, len(all))
+	for i, r := range all {
+		groups[i] = explain.Group{Stage: r.Stage, Field: r.Field, Code: r.Code, Value: r.Value, Count: r.Count}
+	}
+	for i, cause := range explain.Causes(groups, t.totals.Rows) {
+		all[i].Hint = cause
+	}
 	return all
 }

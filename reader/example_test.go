@@ -72,7 +72,7 @@ func ExampleOpen() {
 		}
 	}
 	// Output:
-	// column 1: the project has no input field "imagis": did you mean image?
+	// column 1: the project has no input field "imagis": did you mean image? Rename the column, or use --map INPUT:imagis=INPUT:image
 	// column 2: some columns have a prefix and some have none: "colour" (column 2); name them INPUT:…, or settle each with --map COLUMN=INPUT:name or --ignore-column COLUMN
 	// column 3: the prefix "input:" must be written INPUT:, in capitals
 }

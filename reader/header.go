@@ -208,6 +208,10 @@ func checkFieldID(name, whole string) *remark {
 				return &remark{CodeHeaderName, fmt.Sprintf("%s looks like several columns in one: part them by tabs, or give the delimiter with --delimiter", quoteText(whole))}
 			}
 		}
+		if strings.ContainsRune(",;|\t", c) {
+			return &remark{CodeHeaderName, fmt.Sprintf("%s looks like several columns in one: if %s parts them, say so with --delimiter; otherwise rename the column, or use --map or --ignore-column",
+				quoteText(whole), strconv.QuoteRune(c))}
+		}
 		return &remark{CodeHeaderName, fmt.Sprintf("the field's name in %s has the character %s (%U): only Latin letters, digits, - and _ are allowed; rename the column, or use --map or --ignore-column",
 			quoteText(whole), strconv.QuoteRune(c), c)}
 	}
@@ -467,7 +471,7 @@ func (h *headerMapper) compile(c *column, t target) bool {
 	}
 	spec, ok := fields[t.name]
 	if !ok {
-		h.refuse(c.index, toloka.CodeValueNotAllowed, "the project has no %s%s", describeTarget(t), h.unknownAdvice(t, fields))
+		h.refuse(c.index, toloka.CodeValueNotAllowed, "the project has no %s%s", describeTarget(t), h.unknownAdvice(c.name, t, fields))
 		return false
 	}
 	f, notices, err := compileField(spec)
@@ -493,9 +497,13 @@ func describeTarget(t target) string {
 }
 
 // unknownAdvice says what an unknown field's column was perhaps meant to be.
-func (h *headerMapper) unknownAdvice(t target, fields map[string]toloka.FieldSpec) string {
+func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]toloka.FieldSpec) string {
 	if near := spelling.Nearest(t.name, slices.Sorted(maps.Keys(fields))); near != "" {
-		return ": did you mean " + near + "?"
+		advice := ": did you mean " + near + "?"
+		if t.kind == targetInput {
+			advice += fmt.Sprintf(" Rename the column, or use --map %s=INPUT:%s", column, near)
+		}
+		return advice
 	}
 	switch {
 	case t.kind == targetInput && has(h.cfg.Spec.Output, t.name):
@@ -567,7 +575,7 @@ func (h *headerMapper) checkRequired() {
 		if _, ok := h.first[target{kind: targetInput, name: name}]; ok {
 			continue
 		}
-		h.refuse(-1, toloka.CodeValueRequired, "no column fills the required input field %s: add INPUT:%s", quoteText(name), name)
+		h.refuse(-1, toloka.CodeValueRequired, "no column fills the required input field %s: add INPUT:%s, or say which column it is with --map COLUMN=INPUT:%s", quoteText(name), name, name)
 		h.findings[len(h.findings)-1].Field = "INPUT:" + name
 	}
 }

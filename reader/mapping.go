@@ -45,7 +45,7 @@ func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []Finding {
 	known, outputBytes := b.appendSolutions("known_solutions", "correctness_weight", b.mapping.golden)
 	_, baselineBytes := b.appendSolutions("baseline_solutions", "confidence_weight", b.mapping.baselines)
 	kind := b.appendHint(known)
-	b.appendOverlap(known)
+	overlap := b.appendOverlap(known)
 	b.appendIDs()
 
 	if len(b.findings) > 0 {
@@ -57,7 +57,7 @@ func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []Finding {
 		}
 		b.warnings.add(CodeSentUnchecked, 0, line, "rows that the local check refuses are sent: the server decides")
 	}
-	t.Kind, t.JSON = kind, b.json[start:len(b.json):len(b.json)]
+	t.Kind, t.Overlap, t.JSON = kind, overlap, b.json[start:len(b.json):len(b.json)]
 	t.InputBytes, t.OutputBytes = inputBytes, outputBytes+baselineBytes
 	return nil
 }
@@ -220,7 +220,7 @@ func (b *rowBuilder) appendHint(known bool) Kind {
 		}
 		return General
 	case !known:
-		b.warn(c, remark{CodeHintWithoutGolden, "a hint without a GOLDEN value makes no training task: it is sent, but performers won't see it"})
+		b.warn(c, remark{CodeHintWithoutGolden, "a hint without a GOLDEN value makes no training task: it is sent, but performers won't see it. Fill a GOLDEN cell, or empty the hint"})
 	}
 	b.appendMember("message_on_unknown_solution")
 	b.json = appendString(b.json, b.cell(c))
@@ -233,9 +233,10 @@ func (b *rowBuilder) appendHint(known bool) Kind {
 // infiniteWord is what Toloka writes into TASK:overlap of training tasks.
 const infiniteWord = "infinite"
 
-// appendOverlap appends overlap or infinite_overlap, never both. A task with a
-// known solution whose row has neither gets Config.ControlOverlap.
-func (b *rowBuilder) appendOverlap(known bool) {
+// appendOverlap appends overlap or infinite_overlap, never both, and gives it as
+// Task.Overlap does. A task with a known solution whose row has neither gets
+// Config.ControlOverlap.
+func (b *rowBuilder) appendOverlap(known bool) int {
 	overlap, okOverlap := b.readOverlap()
 	infinite, given, okInfinite := b.readInfinite()
 	switch {
@@ -247,12 +248,16 @@ func (b *rowBuilder) appendOverlap(known bool) {
 	case overlap > 0:
 		b.appendMember("overlap")
 		b.json = strconv.AppendInt(b.json, int64(overlap), 10)
+		return overlap
 	case infinite || overlap < 0 || known && !given && b.controlOverlap == ControlOverlapInfinite:
 		b.json = append(b.json, `,"infinite_overlap":true`...)
+		return InfiniteOverlap
 	case known && !given && b.controlOverlap > 0:
 		b.appendMember("overlap")
 		b.json = strconv.AppendInt(b.json, int64(b.controlOverlap), 10)
+		return b.controlOverlap
 	}
+	return 0
 }
 
 // readOverlap reads TASK:overlap: 0 where there is none, -1 where it is

@@ -145,7 +145,7 @@ func TestRowsBecomeTasks(t *testing.T) {
 	}
 }
 
-// checkSizes compares the sizes that a task states with those of its JSON.
+// checkSizes compares the sizes and the overlap that a task states with its JSON.
 func checkSizes(t *testing.T, task Task) {
 	t.Helper()
 	type solutions []struct {
@@ -155,6 +155,8 @@ func checkSizes(t *testing.T, task Task) {
 		Input    json.RawMessage `json:"input_values"`
 		Known    solutions       `json:"known_solutions"`
 		Baseline solutions       `json:"baseline_solutions"`
+		Overlap  int             `json:"overlap"`
+		Infinite bool            `json:"infinite_overlap"`
 	}
 	if err := json.Unmarshal([]byte("{"+string(task.JSON)+"}"), &members); err != nil {
 		t.Fatalf("%s: %v", task.JSON, err)
@@ -165,6 +167,13 @@ func checkSizes(t *testing.T, task Task) {
 	}
 	if task.InputBytes != len(members.Input) || task.OutputBytes != output {
 		t.Errorf("sizes %d and %d, want %d and %d: %s", task.InputBytes, task.OutputBytes, len(members.Input), output, task.JSON)
+	}
+	want := members.Overlap
+	if members.Infinite {
+		want = InfiniteOverlap
+	}
+	if task.Overlap != want {
+		t.Errorf("the overlap is %d, want %d: %s", task.Overlap, want, task.JSON)
 	}
 }
 

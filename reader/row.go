@@ -83,6 +83,9 @@ const (
 	Training             // has a known solution and a hint
 )
 
+// InfiniteOverlap is the Task.Overlap of a task that has no end of performers.
+const InfiniteOverlap = -1
+
 // Task is one row, ready to be sent.
 //
 // JSON and Raw are only valid until the next call of Next or the release of the
@@ -99,6 +102,9 @@ type Task struct {
 	// that of all output_values together. Toloka bounds both per request.
 	InputBytes  int
 	OutputBytes int
+	// Overlap is how many performers are to do the task: InfiniteOverlap, 0 for
+	// the pool's default, or a number from 1 to 30,000.
+	Overlap int
 	// Raw is the record as it stood in the input, as in RowError.
 	Raw []byte
 }

@@ -27,6 +27,9 @@ func cutText[T string | []byte](text T) string {
 	return string(text[:n])
 }
 
+// Sample gives the beginning of a value, as Finding.Value has it.
+func Sample(value string) string { return cutText(value) }
+
 // quoteText gives the start of a text in quotes, for messages. Characters that
 // can't be seen are written with a backslash.
 func quoteText[T string | []byte](text T) string {

@@ -29,7 +29,7 @@ type Task struct {
 // Tasks gives every task of the pool, in the order of their ids. An error of
 // yield ends it, and is returned.
 func (u *Uploader) Tasks(ctx context.Context, yield func(Task) error) error {
-	for t, err := range u.list(ctx, "listing the tasks of pool "+u.cfg.PoolID, time.Time{}) {
+	for t, err := range u.list(ctx, listing(u.cfg.PoolID), time.Time{}) {
 		if err == nil {
 			err = yield(t)
 		}
@@ -39,6 +39,21 @@ func (u *Uploader) Tasks(ctx context.Context, yield func(Task) error) error {
 	}
 	return nil
 }
+
+// CountTasks counts the tasks of a pool by listing them, as the server tells
+// their number nowhere: one request for each 1,000.
+func (c *Client) CountTasks(ctx context.Context, pool string) (int64, error) {
+	var n int64
+	for _, err := range c.list(ctx, pool, listing(pool), time.Time{}) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func listing(pool string) string { return "listing the tasks of pool " + pool }
 
 // Named tells which of the tasks with these ids are known to belong to rows.
 type Named func(ids []string) (map[string]bool, error)
@@ -84,11 +99,15 @@ func (u *Uploader) Strays(ctx context.Context, since time.Time, named Named) ([]
 	return found, nil
 }
 
-// list gives the tasks that were created since a time of the server's clock,
-// less what the clocks may differ; zero means all. An error ends it.
+// list lists the tasks of the uploader's pool, as Client.list does.
 func (u *Uploader) list(ctx context.Context, what string, since time.Time) iter.Seq2[Task, error] {
-	c := u.client
-	query := url.Values{"pool_id": {u.cfg.PoolID}, "sort": {"id"}, "limit": {strconv.Itoa(listPage)}}
+	return u.client.list(ctx, u.cfg.PoolID, what, since)
+}
+
+// list gives the pool's tasks that were created since a time of the server's
+// clock, less what the clocks may differ; zero means all. An error ends it.
+func (c *Client) list(ctx context.Context, pool, what string, since time.Time) iter.Seq2[Task, error] {
+	query := url.Values{"pool_id": {pool}, "sort": {"id"}, "limit": {strconv.Itoa(listPage)}}
 	if !since.IsZero() {
 		query.Set("created_gte", since.Add(-c.clockMargin()).UTC().Format(createdLayout))
 	}

@@ -240,7 +240,15 @@ func isTerminal(w io.Writer) bool {
 
 func (f *outputFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.dir, "out", "", "the folder for the report's files (default poolfill-runs/TIME-POOL-RUN)")
+	f.registerState(flags)
+	f.registerDisplay(flags)
+}
+
+func (f *outputFlags) registerState(flags *pflag.FlagSet) {
 	flags.StringVar(&f.stateDir, "state-dir", "", "the folder for what outlives a run: the ledger, and the lock of each pool (default: the platform's, such as ~/.local/state/poolfill)")
+}
+
+func (f *outputFlags) registerDisplay(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.json, "json", false, "print the report as one JSON document instead of the summary")
 	flags.StringVar(&f.progress, "progress", "auto", "auto, bar, plain, json or none; auto is a bar on a terminal and plain lines elsewhere")
 	flags.StringVar(&f.logFormat, "log-format", "console", "console or json")

@@ -4,7 +4,10 @@
 // else may import it.
 package toloka
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // Limits that Toloka documents. Each of them is a setting wherever it is used,
 // since an account can have others.
@@ -145,6 +148,26 @@ type Pool struct {
 	Defaults    struct {
 		OverlapForNewTasks int `json:"default_overlap_for_new_tasks"`
 	} `json:"defaults"`
+	// Reward is what a performer gets for one suite of tasks, in the account's
+	// currency; an exact decimal, empty where the server doesn't tell.
+	Reward json.Number `json:"reward_per_assignment,omitempty"`
+}
+
+// MixerConfig says of which tasks a suite is made.
+type MixerConfig struct {
+	General  int `json:"real_tasks_count"`
+	Control  int `json:"golden_tasks_count"`
+	Training int `json:"training_tasks_count"`
+}
+
+// Mixer reads the pool's mixer_config; ok is false where there is none. What
+// can't be read of it is 0.
+func (p Pool) Mixer() (m MixerConfig, ok bool) {
+	if len(p.MixerConfig) == 0 || bytes.Equal(bytes.TrimSpace(p.MixerConfig), []byte("null")) {
+		return m, false
+	}
+	_ = json.Unmarshal(p.MixerConfig, &m) // goes on after a value of another type
+	return m, true
 }
 
 // The states of an operation.

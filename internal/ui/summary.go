@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -46,8 +47,8 @@ func Summary(w io.Writer, r pipeline.Report) error {
 	if err := counts.Flush(); err != nil {
 		return err
 	}
-	writeRejections(&b, r)
-	writeWarnings(&b, r)
+	writeRejections(&b, r.Rejections)
+	writeWarnings(&b, r.Warnings)
 	if r.Requests.Sent > 0 {
 		fmt.Fprintf(&b, "\n%s requests, %s of them repeated", number(r.Requests.Sent), number(r.Requests.Retried))
 		if r.Quota.Refused > 0 {
@@ -123,39 +124,55 @@ func headline(r pipeline.Report) string {
 	return s + "."
 }
 
-func writeRejections(b *strings.Builder, r pipeline.Report) {
-	if len(r.Rejections) == 0 {
+func writeRejections(b *strings.Builder, groups []pipeline.Rejection) {
+	if len(groups) == 0 {
 		return
 	}
 	b.WriteString("\nWhy rows were rejected:\n")
-	for i, g := range r.Rejections {
+	for i, g := range groups {
 		if i == maxShownGroups {
-			fmt.Fprintf(b, "  and %s more kinds: see the report\n", number(int64(len(r.Rejections)-i)))
+			fmt.Fprintf(b, "  and %s more kinds: see the report\n", number(int64(len(groups)-i)))
 			break
 		}
 		fmt.Fprintf(b, "%9s  %s", number(g.Count), g.Code)
 		if g.Field != "" {
 			fmt.Fprintf(b, "  %s", g.Field)
 		}
-		fmt.Fprintf(b, "  (%s)\n           %s\n           at %s", g.Stage, g.Message, strings.Join(g.Samples, ", "))
+		fmt.Fprintf(b, "  (%s)\n           %s\n           %sat %s", g.Stage, g.Message, sampleOf(g), strings.Join(g.Samples, ", "))
 		if int64(len(g.Samples)) < g.Count {
 			b.WriteString(", …")
 		}
+		if g.Hint != "" {
+			b.WriteString("\n           " + g.Hint)
+		}
 		b.WriteString("\n")
 	}
+	fmt.Fprintf(b, "More on a code: poolfill explain %s\n", groups[0].Code)
 }
 
-func writeWarnings(b *strings.Builder, r pipeline.Report) {
-	if len(r.Warnings) == 0 {
+// sampleOf gives the first value of a group, unless its message has it.
+func sampleOf(g pipeline.Rejection) string {
+	quoted := strconv.Quote(g.Value)
+	if g.Value == "" || strings.Contains(g.Message, g.Value) || strings.Contains(g.Message, quoted) {
+		return ""
+	}
+	if strings.Contains(g.Value, `"`) && strconv.CanBackquote(g.Value) {
+		quoted = "`" + g.Value + "`" // easier to read
+	}
+	return "such as " + quoted + " "
+}
+
+func writeWarnings(b *strings.Builder, warnings []pipeline.Warning) {
+	if len(warnings) == 0 {
 		return
 	}
 	b.WriteString("\nWarnings:\n")
-	for i, w := range r.Warnings {
+	for i, w := range warnings {
 		if i == maxShownWarnings {
-			fmt.Fprintf(b, "  and %s more: see the report\n", number(int64(len(r.Warnings)-i)))
+			fmt.Fprintf(b, "  and %s more: see the report\n", number(int64(len(warnings)-i)))
 			break
 		}
-		fmt.Fprintf(b, "%9s  %s: %s", number(w.Count), w.File, w.Message)
+		fmt.Fprintf(b, "%9s  %s  %s: %s", number(w.Count), w.Code, w.File, w.Message)
 		if len(w.Lines) > 0 {
 			fmt.Fprintf(b, " (line %s", strings.Trim(fmt.Sprint(w.Lines), "[]"))
 			if int64(len(w.Lines)) < w.Count {

@@ -140,10 +140,10 @@ func TestTheSummaryOfARun(t *testing.T) {
 		State: pipeline.Finished, PoolID: "7", Mode: "async", Seconds: 75.4,
 		Totals: pipeline.Totals{Rows: 12_000, Created: 11_990, Rejected: 10},
 		Rejections: []pipeline.Rejection{
-			{Stage: "check", Field: "INPUT:image", Code: "INVALID_URL_SYNTAX", Message: "no URL", Count: 9, Samples: []string{"a.tsv:3", "a.tsv:5"}},
-			{Stage: "parse", Code: "COLUMN_COUNT", Message: "too few", Count: 1, Samples: []string{"a.tsv:9"}},
+			{Stage: "check", Field: "INPUT:image", Code: "INVALID_URL_SYNTAX", Message: "no URL", Count: 9, Samples: []string{"a.tsv:3", "a.tsv:5"}, Value: "a.b/1", Hint: "Write https:// before it."},
+			{Stage: "parse", Code: "COLUMN_COUNT", Message: "too few after \"x\"", Count: 1, Samples: []string{"a.tsv:9"}, Value: "x"},
 		},
-		Warnings: []pipeline.Warning{{File: "a.tsv", Message: "odd", Count: 3, Lines: []int64{4, 8}}},
+		Warnings: []pipeline.Warning{{File: "a.tsv", Code: "ODD", Message: "odd", Count: 3, Lines: []int64{4, 8}}},
 		Requests: pipeline.Requests{Sent: 40, Retried: 2},
 		Quota:    pipeline.Quota{Refused: 1},
 		Outputs:  map[string]string{"html": "run/report.html", "report": "run/report.json", "results": "run/results.tsv", "rejected": "run/rejected.tsv"},
@@ -161,13 +161,15 @@ func TestTheSummaryOfARun(t *testing.T) {
 Why rows were rejected:
         9  INVALID_URL_SYNTAX  INPUT:image  (check)
            no URL
-           at a.tsv:3, a.tsv:5, …
+           such as "a.b/1" at a.tsv:3, a.tsv:5, …
+           Write https:// before it.
         1  COLUMN_COUNT  (parse)
-           too few
+           too few after "x"
            at a.tsv:9
+More on a code: poolfill explain INVALID_URL_SYNTAX
 
 Warnings:
-        3  a.tsv: odd (line 4 8 …)
+        3  ODD  a.tsv: odd (line 4 8 …)
 
 40 requests, 2 of them repeated, 1 refused by the quota.
 

@@ -1,0 +1,156 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"poolfill/internal/plan"
+	"poolfill/internal/toloka"
+)
+
+// maxShownDays is the most days of a plan's calendar that are shown.
+const maxShownDays = 10
+
+// Plan writes what an upload will do, to be understood at a glance.
+func Plan(w io.Writer, p plan.Plan) error {
+	rows := "no rows"
+	if p.Rows.Total > 0 {
+		rows = fmt.Sprintf("%s of %s", number(p.Rows.Valid), several(p.Rows.Total, "row"))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Plan: %s%s.\n", rows, target(p))
+	if p.Tasks.Total > 0 || p.Pool != nil {
+		b.WriteString("\n")
+	}
+	if p.Tasks.Total > 0 {
+		fmt.Fprintf(&b, "Tasks    %s general, %s control, %s training\n",
+			number(p.Tasks.General), number(p.Tasks.Control), number(p.Tasks.Training))
+		fmt.Fprintf(&b, "Upload   %s with at most %s, %s of JSON; at least %s in all\n",
+			several(p.Chunks, "chunk"), several(int64(p.LargestChunk), "task"), size(p.Bytes.Bodies), several(p.Requests, "request"))
+		writeSchedule(&b, p)
+	}
+	writeRoom(&b, p)
+	if c := p.Control; c != nil {
+		fmt.Fprintf(&b, "Control  %.3g%% of the tasks are control tasks; Toloka advises %s\n", c.Share*100, c.Advice())
+	}
+	writeCost(&b, p)
+	writeRejections(&b, p.Rejections)
+	writeWarnings(&b, p.Warnings)
+	writeRemarks(&b, "Good to know", p.Notes)
+	writeRemarks(&b, "What would stop the upload", p.Problems)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// target says where the rows would go.
+func target(p plan.Plan) string {
+	if p.Pool == nil {
+		return ", without a pool"
+	}
+	return fmt.Sprintf(" to pool %s, %q, which is %s", p.PoolID, p.Pool.Name, strings.ToLower(p.Pool.Status))
+}
+
+func writeSchedule(b *strings.Builder, p plan.Plan) {
+	var quotas []string
+	if n := p.Quota.TasksPerMinute; n > 0 {
+		quotas = append(quotas, fmt.Sprintf("%s tasks a minute", number(int64(n))))
+	}
+	if n := p.Quota.TasksPerDay; n > 0 {
+		quotas = append(quotas, fmt.Sprintf("%s tasks a day", number(int64(n))))
+	}
+	if len(quotas) == 0 {
+		b.WriteString("Time     no quota of tasks holds the upload up\n")
+		return
+	}
+	limits := "the quota is " + strings.Join(quotas, " and ")
+	if used := p.Quota.UsedToday; used != nil && p.Quota.TasksPerDay > 0 {
+		limits += fmt.Sprintf(", and this machine has used %s of today's", number(*used))
+	}
+	s := p.Schedule
+	end := "after the year 9999"
+	if s.End != nil {
+		end = s.End.Format("2006-01-02 15:04") + " UTC"
+	}
+	switch {
+	case s.Days > 1 || s.Tomorrow:
+		fmt.Fprintf(b, "Time     %s of quota, done %s at the earliest (%s)\n", several(s.Days, "day"), end, limits)
+		for i, day := range s.Calendar {
+			if i == maxShownDays {
+				fmt.Fprintf(b, "           and %s more\n", several(s.Days-int64(i), "day"))
+				break
+			}
+			fmt.Fprintf(b, "           %s  %s, %s to %s\n", day.Date, several(day.Tasks, "task"), day.From.Format("15:04"), day.Until.Format("15:04"))
+		}
+	case s.Seconds < time.Minute.Seconds():
+		fmt.Fprintf(b, "Time     the quotas don't hold the upload up (%s)\n", limits)
+	default:
+		fmt.Fprintf(b, "Time     %s at least, done %s if it begins now (%s)\n",
+			strings.TrimSuffix((time.Duration(s.Seconds)*time.Second).Round(time.Minute).String(), "0s"), end, limits)
+	}
+}
+
+func writeRoom(b *strings.Builder, p plan.Plan) {
+	switch {
+	case p.Pool != nil && p.Pool.Room != nil:
+		fmt.Fprintf(b, "Pool     has %s and room for %s", several(*p.Pool.Tasks, "task"), number(*p.Pool.Room))
+	case p.Pools > 1:
+		fmt.Fprintf(b, "Pool     holds %s", several(toloka.MaxPoolTasks, "task"))
+	default:
+		return
+	}
+	if p.Pools > 1 {
+		fmt.Fprintf(b, "; at least %s for all of them", several(p.Pools, "pool"))
+	}
+	b.WriteString("\n")
+}
+
+func writeCost(b *strings.Builder, p plan.Plan) {
+	c := p.Cost
+	if c == nil {
+		return
+	}
+	least := ""
+	if c.AtLeast {
+		least = "at least "
+	}
+	fmt.Fprintf(b, "Cost     %s%s × %s = %s, without Toloka's fee", least, several(c.Assignments, "assignment"), c.Reward, c.Amount)
+	if c.Balance != "" {
+		fmt.Fprintf(b, "; the balance is %s", c.Balance)
+	}
+	b.WriteString("\n")
+}
+
+func writeRemarks(b *strings.Builder, title string, remarks []plan.Remark) {
+	if len(remarks) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%s:\n", title)
+	for _, r := range remarks {
+		fmt.Fprintf(b, "  %s\n           %s\n", r.Code, r.Message)
+	}
+}
+
+// several writes a number and what it counts.
+func several(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return number(n) + " " + what
+}
+
+// size writes a number of bytes with three digits.
+func size(bytes int64) string {
+	const thousand = 1000
+	if bytes < thousand {
+		return several(bytes, "byte")
+	}
+	n, unit := float64(bytes), ""
+	for _, unit = range []string{"kB", "MB", "GB", "TB"} {
+		if n /= thousand; n < thousand {
+			break
+		}
+	}
+	return fmt.Sprintf("%.3g %s", n, unit)
+}
