@@ -168,7 +168,8 @@ func numberCause(code, value string) string {
 	case decimalComma.MatchString(value):
 		return fmt.Sprintf("Decimal commas: write %s, by exporting with English number formats.", strings.Replace(strings.TrimSpace(value), ",", ".", 1))
 	case code == "INTEGER_EXPECTED" && wholeFraction.MatchString(value):
-		return fmt.Sprintf("A whole number was exported with decimals: write %s.", value[:strings.Index(value, ".")])
+		whole, _, _ := strings.Cut(value, ".")
+		return fmt.Sprintf("A whole number was exported with decimals: write %s.", whole)
 	}
 	return ""
 }

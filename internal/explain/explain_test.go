@@ -136,11 +136,15 @@ func TestCauses(t *testing.T) {
 		want   string // part of the first group's
 	}{
 		{
-			"a renamed column", []Group{{"", "INPUT:image", "VALUE_REQUIRED", "", 9}, {"", "INPUT:imagis", "VALUE_NOT_ALLOWED", "x", 9}}, 20,
+			"a renamed column",
+			[]Group{{"", "INPUT:image", "VALUE_REQUIRED", "", 9}, {"", "INPUT:imagis", "VALUE_NOT_ALLOWED", "x", 9}},
+			20,
 			"The column INPUT:imagis seems to be INPUT:image under another name: rename it, or use --map INPUT:imagis=INPUT:image.",
 		},
 		{
-			"from the other side, in a plain file", []Group{{"", "imagis", "VALUE_NOT_ALLOWED", "x", 9}, {"", "INPUT:image", "VALUE_REQUIRED", "", 9}}, 9,
+			"from the other side, in a plain file",
+			[]Group{{"", "imagis", "VALUE_NOT_ALLOWED", "x", 9}, {"", "INPUT:image", "VALUE_REQUIRED", "", 9}},
+			9,
 			"The column imagis seems to be INPUT:image under another name: rename it, or use --map imagis=INPUT:image.",
 		},
 		{

@@ -101,8 +101,14 @@ func TestTheScheduleOfYearsIsNotLaidOutDayByDay(t *testing.T) {
 
 func TestPoolsAreAsManyAsTheTasksNeed(t *testing.T) {
 	for _, c := range []struct{ tasks, room, want int64 }{
-		{0, 1_000_000, 0}, {1, 1_000_000, 1}, {1_000_000, 1_000_000, 1}, {1_000_001, 1_000_000, 2},
-		{10_000_000, 1_000_000, 10}, {10_000_000, 999_999, 11}, {5, 0, 1}, {5, 4, 2},
+		{0, 1_000_000, 0},
+		{1, 1_000_000, 1},
+		{1_000_000, 1_000_000, 1},
+		{1_000_001, 1_000_000, 2},
+		{10_000_000, 1_000_000, 10},
+		{10_000_000, 999_999, 11},
+		{5, 0, 1},
+		{5, 4, 2},
 	} {
 		if got := pools(c.tasks, c.room); got != c.want {
 			t.Errorf("%d tasks, room for %d: %d pools, want %d", c.tasks, c.room, got, c.want)
@@ -250,8 +256,12 @@ func TestCountsOfAChunk(t *testing.T) {
 	}
 	var c Counts
 	for i, task := range []reader.Task{
-		{Kind: reader.General}, {Kind: reader.General, Overlap: 5}, {Kind: reader.General, Overlap: reader.InfiniteOverlap},
-		{Kind: reader.Control, Overlap: reader.InfiniteOverlap}, {Kind: reader.Training, Overlap: 3}, {Kind: reader.General, Overlap: 30_000},
+		{Kind: reader.General},
+		{Kind: reader.General, Overlap: 5},
+		{Kind: reader.General, Overlap: reader.InfiniteOverlap},
+		{Kind: reader.Control, Overlap: reader.InfiniteOverlap},
+		{Kind: reader.Training, Overlap: 3},
+		{Kind: reader.General, Overlap: 30_000},
 	} {
 		task.JSON, task.InputBytes, task.OutputBytes = []byte(`"input_values":{}`), 2+i, i
 		if full, rejected := b.Add(task); rejected != nil {
