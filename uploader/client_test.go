@@ -154,6 +154,28 @@ func TestReadingThings(t *testing.T) {
 	}
 }
 
+func TestTheServersClockIsKnownFromItsAnswers(t *testing.T) {
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		w.WriteHeader(http.StatusForbidden) // any answer tells the time
+	}))
+	t.Cleanup(listener.Close)
+	c, err := NewClient(ClientConfig{BaseURL: listener.URL, Token: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, known := c.ClockAhead(); known {
+		t.Error("the clock is known before any answer")
+	}
+	if _, err := c.Requester(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if ahead, known := c.ClockAhead(); !known || ahead.Round(time.Minute) != -time.Hour {
+		t.Errorf("the clock is %v ahead, known: %v", ahead, known)
+	}
+}
+
 func TestOpeningAPool(t *testing.T) {
 	const open = "POST /pools/12/open"
 	operation := func(status string) string {
