@@ -70,7 +70,7 @@ func (b *bench) ledger(ctx context.Context) error {
 					return err
 				}
 				u, err := measure(ctx, command{args: []string{b.self, "library", "-url", s.url, "-file", file, "-mode", mode, "-state", state}})
-				if err = errors.Join(err, s.stop()); err != nil {
+				if err := errors.Join(err, s.stop()); err != nil {
 					return err
 				}
 				if state == "" {
