@@ -43,6 +43,11 @@ import (
 // can be set and computers can sleep.
 const clockCheck = time.Minute
 
+// catchUp is the part of a second's requests that may leave together after
+// nothing could for a moment, as the process or its disk stood still. The count
+// of the second keeps them within the limit.
+const catchUp = 0.02
+
 // Config holds the limits. The zero value has none.
 type Config struct {
 	// RequestsPerSecond is the most requests in any second; 0 means no limit.
@@ -127,7 +132,7 @@ func New(cfg Config) (*Gate, error) {
 		sharers: 1,
 	}
 	if limit := cfg.RequestsPerSecond; limit > 0 {
-		g.limiter = rate.NewLimiter(steady(limit), 1)
+		g.limiter = rate.NewLimiter(steady(limit), max(1, int(limit*catchUp)))
 	}
 	return g, nil
 }

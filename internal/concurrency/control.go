@@ -5,15 +5,20 @@ import "time"
 const (
 	// minRound is the fewest uploads that a decision rests on.
 	minRound = 4
+	// leastRound is the shortest time that a decision rests on: uploads of a few
+	// milliseconds all stand still when the disk does, and that tells nothing.
+	leastRound = 200 * time.Millisecond
 	// A probe must bring half of what it would if nothing got slower.
 	worthwhile = 0.5
 	// gatedShare is the share of an upload's time above which waiting for the
-	// quota says that the quota is the bound, and idleShare the one above which
-	// there are far more uploads than it needs.
-	gatedShare = 0.1
+	// quota says that the quota is the bound: enough of them wait then for it to
+	// be used up even while others stand still. Above idleShare there are far
+	// more uploads than it needs. Twice the uploads must not get from below the
+	// one to above the other.
+	gatedShare = 0.4
 	idleShare  = 0.75
 	// slowdown is how much longer uploads must take, with nothing else changed,
-	// to say that the server has slowed down.
+	// in two rounds to say that the server has slowed down.
 	slowdown = 2
 	// After a probe that didn't pay, and below a limit that was an overload, so
 	// many rounds pass before the next probe; twice as many each time, up to the
@@ -26,7 +31,7 @@ const (
 // are handed in.
 //
 // It goes by rounds. A round is over when as many uploads have ended that began
-// in it as may be at work. By Little's law their number, divided by the time
+// in it as may be at work, and not at once. By Little's law their number, divided by the time
 // that one took, is what gets done: so a probe, which is a round with a higher
 // limit, shows whether more uploads do more or only wait for each other.
 type control struct {
@@ -40,6 +45,7 @@ type control struct {
 	crowded time.Duration
 
 	usual   time.Duration // that an upload takes at this limit; 0 where that isn't known
+	slow    bool          // the round before took far longer than usual
 	probed  int           // the limit before the probe that is under way; 0 without one
 	steady  bool          // the range of the right limit is known: small steps
 	ceiling int           // the limit that was an overload, until it may be tried again; 0 for none
@@ -63,7 +69,7 @@ func (c *control) done(began, now time.Time, waited, crowded time.Duration) {
 	c.crowded += crowded
 	c.took += max(0, now.Sub(began)-waited)
 	c.waited += waited
-	if c.ended >= max(c.limit, minRound) {
+	if c.ended >= max(c.limit, minRound) && now.Sub(c.began) >= leastRound {
 		c.decide(now)
 	}
 }
@@ -73,8 +79,8 @@ func (c *control) decide(now time.Time) {
 	took, waited := c.took/time.Duration(c.ended), c.waited/time.Duration(c.ended)
 	crowded := c.crowded > 0 && 2*c.crowded >= c.took+c.waited
 	share := float64(waited) / float64(max(1, took+waited))
-	before, usual := c.probed, c.usual
-	c.probed = 0
+	before, usual, slow := c.probed, c.usual, c.slow
+	c.probed, c.slow = 0, false
 	switch {
 	case share > idleShare && c.limit > c.start:
 		c.set(max(c.start, c.limit*3/4), now)
@@ -88,6 +94,11 @@ func (c *control) decide(now time.Time) {
 		c.usual = usual
 		c.settle()
 	case before == 0 && usual > 0 && took > slowdown*usual:
+		if !slow { // once may be the disk
+			c.set(c.limit, now)
+			c.usual, c.slow = usual, true
+			return
+		}
 		c.set(max(c.min, c.limit*3/4), now)
 		c.settle()
 	case c.rest > 0:

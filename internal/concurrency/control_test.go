@@ -36,18 +36,18 @@ func TestTheLimitFollowsWhatPays(t *testing.T) {
 			{took: 200 * ms, want: 16}, {took: 200 * ms, want: 32}, {took: 220 * ms, want: 64}, {took: 200 * ms, want: 64}, {took: 200 * ms, want: 64},
 		}},
 		{"it goes back where more only take longer, and rests", []round{
-			{took: 20 * ms, want: 16},
-			{took: 40 * ms, want: 8},
-			{took: 20 * ms, want: 8},
-			{took: 20 * ms, want: 8},
-			{took: 20 * ms, want: 8},
-			{took: 20 * ms, want: 8},
-			{took: 20 * ms, want: 10},
-			{took: 25 * ms, want: 8},
-			{took: 20 * ms, want: 8},
+			{took: 200 * ms, want: 16},
+			{took: 400 * ms, want: 8},
+			{took: 200 * ms, want: 8},
+			{took: 200 * ms, want: 8},
+			{took: 200 * ms, want: 8},
+			{took: 200 * ms, want: 8},
+			{took: 200 * ms, want: 10},
+			{took: 250 * ms, want: 8},
+			{took: 200 * ms, want: 8},
 		}},
 		{"it stays where the quota is the bound", []round{
-			{took: 200 * ms, want: 16}, {took: 200 * ms, waited: 100 * ms, want: 16}, {took: 200 * ms, waited: 300 * ms, want: 16},
+			{took: 200 * ms, want: 16}, {took: 200 * ms, waited: 150 * ms, want: 16}, {took: 200 * ms, waited: 300 * ms, want: 16},
 		}},
 		{"it gives back what only waits for the quota", []round{
 			{took: 200 * ms, want: 16},
@@ -57,10 +57,13 @@ func TestTheLimitFollowsWhatPays(t *testing.T) {
 			{took: 200 * ms, waited: 2000 * ms, want: 8},
 		}},
 		{"it stays where nobody waits for a place", []round{
-			{took: 200 * ms, alone: true, want: 8}, {took: 20 * ms, alone: true, want: 8},
+			{took: 200 * ms, alone: true, want: 8}, {took: 200 * ms, alone: true, want: 8},
 		}},
 		{"it goes back where the server slows down", []round{
-			{took: 200 * ms, alone: true, want: 8}, {took: 500 * ms, want: 6}, {took: 500 * ms, want: 6},
+			{took: 200 * ms, alone: true, want: 8}, {took: 500 * ms, want: 8}, {took: 500 * ms, want: 6}, {took: 500 * ms, want: 6},
+		}},
+		{"it stays where one round was slow", []round{
+			{took: 200 * ms, alone: true, want: 8}, {took: 500 * ms, want: 8}, {took: 200 * ms, alone: true, want: 8}, {took: 500 * ms, want: 8},
 		}},
 		{"an overload halves it, and then it grows by small steps", []round{
 			{took: 200 * ms, want: 16},
@@ -84,6 +87,21 @@ func TestTheLimitFollowsWhatPays(t *testing.T) {
 				t.Errorf("%s: after round %d the limit is %d, want %d", tc.name, i, c.limit, r.want)
 				break
 			}
+		}
+	}
+}
+
+func TestAShortStandstillTellsNothing(t *testing.T) {
+	now := time.Unix(0, 0)
+	c := newControl(1, 8, 8, now)
+	for i := range 1000 {
+		took := 4 * time.Millisecond
+		if i%50 == 0 {
+			took = 40 * time.Millisecond
+		}
+		c.round(&now, took, 0, true)
+		if c.limit != 8 {
+			t.Fatalf("after %d uploads, most of them alike, the limit is %d", 8*i, c.limit)
 		}
 	}
 }
@@ -124,7 +142,7 @@ func TestTheLimitStaysWithinItsBounds(t *testing.T) {
 		var cuts []time.Time
 		for range rapid.IntRange(1, 300).Draw(rt, "steps") {
 			before := c.limit
-			took := time.Duration(rapid.IntRange(0, 1000).Draw(rt, "took")) * time.Millisecond
+			took := max(leastRound, time.Duration(rapid.IntRange(0, 1000).Draw(rt, "took"))*time.Millisecond)
 			if rapid.IntRange(0, 20).Draw(rt, "overload") == 0 {
 				sent := now
 				now = now.Add(took)
