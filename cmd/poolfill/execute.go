@@ -114,6 +114,10 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) error {
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
+	view, err := output.live.prepare(&cfg)
+	if err != nil {
+		return err
+	}
 	if std.configure != nil {
 		std.configure(&cfg)
 	}
@@ -133,9 +137,16 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	}, cancel, output.grace)
 	defer release()
 
+	stopView, err := view.start(ctx, display, p)
+	if err != nil {
+		return err
+	}
 	stopDisplay := display.Watch(p.Progress)
 	result, err := p.Run(ctx)
 	stopDisplay()
+	if failed := stopView(); failed != nil {
+		fmt.Fprintln(display, "poolfill: warning: "+failed.Error()) // the rows are no worse for it
+	}
 
 	var setup *pipeline.SetupError
 	if errors.As(err, &setup) || result.RunID == "" {

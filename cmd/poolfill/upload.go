@@ -103,6 +103,7 @@ parks elsewhere`)
 	flags.DurationVar(&output.grace, "grace", defaultGrace, "how long a run that is told to stop may take to finish what is in flight")
 	reading.register(flags)
 	output.register(flags)
+	output.live.register(flags)
 	return cmd
 }
 
