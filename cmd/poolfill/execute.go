@@ -133,6 +133,10 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) (pipeline.Report, error) {
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
+	view, err := output.live.prepare(&cfg)
+	if err != nil {
+		return pipeline.Report{}, err
+	}
 	if std.configure != nil {
 		std.configure(&cfg)
 	}
@@ -152,9 +156,16 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	}, cancel, output.grace)
 	defer release()
 
+	stopView, err := view.start(ctx, display, p)
+	if err != nil {
+		return pipeline.Report{}, err
+	}
 	stopDisplay := display.Watch(p.Progress)
 	result, err := p.Run(ctx)
 	stopDisplay()
+	if failed := stopView(); failed != nil {
+		fmt.Fprintln(display, "poolfill: warning: "+failed.Error()) // the rows are no worse for it
+	}
 
 	var setup *pipeline.SetupError
 	if errors.As(err, &setup) || result.RunID == "" {

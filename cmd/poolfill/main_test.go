@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -30,6 +32,8 @@ func TestMain(m *testing.M) {
 //	emulator [NAME=VALUE]   starts an emulator that outlives the command under
 //	                        test, and sets $URL
 //	exits CODE COMMAND …    runs a command and asserts its exit code
+//	get LOG PATH FILE WANT  asks the live view that a log names until it answers
+//	                        with something, and writes that to a file
 //	hold POOL OWNER         holds a pool as another run would
 //	pool ID COUNT           asserts how many tasks the pool has, each one once
 //	tasks ID COUNT          the same, where tasks may be alike
@@ -60,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"hold":     holdPool,
 			"webhook":  startWebhook,
 			"schedule": runSchedule,
+			"get":      getLive,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -75,6 +80,37 @@ func holdPool(ts *testscript.TestScript, neg bool, args []string) {
 	lock, err := state.LockPool(ts.Getenv("POOLFILL_STATE_DIR"), ts.Getenv("URL"), args[0], args[1])
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(lock.Release()) })
+}
+
+// getLive asks the live view of a run that goes on beside the script. It gives
+// up after the minute in which nothing should take so long.
+func getLive(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: get LOG PATH FILE WANT")
+	}
+	want, err := regexp.Compile(args[3])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var body []byte
+	for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		log, err := os.ReadFile(ts.MkAbs(args[0]))
+		base := regexp.MustCompile(`shown at (http://[^/]+)/ `).FindSubmatch(log)
+		if err != nil || base == nil {
+			continue // it has not begun
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, string(base[1])+args[1], nil)
+		ts.Check(err)
+		answer, err := http.DefaultClient.Do(r)
+		ts.Check(err)
+		body, err = io.ReadAll(answer.Body)
+		ts.Check(errors.Join(err, answer.Body.Close()))
+		if want.Match(body) {
+			ts.Check(os.WriteFile(ts.MkAbs(args[2]), body, 0o600))
+			return
+		}
+	}
+	ts.Fatalf("the live view does not say %q, but\n%s", args[3], body)
 }
 
 // assertExit runs a command that must end with the given exit code.

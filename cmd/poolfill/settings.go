@@ -231,6 +231,7 @@ type outputFlags struct {
 	dir, stateDir, progress, logFormat, logLevel string
 	json                                         bool
 	grace                                        time.Duration // after the first signal; 0 = no end
+	live                                         liveFlags
 }
 
 func isTerminal(w io.Writer) bool {

@@ -113,6 +113,7 @@ parks elsewhere`)
 	reading.register(flags)
 	output.register(flags)
 	telling.register(flags)
+	output.live.register(flags)
 	return cmd
 }
 
