@@ -195,8 +195,10 @@ func TestRunsWithLittleToTellHaveAPage(t *testing.T) {
 	ragged := aRun()
 	ragged.Series.Rejected = nil
 	short := aRun()
-	short.Series = &pipeline.Series{Every: 0.1, Seconds: 0.05, Accepted: []int64{3}, Rejected: []int64{0}, Requests: []int64{1}, Retried: []int64{0},
-		Refused: []int64{0}, LatencyMS: []float64{1}, Waited: []float64{0}, TasksInMinute: []int64{3}}
+	short.Series = &pipeline.Series{
+		Every: 0.1, Seconds: 0.05, Accepted: []int64{3}, Rejected: []int64{0}, Requests: []int64{1}, Retried: []int64{0},
+		Refused: []int64{0}, LatencyMS: []float64{1}, Waited: []float64{0}, TasksInMinute: []int64{3},
+	}
 	check := aRun()
 	check.Mode, check.Requests, check.Totals = "check", pipeline.Requests{}, pipeline.Totals{Rows: 3, Valid: 3}
 	tests := map[string]struct {
