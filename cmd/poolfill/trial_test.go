@@ -152,7 +152,7 @@ func (tr *trial) verify() {
 	}
 	for _, entry := range entries {
 		switch entry.Name() {
-		case report.ReportFile, report.ResultsFile, report.RejectedFile:
+		case report.ReportFile, report.PageFile, report.ResultsFile, report.RejectedFile:
 		default:
 			tr.t.Errorf("%s was left behind", entry.Name())
 		}
