@@ -62,5 +62,5 @@ func (v *liveView) start(ctx context.Context, w io.Writer, run live.Run) (stop f
 	if !local {
 		fmt.Fprintln(w, "poolfill: warning: anyone who reaches this address sees the run, with samples of its rows: --listen 127.0.0.1:PORT keeps it to this machine")
 	}
-	return live.Serve(listener, handler), nil //nolint:contextcheck // it serves until it is stopped, not as long as a request
+	return live.Serve(ctx, listener, handler), nil
 }

@@ -144,13 +144,14 @@ func Listen(ctx context.Context, address string) (l net.Listener, local bool, er
 // lastAnswers is how long the answers under way may take when a run has ended.
 const lastAnswers = time.Second
 
-// Serve serves until the function that it returns is called.
-func Serve(l net.Listener, h http.Handler) (stop func() error) {
+// Serve serves until the function that it returns is called; the end of ctx, as
+// of the run itself, ends nothing.
+func Serve(ctx context.Context, l net.Listener, h http.Handler) (stop func() error) {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	return func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), lastAnswers)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
 		defer cancel()
 		if server.Shutdown(ctx) != nil {
 			_ = server.Close() // those who wait any longer are left

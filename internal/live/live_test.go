@@ -230,7 +230,7 @@ func TestTheServerEndsWhenItIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	busy := make(chan struct{})
-	stop := live.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	stop := live.Serve(t.Context(), l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			close(busy)
 			<-r.Context().Done()

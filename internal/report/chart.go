@@ -60,8 +60,8 @@ func charts(r pipeline.Report) []chart {
 	if r.Series == nil || !whole(r.Series) || len(r.Series.Accepted) < minIntervals {
 		return nil
 	}
-	t := timeline{r.Series}
-	s := r.Series
+	s := coarse(r.Series)
+	t := timeline{s}
 	accepted := "created"
 	if r.Mode == "check" {
 		accepted = "valid"
@@ -109,6 +109,41 @@ func whole(s *pipeline.Series) bool {
 		}
 	}
 	return s.Every > 0 && s.Seconds > float64(n-1)*s.Every
+}
+
+// drawn is the most intervals of a plot: rows come in chunks, and the rates of
+// shorter ones would be spikes.
+const drawn = 80
+
+// coarse puts neighbouring intervals together until they are few enough. The
+// last one takes the rest.
+func coarse(s *pipeline.Series) *pipeline.Series {
+	n := len(s.Accepted)
+	k := (n + drawn - 1) / drawn
+	groups := max(1, (n+k/2)/k)
+	group := func(i int) int { return min(i/k, groups-1) }
+	total := func(all []int64) []int64 {
+		out := make([]int64, groups)
+		for i, x := range all {
+			out[group(i)] += x
+		}
+		return out
+	}
+	out := &pipeline.Series{
+		Every: s.Every * float64(k), Seconds: s.Seconds,
+		Accepted: total(s.Accepted), Rejected: total(s.Rejected),
+		Requests: total(s.Requests), Retried: total(s.Retried), Refused: total(s.Refused),
+		LatencyMS: make([]float64, groups), Waited: make([]float64, groups), TasksInMinute: make([]int64, groups),
+	}
+	for i := range n {
+		g := group(i)
+		out.Waited[g] += s.Waited[i]
+		out.TasksInMinute[g] = max(out.TasksInMinute[g], s.TasksInMinute[i])
+		if out.Requests[g] > 0 {
+			out.LatencyMS[g] += s.LatencyMS[i] * float64(s.Requests[i]) / float64(out.Requests[g])
+		}
+	}
+	return out
 }
 
 // timeline draws over the time of a series.

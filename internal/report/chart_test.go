@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"poolfill/pipeline"
 )
 
 func TestValuesForPeople(t *testing.T) {
@@ -33,6 +35,31 @@ func TestValuesForPeople(t *testing.T) {
 		if got := percentOf(of[0], of[1]); got != want {
 			t.Errorf("percentOf(%v) is %q, want %q", of, got, want)
 		}
+	}
+}
+
+func TestPlotsAreCoarserThanTheirSeries(t *testing.T) {
+	s := &pipeline.Series{Every: 1}
+	for i := range 201 { // three to a group, and the last three are one
+		s.Accepted = append(s.Accepted, 1)
+		s.Rejected = append(s.Rejected, 0)
+		s.Requests = append(s.Requests, int64(i%3))
+		s.Retried, s.Refused = append(s.Retried, 0), append(s.Refused, 1)
+		s.LatencyMS = append(s.LatencyMS, float64(i%3*30)) // 1 × 30 and 2 × 60 are 50 on average
+		s.Waited = append(s.Waited, 0.5)
+		s.TasksInMinute = append(s.TasksInMinute, int64(i))
+		s.Seconds++
+	}
+	got := coarse(s)
+	if n := len(got.Accepted); n != 67 || got.Every != 3 || got.Accepted[66] != 3 || got.LatencyMS[66] != 50 || got.Waited[0] != 1.5 ||
+		got.TasksInMinute[1] != 5 || got.Refused[5] != 3 || !whole(got) {
+		t.Errorf("%d intervals: %+v", n, got)
+	}
+	s.Accepted, s.Rejected = s.Accepted[:83], s.Rejected[:83]
+	s.Requests, s.Retried, s.Refused = s.Requests[:83], s.Retried[:83], s.Refused[:83]
+	s.LatencyMS, s.Waited, s.TasksInMinute, s.Seconds = s.LatencyMS[:83], s.Waited[:83], s.TasksInMinute[:83], 83
+	if got := coarse(s); len(got.Accepted) != 42 || got.Accepted[41] != 1 || !whole(got) {
+		t.Errorf("%d intervals: %+v", len(got.Accepted), got)
 	}
 }
 

@@ -120,7 +120,11 @@ func newPage(r pipeline.Report) page {
 	p.Title = "poolfill: " + p.Headline
 	p.Facts = facts("Run", r.RunID, "Pool", r.PoolID, "Mode", r.Mode)
 	if !r.Started.IsZero() {
-		p.Facts = append(p.Facts, facts("Started", moment(r.Started), "Took", duration(r.Seconds))...)
+		took := "Took"
+		if r.State == pipeline.Running {
+			took = "Running for"
+		}
+		p.Facts = append(p.Facts, facts("Started", moment(r.Started), took, duration(r.Seconds))...)
 	}
 	p.Groups, p.Cut.Groups = groupsOf(r.Rejections)
 	p.Warnings, p.Cut.Warnings = warningsOf(r.Warnings)
