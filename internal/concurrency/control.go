@@ -15,7 +15,7 @@ const (
 	// be used up even while others stand still. Above idleShare there are far
 	// more uploads than it needs. Twice the uploads must not get from below the
 	// one to above the other.
-	gatedShare = 0.4
+	gatedShare = 0.25
 	idleShare  = 0.75
 	// slowdown is how much longer uploads must take, with nothing else changed,
 	// in two rounds to say that the server has slowed down.

@@ -30,6 +30,7 @@ type lease struct {
 	// What the book has not heard yet: tasks of grants that ended, and tasks
 	// that were never sent, as they were refunded or not handed out.
 	used, unused int
+	answered     time.Time // the last of those that were used
 }
 
 // fresh reports whether the lease's room may still be handed out. Where a clock
@@ -96,7 +97,7 @@ func (h *holding) grant(l *lease, tasks int) (id int64) {
 }
 
 // settle ends a grant, unless that was done before.
-func (h *holding) settle(id int64, used bool) {
+func (h *holding) settle(id int64, used bool, now time.Time) {
 	g, found := h.grants[id]
 	if !found {
 		return
@@ -105,6 +106,7 @@ func (h *holding) settle(id int64, used bool) {
 	switch {
 	case used:
 		g.lease.used += g.tasks
+		g.lease.answered = now
 	case g.lease == h.current:
 		g.lease.free += g.tasks
 	default:
@@ -136,13 +138,14 @@ func (h *holding) tell(l *lease) {
 type report struct {
 	lease        *lease
 	used, unused int
+	answered     time.Time // the last of what was used
 }
 
 // reports takes what the book has not heard yet.
 func (h *holding) reports() []report {
 	all := make([]report, 0, len(h.news))
 	for _, l := range h.news {
-		all = append(all, report{l, l.used, l.unused})
+		all = append(all, report{l, l.used, l.unused, l.answered})
 		l.used, l.unused = 0, 0
 	}
 	h.news = nil

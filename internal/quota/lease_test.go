@@ -77,23 +77,23 @@ func TestTheBookHearsAllOfALeaseOnce(t *testing.T) {
 		if used+unused == 0 && len(got) == 0 {
 			return nil
 		}
-		if len(got) != 1 || got[0] != (report{l, used, unused}) {
+		if len(got) != 1 || got[0] != (report{l, used, unused, l.answered}) {
 			t.Errorf("%s: the book hears %v", what, got)
 		}
 		return got
 	}
 	wants("nothing has ended", 0, 0)
-	h.settle(used, true)
-	h.settle(used, true)
-	h.settle(used, false)
-	h.settle(refunded, false) // can be handed out again
+	h.settle(used, true, l.since)
+	h.settle(used, true, l.since)
+	h.settle(used, false, l.since)
+	h.settle(refunded, false, l.since) // can be handed out again
 	h.keep(wants("some have ended", 10, 0))
 	again, _ := h.take(60, perMinute, l.since)
-	h.settle(again, true)
+	h.settle(again, true, l.since)
 	wants("after it could not be told", 70, 0)
 	next := &lease{since: l.since, limits: perMinute, free: 5}
 	h.begin(next, 5)
-	h.settle(late, false)
+	h.settle(late, false, l.since)
 	wants("of a lease that is not the current one", 0, 30)
 	wants("nothing more", 0, 0)
 	if len(h.grants) != 1 {
@@ -139,7 +139,7 @@ func TestSmallRequestsShareALeaseAndUnusedRoomComesBack(t *testing.T) {
 		if n := rowCount(t, one); n != 1 {
 			t.Errorf("after all is told there are %d rows", n)
 		}
-		refused(t, two, 9911, large, ratelimit.Minute-leaseFor-tellAfter, ratelimit.ReasonMinute)
+		refused(t, two, 9911, large, ratelimit.Minute-leaseFor-2*tellAfter, ratelimit.ReasonMinute)
 		take(t, two, 9910, large)
 		if err := two.Close(t.Context()); err != nil {
 			t.Fatal(err)

@@ -45,8 +45,8 @@ const (
 	// has died, or its computer slept. It is well above the time that one request
 	// takes, whose own limit is two minutes unless the user sets another.
 	abandoned = 10 * time.Minute
-	// tellAfter is how long ends of grants are kept for others to join them. It
-	// is what a task counts too long, so it is little beside the minute.
+	// tellAfter is how long ends of grants are kept for others to join them. They
+	// count as long as the last of them, so it is little beside the minute.
 	tellAfter = 100 * time.Millisecond
 	// nobody is the process of what a process that has closed the book has used.
 	nobody = 0
@@ -172,7 +172,7 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 		}
 		size := leaseSize(limits, inWindow, today, tasks, sharers)
 		l = &lease{id: newID(), limits: limits, since: t.clock, free: size}
-		return errors.Join(t.add(ctx, l.id, t.day, size, false), t.count(ctx, t.day, size))
+		return errors.Join(t.add(ctx, l.id, t.day, size, sql.NullInt64{}), t.count(ctx, t.day, size))
 	})
 	if err != nil {
 		return 0, 0, "", fmt.Errorf("taking from the quota: %w", err)
@@ -214,7 +214,7 @@ func (b *Book) Sharers() int {
 func (b *Book) Settle(ctx context.Context, id int64, used bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.holding.settle(id, used)
+	b.holding.settle(id, used, b.now())
 	b.tellSoon(ctx)
 	return b.err
 }
@@ -342,10 +342,14 @@ func (b *Book) transact(ctx context.Context, news []report, f func(*page) error)
 }
 
 // settle moves the tasks of ended grants out of their leases: those that were
-// used to what was answered just now. A lease that has ended by itself has done
-// so with all its tasks.
+// used to what was answered, at the time of the last. A lease that has ended by
+// itself has done so with all its tasks.
 func (t *page) settle(ctx context.Context, news []report) error {
-	answered := make(map[string]int) // by day
+	type answers struct {
+		tasks int
+		last  time.Time
+	}
+	answered := make(map[string]answers) // by day
 	for _, r := range news {
 		const open = `WHERE id = $1 AND account = $2 AND answered_at IS NULL`
 		var day string
@@ -361,7 +365,12 @@ func (t *page) settle(ctx context.Context, news []report) error {
 			return err
 		}
 		if r.used > 0 {
-			answered[day] += r.used
+			a := answered[day]
+			a.tasks += r.used
+			if r.answered.After(a.last) {
+				a.last = r.answered
+			}
+			answered[day] = a
 		}
 		if r.unused > 0 {
 			if err := t.count(ctx, day, -r.unused); err != nil {
@@ -369,19 +378,20 @@ func (t *page) settle(ctx context.Context, news []report) error {
 			}
 		}
 	}
-	for day, tasks := range answered {
-		if err := t.add(ctx, newID(), day, tasks, true); err != nil {
+	for day, a := range answered {
+		// The clock may have been set back since.
+		at := min(a.last.UnixMilli(), t.now.UnixMilli())
+		if err := t.add(ctx, newID(), day, a.tasks, sql.NullInt64{Int64: at, Valid: true}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// add puts tasks into the minute's window that were taken, or answered, just now.
-func (t *page) add(ctx context.Context, id int64, day string, tasks int, answered bool) error {
-	now := t.now.UnixMilli()
+// add puts tasks into the minute's window.
+func (t *page) add(ctx context.Context, id int64, day string, tasks int, answered sql.NullInt64) error {
 	return t.exec(ctx, `INSERT INTO quota_grant (id, account, process, day, tasks, taken_at, answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		id, t.account, t.process, day, tasks, now, sql.NullInt64{Int64: now, Valid: answered})
+		id, t.account, t.process, day, tasks, t.now.UnixMilli(), answered)
 }
 
 // count adds tasks to a day.
