@@ -117,7 +117,7 @@ func command(ctx context.Context, cfg Config, report []byte, exitCode int) error
 	case ctx.Err() != nil:
 		return fmt.Errorf("the command was ended: %w", context.Cause(ctx))
 	case errors.As(err, &exit):
-		return fmt.Errorf("the command failed: %s", exit)
+		return fmt.Errorf("the command failed: %w", exit)
 	}
 	return fmt.Errorf("the command can't be run: %w", err)
 }
