@@ -29,6 +29,7 @@ completions: ## Write the completions for shells to bin/completions
 # The tools take minutes to build, once. SKIP=sbom does without syft.
 .PHONY: release-snapshot
 release-snapshot: ## Make a release's archives, packages, checksums and SBOMs in dist/ (SKIP: parts to leave out; PGO)
+	@git remote | grep -q . || { echo "goreleaser needs a repository with a remote: run this in a clone"; exit 1; }
 	@command -v goreleaser >/dev/null || go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
 	@case ",$(SKIP)," in *,sbom,*) ;; *) command -v syft >/dev/null || go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION) ;; esac
 	PATH="$$PATH:$$(go env GOPATH)/bin" PGO=$(PGO) goreleaser release --snapshot --clean --skip=publish$(if $(SKIP),$(comma)$(SKIP))
