@@ -129,9 +129,9 @@ func TestAnInputThatChangesWhileItIsReadIsNamed(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var tr *trial
-			failed := make(chan error, 1)
-			tr = newTrial(t, "async", 200, atFirstPost(func() { failed <- tt.change(tr) }))
+			ready, failed := make(chan *trial, 1), make(chan error, 1)
+			tr := newTrial(t, "async", 200, atFirstPost(func() { failed <- tt.change(<-ready) }))
+			ready <- tr
 			tr.finish()
 			if err := <-failed; err != nil {
 				t.Fatal(err)
