@@ -9,8 +9,8 @@ import (
 // guessable is a charset that a guess can be.
 type guessable struct {
 	charset string
-	// frequent are the letters that make up most of what is not ASCII in the
-	// languages for which it is used.
+	// frequent are the letters and signs that make up most of what is not ASCII
+	// in the languages for which it is used.
 	frequent string
 }
 
@@ -18,25 +18,26 @@ type guessable struct {
 func guessables() []guessable {
 	const (
 		cyrillic = "оеаинтсрвлкмдпуыі"
-		western  = "éèàùâêîôûçäöüßñáíóúãåæø"
+		western  = "éèàùìòâêîôûçäöüßñáíóúãåæø°£©®µ€“”‘’–—…«»"
 		central  = "ąćęłńóśźżáčďéěíňřšťúůýžöőüűă"
 		turkish  = "ğışçöüâî"
 		greek    = "αοιετνσςρηκπμλίάόέ"
-		hebrew   = "יוהלאמרתבשנ"
+		hebrew   = "יוהלאמרתבשנםעדחקךן"
 		arabic   = "اليمونرتبهةعدسفكق"
 		thai     = "านรอกเงมยลวดทส่้"
-		japanese = "のにはをたがでてとしれさいうるならンスルトーイ"
+		japanese = "あいうかがきくけこさしすせそただちつってでとどなにのはまみめもやよらりるれわをんアイカクシスタテトドフメラリルレロンー"
 		korean   = "이다는을의에가고한하지로기사"
 		chinese  = "的一是不了在有人我他這这中大为為上个個国國到说說们們和你地出道也时時年得就那要下以生会會自着去之过過家学學对對可她里小么心多天而能好都然没日于起还還发成事只作当想看文无開手十用主行方又如前所本见经頭面公同三已老从動兩长"
 	)
 	return []guessable{
-		{"windows-1251", cyrillic},
 		{"windows-1252", western},
+		{"windows-1251", cyrillic},
 		{"gb18030", chinese},
 		{"shift_jis", japanese},
 		{"euc-kr", korean},
 		{"big5", chinese},
 		{"euc-jp", japanese},
+		{"windows-1255", hebrew},
 		{"koi8-r", cyrillic},
 		{"koi8-u", cyrillic},
 		{"ibm866", cyrillic},
@@ -45,7 +46,6 @@ func guessables() []guessable {
 		{"iso-8859-2", central},
 		{"windows-1253", greek},
 		{"windows-1256", arabic},
-		{"windows-1255", hebrew},
 		{"windows-874", thai},
 		{"x-mac-cyrillic", cyrillic},
 		{"macintosh", western},
@@ -55,7 +55,8 @@ func guessables() []guessable {
 
 // The points of a character that is not ASCII.
 const (
-	pointsFrequent = 2  // a frequent letter
+	pointsFrequent = 2  // a frequent letter or sign
+	pointsWide     = 1  // any other letter of East Asia: few texts of other charsets can be read as such
 	pointsRun      = -2 // a Latin letter after another one that is not ASCII
 	pointsOdd      = -4 // a change of script or from small to capital inside a word, or a sign there
 )
@@ -102,8 +103,10 @@ func plausibility(text, frequent string) (points float64, ok bool) {
 			switch {
 			case inWord && last >= utf8.RuneSelf && unicode.Is(unicode.Latin, r):
 				points += pointsRun
-			case letter && strings.ContainsRune(frequent, unicode.ToLower(r)):
+			case strings.ContainsRune(frequent, unicode.ToLower(r)):
 				points += pointsFrequent
+			case unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana):
+				points += pointsWide
 			}
 		}
 		if inWord && max(r, last, sign) >= utf8.RuneSelf &&
