@@ -22,6 +22,7 @@ import (
 func newEmulatorCommand(std streams) *cobra.Command {
 	var (
 		listen, spec, tokenFile, faults, latency, state string
+		pools                                           []string
 		seed                                            uint64
 		operationTime                                   time.Duration
 		limits                                          emulator.Limits
@@ -36,8 +37,9 @@ pools, tasks, operations and their logs, with Toloka's limits, validation and
 errors. It prints its base URL as the first line and runs until Ctrl-C.
 
 It comes up with project 1 and these pools: 1 is open; 2 has no smart mixing, 3
-is archived, 4 is a training, 5 is closed. Any token is good, unless
---token-file names one. GET /emulator/stats counts what it was asked.
+is archived, 4 is a training, 5 is closed; --pools adds open ones with the ids of
+your own. Any token is good, unless --token-file names one. GET /emulator/stats
+counts what it was asked.
 
 --faults makes requests fail with the given probabilities, in an order that
 --seed repeats. A fault is [kind of request:]name=probability[:delay]. The names:
@@ -63,7 +65,7 @@ archived), loglacks (it lacks entries the first time it is read).`,
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg := emulator.Config{Seed: seed, OperationTime: operationTime, State: state, Limits: withoutZeros(limits)}
+			cfg := emulator.Config{Pools: pools, Seed: seed, OperationTime: operationTime, State: state, Limits: withoutZeros(limits)}
 			var errs []error
 			var err error
 			if spec != "" {
@@ -92,6 +94,7 @@ archived), loglacks (it lacks entries the first time it is read).`,
 	flags.SortFlags = false
 	flags.StringVar(&listen, "listen", "127.0.0.1:8090", "the address to listen on; port 0 picks a free one")
 	flags.StringVar(&spec, "spec", "", "a JSON file with the spec of project 1")
+	flags.StringSliceVar(&pools, "pools", nil, "the ids of further open pools, parted by commas")
 	flags.StringVar(&tokenFile, "token-file", "", "a file that holds the only good token")
 	flags.StringVar(&state, "state", "", "a file that keeps everything over a restart")
 	flags.StringVar(&faults, "faults", "", "what goes wrong how often: name=probability,…")
@@ -171,6 +174,9 @@ func serve(ctx context.Context, handler http.Handler, listener net.Listener) err
 // no quotas: what a run uploads to it costs nobody anything.
 func emulate(cfg *pipeline.Config) (stop func() error, err error) {
 	ec := emulator.Config{Limits: emulator.Limits{RequestsPerSecond: -1, TasksPerMinute: -1, TasksPerDay: -1}}
+	if cfg.PoolID != "" {
+		ec.Pools = []string{cfg.PoolID} // it has a pool of that id, so that a command can be tried as it stands
+	}
 	switch {
 	case cfg.Reader.Spec != nil:
 		ec.Spec, err = json.Marshal(cfg.Reader.Spec)
@@ -182,7 +188,7 @@ func emulate(cfg *pipeline.Config) (stop func() error, err error) {
 	}
 	server, err := emulator.New(ec)
 	if err != nil {
-		return nil, fmt.Errorf("the emulator can't start: %w", err)
+		return nil, &usageError{fmt.Errorf("the emulator can't start: %w", err)}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -46,6 +47,10 @@ type Config struct {
 	// "output_spec": {…}} as in a project's task_spec; nil means the one in
 	// State, or DemoSpec. One that differs from the one in State is an error.
 	Spec json.RawMessage
+	// Pools are the ids of further open pools of the demo project, such as those
+	// of the account that the emulator stands in for; nil means none. Each is a
+	// number from 1 to 4,294,967,294.
+	Pools []string
 	// Token is the only good token; empty means that any will do. A request
 	// without one is refused in both cases. It never appears in an answer.
 	Token string
@@ -75,6 +80,11 @@ func (c Config) Validate() error {
 	var errs []error
 	if _, err := compileTaskSpec(c.Spec); c.Spec != nil && err != nil {
 		errs = append(errs, fmt.Errorf("the demo project's spec: %w", err))
+	}
+	for _, id := range c.Pools {
+		if n := number(id); n == 0 || n == math.MaxUint32 {
+			errs = append(errs, fmt.Errorf("%q is no pool's id: it must be a number from 1 to %d", id, uint32(math.MaxUint32)-1))
+		}
 	}
 	if err := c.Faults.validate(); err != nil {
 		errs = append(errs, err)

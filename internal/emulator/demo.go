@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // The demo project and its pools, which every new server has.
@@ -39,7 +40,8 @@ const DemoSpec = `{
 // DemoPool gives the id of the pool that takes tasks of the demo project.
 func (s *Server) DemoPool() string { return DemoPool }
 
-// makeDemo makes the demo project and its pools where the state has none.
+// makeDemo makes the demo project and its pools, and the pools that the
+// configuration asks for, where the state has none.
 func (s *Server) makeDemo() error {
 	wanted := s.cfg.Spec
 	if wanted == nil {
@@ -51,43 +53,56 @@ func (s *Server) makeDemo() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.state.project(DemoProject); known != nil {
-		if s.cfg.Spec != nil && !bytes.Equal(known.Fields["task_spec"], spec) {
-			return errors.New("the state file has another spec of the demo project: name another state file, or the spec that this one began with")
+	_, at := s.now()
+	var e entry
+	if known := s.state.project(DemoProject); known == nil {
+		e.Project = &project{ID: number(DemoProject), Created: at, Fields: fields{
+			"public_name":              json.RawMessage(`"Demo: what is in the picture?"`),
+			"public_description":       json.RawMessage(`"A project for trying things"`),
+			"assignments_issuing_type": json.RawMessage(`"AUTOMATED"`),
+			"task_spec":                spec,
+		}}
+		for _, demo := range []struct{ id, name, kind, status, mixer string }{
+			{DemoPool, "Demo: open", "REGULAR", poolOpen, demoMixer},
+			{DemoPoolNoMixer, "Demo: without smart mixing", "REGULAR", poolOpen, "null"},
+			{DemoPoolArchived, "Demo: archived", "REGULAR", poolArchived, demoMixer},
+			{DemoPoolTraining, "Demo: training", "TRAINING", poolClosed, demoMixer},
+			{DemoPoolClosed, "Demo: closed", "REGULAR", poolClosed, demoMixer},
+		} {
+			e.Pools = append(e.Pools, demoPool(at, demo.id, demo.name, demo.kind, demo.status, demo.mixer))
 		}
+	} else if s.cfg.Spec != nil && !bytes.Equal(known.Fields["task_spec"], spec) {
+		return errors.New("the state file has another spec of the demo project: name another state file, or the spec that this one began with")
+	}
+	for _, id := range s.cfg.Pools {
+		isIt := func(p pool) bool { return p.ID == number(id) }
+		if s.state.pool(id) == nil && !slices.ContainsFunc(e.Pools, isIt) {
+			e.Pools = append(e.Pools, demoPool(at, id, "Demo: pool "+id, "REGULAR", poolOpen, demoMixer))
+		}
+	}
+	if e.Project == nil && e.Pools == nil {
 		return nil
 	}
-	_, at := s.now()
-	e := &entry{Project: &project{ID: number(DemoProject), Created: at, Fields: fields{
-		"public_name":              json.RawMessage(`"Demo: what is in the picture?"`),
-		"public_description":       json.RawMessage(`"A project for trying things"`),
-		"assignments_issuing_type": json.RawMessage(`"AUTOMATED"`),
-		"task_spec":                spec,
-	}}}
-	for _, demo := range []struct{ id, name, kind, status, mixer string }{
-		{DemoPool, "Demo: open", "REGULAR", poolOpen, demoMixer},
-		{DemoPoolNoMixer, "Demo: without smart mixing", "REGULAR", poolOpen, "null"},
-		{DemoPoolArchived, "Demo: archived", "REGULAR", poolArchived, demoMixer},
-		{DemoPoolTraining, "Demo: training", "TRAINING", poolClosed, demoMixer},
-		{DemoPoolClosed, "Demo: closed", "REGULAR", poolClosed, demoMixer},
-	} {
-		p := pool{ID: number(demo.id), Project: number(DemoProject), Created: at, Status: demo.status, Fields: fields{
-			"may_contain_adult_content":       json.RawMessage(`false`),
-			"reward_per_assignment":           json.RawMessage(`0.01`),
-			"assignment_max_duration_seconds": json.RawMessage(`600`),
-			"auto_accept_solutions":           json.RawMessage(`true`),
-			"priority":                        json.RawMessage(`0`),
-			"defaults":                        json.RawMessage(`{"default_overlap_for_new_task_suites":3,"default_overlap_for_new_tasks":3}`),
-			"mixer_config":                    json.RawMessage(demo.mixer),
-		}}
-		p.Fields.set("private_name", demo.name)
-		p.Fields.set("type", demo.kind)
-		if demo.status == poolOpen {
-			p.LastStarted = at
-		}
-		e.Pools = append(e.Pools, p)
+	return s.commit(&e)
+}
+
+// demoPool is a pool of the demo project.
+func demoPool(at stamp, id, name, kind, status, mixer string) pool {
+	p := pool{ID: number(id), Project: number(DemoProject), Created: at, Status: status, Fields: fields{
+		"may_contain_adult_content":       json.RawMessage(`false`),
+		"reward_per_assignment":           json.RawMessage(`0.01`),
+		"assignment_max_duration_seconds": json.RawMessage(`600`),
+		"auto_accept_solutions":           json.RawMessage(`true`),
+		"priority":                        json.RawMessage(`0`),
+		"defaults":                        json.RawMessage(`{"default_overlap_for_new_task_suites":3,"default_overlap_for_new_tasks":3}`),
+		"mixer_config":                    json.RawMessage(mixer),
+	}}
+	p.Fields.set("private_name", name)
+	p.Fields.set("type", kind)
+	if status == poolOpen {
+		p.LastStarted = at
 	}
-	return s.commit(e)
+	return p
 }
 
 const demoMixer = `{"real_tasks_count":10,"golden_tasks_count":0,"training_tasks_count":0}`

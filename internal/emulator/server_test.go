@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -233,6 +234,25 @@ func TestTheDemoPoolsAreThere(t *testing.T) {
 	post(DemoPoolClosed).want(t, http.StatusCreated)
 	post(DemoPoolNoMixer).wantError(t, http.StatusConflict, "MIXER_CONFIG_REQUIRED")
 	post(DemoPoolArchived).wantError(t, http.StatusConflict, "INAPPROPRIATE_STATUS")
+}
+
+func TestFurtherPoolsTakeTasks(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state")
+	for range 2 { // the second time they are in the file
+		s := start(t, Config{State: file, Pools: []string{"1238218", DemoPool}})
+		send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", goodTasks("1238218", 0, 1)).want(t, http.StatusCreated)
+		if a := send(s, http.MethodGet, "/api/v1/pools/"+DemoPool, "").want(t, http.StatusOK); a.get(t, "private_name") != "Demo: open" {
+			t.Errorf("the demo pool is now %v", a.get(t, "private_name"))
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"", "0", "-1", "01", "x", "4294967295"} {
+		if _, err := New(Config{Pools: []string{id}}); err == nil || !strings.Contains(err.Error(), "no pool's id") {
+			t.Errorf("pool %q: %v", id, err)
+		}
+	}
 }
 
 func TestOwnSpecReplacesTheDemoSpec(t *testing.T) {
