@@ -136,12 +136,21 @@ func openInput(path string, stdin io.Reader, cfg Config) (*input, error) {
 func openError(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: there is no such file: check the path (%w)", path, err)
+		return &unopenedError{path + ": there is no such file: check the path", err}
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: the file may not be read: check its permissions (%w)", path, err)
+		return &unopenedError{path + ": the file may not be read: check its permissions", err}
 	}
-	return fmt.Errorf("%s: the file can't be opened: %w", path, err)
+	return fmt.Errorf("the file can't be opened: %w", err)
 }
+
+// unopenedError says all that the system's error does.
+type unopenedError struct {
+	text string
+	err  error
+}
+
+func (e *unopenedError) Error() string { return e.text }
+func (e *unopenedError) Unwrap() error { return e.err }
 
 // newInput reads from r what the name stands for.
 func newInput(name string, r io.Reader, cfg Config) (*input, error) {

@@ -46,7 +46,7 @@ a command it shows those of upload. The token is never shown, only where it is.`
 				return &usageError{fmt.Errorf("there is no command %q with settings\nSee 'poolfill --help'", args[0])}
 			}
 			if err := target.ParseFlags(rest); err != nil {
-				return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(err), target.CommandPath())}
+				return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(target, err), target.CommandPath())}
 			}
 			file, err := applySettings(target)
 			if err != nil {
@@ -136,10 +136,16 @@ func placeOfToken(flags *pflag.FlagSet) tokenPlace {
 	return tokenPlace{Held: "nowhere", Source: fromDefault}
 }
 
+// notShown stands for what may be a secret.
+const notShown = "(not shown)"
+
 // shownValue gives a flag's value as JSON has it. A password in an address is
-// left out.
+// left out, and so is whom to notify, as the URL of a webhook is often a secret.
 func shownValue(f *pflag.Flag) any {
 	text := f.Value.String()
+	if f.Name == "notify" && text != "" {
+		return notShown
+	}
 	switch f.Value.Type() {
 	case "bool", "int", "int64", "uint64", "float64":
 		return json.RawMessage(text)
@@ -173,7 +179,7 @@ func (in inForce) write(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SETTING\tVALUE\tFROM")
 	if t := in.Token; t != nil {
-		value, from := "(not shown)", t.Place
+		value, from := notShown, t.Place
 		switch t.Held {
 		case "nowhere":
 			value, from = "(none)", fmt.Sprintf("set %s, token-file or token-keyring", tokenVariable)

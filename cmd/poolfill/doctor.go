@@ -126,7 +126,7 @@ func (d *doctor) found(f finding) { d.findings = append(d.findings, f) }
 func (d *doctor) settings(cmd *cobra.Command) {
 	message := "no configuration file"
 	if file, err := readConfig(cmd); err != nil {
-		d.found(finding{"settings", failed, err.Error(), ""})
+		d.found(finding{"settings", failed, plainly(err), ""})
 		return
 	} else if file != nil {
 		message = file.Path
@@ -185,7 +185,7 @@ func (d *doctor) server(ctx context.Context, from tokenFlags) {
 		Observe: func(e uploader.Exchange) { took = e.Took },
 	}
 	if err := cfg.Validate(); err != nil {
-		d.found(finding{"server", failed, err.Error(), "mend --url, or leave it out"})
+		d.found(finding{"server", failed, plainly(err), "mend --url, or leave it out"})
 		return
 	}
 	token, tokenErr := from.token()
@@ -198,7 +198,7 @@ func (d *doctor) server(ctx context.Context, from tokenFlags) {
 	}
 	client, err := uploader.NewClient(cfg)
 	if err != nil {
-		d.found(finding{"server", failed, err.Error(), ""})
+		d.found(finding{"server", failed, plainly(err), ""})
 		return
 	}
 	defer client.Close()
@@ -207,7 +207,7 @@ func (d *doctor) server(ctx context.Context, from tokenFlags) {
 	var api *uploader.APIError
 	refused := errors.As(err, &api) && api.Kind == uploader.KindAuth
 	if err != nil && !refused {
-		d.found(finding{"server", failed, err.Error(), "check --url, the network and the proxy (HTTPS_PROXY)"})
+		d.found(finding{"server", failed, plainly(err), "check --url, the network and the proxy (HTTPS_PROXY)"})
 	} else {
 		d.found(finding{"server", right, fmt.Sprintf("%s answers in %v", d.address, took.Round(time.Millisecond)), ""})
 	}
@@ -215,7 +215,7 @@ func (d *doctor) server(ctx context.Context, from tokenFlags) {
 	case tokenErr != nil:
 		d.found(finding{"token", failed, tokenErr.Error(), ""})
 	case refused:
-		d.found(finding{"token", failed, err.Error(), ""})
+		d.found(finding{"token", failed, plainly(err), ""})
 	case err != nil:
 		d.found(finding{"token", odd, "not tried, as the server gave no answer to it", "mend what the line above names"})
 	default:
@@ -271,7 +271,7 @@ func (d *doctor) state() (usable bool) {
 		err = tryToWrite(folder)
 	}
 	if err != nil {
-		d.found(finding{"state", failed, fmt.Sprintf("%s can't be written: %v", d.stateDir, err), "name another folder with --state-dir, or let this user write it"})
+		d.found(finding{"state", failed, fmt.Sprintf("%s can't be written: %s", d.stateDir, plainly(err)), "name another folder with --state-dir, or let this user write it"})
 		return false
 	}
 	message := d.stateDir + " is writable"
@@ -280,7 +280,7 @@ func (d *doctor) state() (usable bool) {
 	}
 	disk, err := state.DiskOf(folder)
 	if err != nil {
-		d.found(finding{"state", odd, message + "; its file system can't be told: " + err.Error(), ""})
+		d.found(finding{"state", odd, message + "; its file system can't be told: " + plainly(err), ""})
 		return true
 	}
 	d.found(judgeFolder(message, disk))
@@ -335,22 +335,22 @@ func (d *doctor) ledger(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		d.found(finding{"ledger", failed, err.Error(), "name another folder with --state-dir"})
+		d.found(finding{"ledger", failed, plainly(err), "name another folder with --state-dir"})
 		return
 	}
 	l, err := ledger.Open(ctx, d.stateDir)
 	if err != nil {
-		d.found(finding{"ledger", failed, err.Error(), ""}) // says what to do
+		d.found(finding{"ledger", failed, plainly(err), ""}) // says what to do
 		return
 	}
 	defer func() {
 		if err := l.Close(); err != nil {
-			d.found(finding{"ledger", failed, "it can't be closed: " + err.Error(), "check the disk"})
+			d.found(finding{"ledger", failed, "it can't be closed: " + plainly(err), "check the disk"})
 		}
 	}()
 	runs, err := l.Runs(ctx, "", "")
 	if err != nil {
-		d.found(finding{"ledger", failed, err.Error(), ""})
+		d.found(finding{"ledger", failed, plainly(err), ""})
 		return
 	}
 	d.found(finding{"ledger", right, fmt.Sprintf("%s, %s, runs: %d", path, humanize.IBytes(uint64(info.Size())), len(runs)), ""})
@@ -360,7 +360,7 @@ func (d *doctor) ledger(ctx context.Context) {
 	}
 	used, err := d.usedToday(ctx, l)
 	if err != nil {
-		d.found(finding{"quota", failed, err.Error(), ""})
+		d.found(finding{"quota", failed, plainly(err), ""})
 		return
 	}
 	d.found(judgeQuota(used, d.tasksPerDay))
@@ -390,7 +390,7 @@ func judgeQuota(used, quota int) finding {
 func (d *doctor) disk(dir, check, what string) {
 	disk, err := state.DiskOf(dir)
 	if err != nil {
-		d.found(finding{check, odd, err.Error(), ""})
+		d.found(finding{check, odd, plainly(err), ""})
 		return
 	}
 	d.found(judgeDisk(check, disk.Free, what))

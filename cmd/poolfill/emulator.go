@@ -150,7 +150,7 @@ func serveEmulator(ctx context.Context, std streams, cfg emulator.Config, listen
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return errors.Join(&usageError{fmt.Errorf("the emulator can't listen on %s: %w", listen, err)}, server.Close())
+		return errors.Join(&usageError{fmt.Errorf("the emulator can't listen on %s: %w; choose another address with --listen, where port 0 picks a free one", listen, err)}, server.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

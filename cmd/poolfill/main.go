@@ -57,7 +57,7 @@ func run(args []string, std streams) int {
 	code := exitCode(err)
 	var rejected *rejectedError
 	if err != nil && !errors.As(err, &rejected) {
-		fmt.Fprintln(std.err, "poolfill: "+err.Error())
+		fmt.Fprintln(std.err, "poolfill: "+plainly(err))
 	}
 	return code
 }

@@ -283,20 +283,8 @@ func (s *settingsOf) set(f *pflag.Flag, value string) error {
 	if choices := f.Annotations[choicesKey]; choices != nil && !slices.Contains(choices, value) {
 		return fmt.Errorf("%s is %s, not %q", f.Name, orList(choices), value)
 	}
-	if err := s.flags.Set(f.Name, value); err != nil {
-		what, ok := map[string]string{
-			"bool":           "true or false",
-			"int":            "a whole number",
-			"int64":          "a whole number",
-			"uint64":         "a whole number from 0",
-			"float64":        "a number",
-			"duration":       "a time such as 90s, 15m or 2h",
-			"stringToString": "pairs such as picture=INPUT:image",
-		}[f.Value.Type()]
-		if !ok {
-			return errors.New(flagProblem(err))
-		}
-		return fmt.Errorf("%s is %s, not %q", f.Name, what, value)
+	if s.flags.Set(f.Name, value) != nil {
+		return fmt.Errorf("%s is %s, not %q", f.Name, allowed(f), value)
 	}
 	return nil
 }

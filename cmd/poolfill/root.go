@@ -48,7 +48,7 @@ file; 'poolfill config upload' shows what is in force and where it comes from.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate(fmt.Sprintf(versionFormat, "{{.Version}}"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(err), cmd.CommandPath())}
+		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(cmd, err), cmd.CommandPath())}
 	})
 	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std),
 		newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
@@ -65,11 +65,4 @@ file; 'poolfill config upload' shows what is in force and where it comes from.`,
 	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return root, errors.Join(describeValues(root), root.RegisterFlagCompletionFunc("profile", completeProfiles))
-}
-
-// flagProblem says what is wrong with a flag, without what Go's parsers add.
-func flagProblem(err error) string {
-	problem, _, _ := strings.Cut(err.Error(), ": strconv.")
-	problem, _, _ = strings.Cut(problem, ": time: ")
-	return problem
 }

@@ -127,7 +127,7 @@ func readSpec(path string) (*toloka.TaskSpec, error) {
 	}
 	var spec toloka.TaskSpec
 	if err := json.Unmarshal(data, &spec); err != nil {
-		return nil, fmt.Errorf("%s is not a spec in JSON: %w", path, err)
+		return nil, fmt.Errorf("%s is not a spec in JSON: %s", path, jsonProblem(data, err))
 	}
 	if spec.Input == nil {
 		return nil, fmt.Errorf(`%s has no "input_spec": a spec is {"input_spec": {field: {"type": …}}, "output_spec": {…}}`, path)

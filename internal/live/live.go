@@ -135,7 +135,7 @@ func Listen(ctx context.Context, address string) (l net.Listener, local bool, er
 	}
 	l, err = new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
-		return nil, false, fmt.Errorf("the live view can't listen on %s: %w. Choose another port with --listen; port 0 picks a free one", address, err)
+		return nil, false, fmt.Errorf("the live view can't listen on %s: %w; choose another port with --listen, of which 0 picks a free one", address, err)
 	}
 	at, ok := l.Addr().(*net.TCPAddr)
 	return l, ok && at.IP.IsLoopback(), nil

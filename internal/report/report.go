@@ -74,14 +74,14 @@ func Create(dir, run string, inputs int) (*Writer, error) {
 		made = append(made, d)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("the folder for the report can't be made: %w", err)
+		return nil, fmt.Errorf("the folder for the report can't be made, name another with --out: %w", err)
 	}
 	probe, err := os.CreateTemp(dir, ".probe-*")
 	if err == nil {
 		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the folder for the report can't be written to: %w", err)
+		return nil, fmt.Errorf("the folder for the report can't be written to, name another with --out: %w", err)
 	}
 	return &Writer{
 		dir: dir, run: run, made: made, several: inputs > 1,
