@@ -38,6 +38,10 @@ release-snapshot: ## Make a release's archives, packages, checksums and SBOMs in
 man: ## Write the man pages to bin/man
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) go run -tags man ./cmd/poolfill bin/man
 
+.PHONY: pictures
+pictures: ## Draw the README's pictures again, from a run's output
+	go test ./cmd/poolfill -run '^TestThePictureOfARun$$' -count 1 -update
+
 .PHONY: test
 test: ## Run the tests
 	go test ./...
