@@ -35,8 +35,10 @@ release-snapshot: ## Make a release's archives, packages, checksums and SBOMs in
 	PATH="$$PATH:$$(go env GOPATH)/bin" PGO=$(PGO) goreleaser release --snapshot --clean --skip=publish$(if $(SKIP),$(comma)$(SKIP))
 
 .PHONY: man
-man: ## Write the man pages to bin/man
+man: ## Write the man pages to bin/man, and beside each one as packages want it, packed
+	@rm -rf bin/man
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) go run -tags man ./cmd/poolfill bin/man
+	@gzip -9nk bin/man/*.1
 
 .PHONY: pictures
 pictures: ## Draw the README's pictures again, from a run's output
