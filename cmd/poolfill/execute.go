@@ -151,7 +151,7 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	release := stopOnSignals(func() {
-		fmt.Fprintln(display, "poolfill: stopping: no further rows are sent, those in flight are finished. Once more leaves at once.")
+		fmt.Fprintln(display, "poolfill: stopping: what is in flight is finished. Once more leaves at once.")
 		p.Stop()
 	}, cancel, output.grace)
 	defer release()

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -111,7 +113,11 @@ func every(d time.Duration, show func()) (stop func()) {
 
 // watchBar draws a bar over the bytes of the inputs, with the counts beside it.
 func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
-	container := mpb.New(mpb.WithOutput(d.base), mpb.WithWidth(24), mpb.WithAutoRefresh(), mpb.WithRefreshRate(barEvery))
+	options := []mpb.ContainerOption{mpb.WithOutput(d.base), mpb.WithWidth(24), mpb.WithAutoRefresh(), mpb.WithRefreshRate(barEvery)}
+	if file, ok := d.base.(*os.File); ok && runtime.GOOS != "windows" { // whose consoles mpb knows better
+		options = append(options, mpb.WithConsoleWriter(&console{file: file}))
+	}
+	container := mpb.New(options...)
 	var mu sync.Mutex
 	seen := look(progress(), time.Now())
 	text := func(f func(view) string) decor.Decorator {
