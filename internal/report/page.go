@@ -91,11 +91,11 @@ type live struct {
 type groups struct{ First, Others []group }
 
 type group struct {
-	Code, Field, Stage, Message, Value string
-	Count                              string
-	Samples                            []string
-	More                               bool    // rows than samples
-	Width                              float64 // percent of the largest group
+	Code, Field, Stage, Message, Value, Hint string
+	Count                                    string
+	Samples                                  []string
+	More                                     bool    // rows than samples
+	Width                                    float64 // percent of the largest group
 }
 
 type warning struct{ File, Code, Message, Count, Lines string }
@@ -263,7 +263,7 @@ func groupsOf(all []pipeline.Rejection) (groups, string) {
 	for i, r := range shown {
 		g := group{
 			Code: r.Code, Field: r.Field, Stage: r.Stage, Message: r.Message, Value: r.Value,
-			Count: number(r.Count), Samples: r.Samples, More: int64(len(r.Samples)) < r.Count,
+			Hint: r.Hint, Count: number(r.Count), Samples: r.Samples, More: int64(len(r.Samples)) < r.Count,
 			Width: 100 * float64(r.Count) / float64(largest),
 		}
 		if i < openGroups {

@@ -31,7 +31,7 @@ func aRun() pipeline.Report {
 		},
 		Rejections: []pipeline.Rejection{{
 			Stage: "check", Field: "INPUT:image", Code: "INVALID_URL_SYNTAX", Message: "is not a URL", Count: 560,
-			Samples: []string{"a.tsv:3", "a.tsv:9"}, Value: "example.com/1.jpg",
+			Samples: []string{"a.tsv:3", "a.tsv:9"}, Value: "example.com/1.jpg", Hint: "The URL has no scheme.",
 		}},
 		Warnings: []pipeline.Warning{{File: "a.tsv", Code: "NUL", Message: "has a NUL", Count: 3, Lines: []int64{4, 5}}},
 		Requests: pipeline.Requests{Sent: 250, Retried: 12, Chunks: 247, ByStatus: map[string]int64{"202": 240, "429": 2, "timeout": 8}},
@@ -85,7 +85,7 @@ func TestAPageTellsEverythingOfARun(t *testing.T) {
 	for _, want := range []string{
 		"parked", "1,234,000 of 1,234,567 rows uploaded", "Run 5c0f", "Pool 1238218", "Started 2026-11-24 07:30:00 UTC",
 		"the day's quota is used up", "1,234,000 created over 99.9%, 1,000 of them earlier", "560 rejected under 0.1%",
-		"INVALID_URL_SYNTAX INPUT:image check is not a URL", "for example example.com/1.jpg", "at a.tsv:3, a.tsv:9, …",
+		"INVALID_URL_SYNTAX INPUT:image check is not a URL", "for example example.com/1.jpg", "The URL has no scheme.", "at a.tsv:3, a.tsv:9, …",
 		"has a NUL a.tsv, line 4, 5, …", "1,234,567 rows", "3 MiB, utf-8, separated by tabs", "unchanged since run 77aa",
 		"Sent 250", "Repeated 12", "Answered timeout 8", "Tasks a minute 200,000", "1,233,000 of 4,000,000 used by this run", "Refused with 429 2",
 		"Goes on after 2026-11-25 00:00:00 UTC", "Server https://toloka.dev", "Invalid rows are left out", "Chunk 2,000 tasks",
