@@ -134,7 +134,7 @@ func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
 		mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(text(view.counts)),
-		mpb.AppendDecorators(text(view.outlook)))
+		mpb.AppendDecorators(text(func(v view) string { return " " + v.outlook() })))
 	d.through(container)
 	stopTicks := every(barEvery, func() {
 		now := look(progress(), time.Now())
@@ -181,19 +181,19 @@ func (v view) counts() string {
 
 // outlook says how far the run is and what it waits for.
 func (v view) outlook() string {
-	s := ""
+	var parts []string
 	if v.Share > 0 {
-		s = fmt.Sprintf(" %.0f%%", math.Floor(v.Share*100))
+		parts = append(parts, fmt.Sprintf("%.0f%%", math.Floor(v.Share*100)))
 	}
 	switch {
 	case v.Stopping:
-		s += fmt.Sprintf(", stopping: %s rows in flight", number(v.InFlight))
+		parts = append(parts, fmt.Sprintf("stopping: %s rows in flight", number(v.InFlight)))
 	case v.waiting() != "":
-		s += ", " + v.waiting()
+		parts = append(parts, v.waiting())
 	case v.Left > 0:
-		s += fmt.Sprintf(", %s left", v.Left)
+		parts = append(parts, fmt.Sprintf("%s left", v.Left))
 	}
-	return s
+	return strings.Join(parts, ", ")
 }
 
 // waiting says what the quota makes the run wait for.
@@ -211,7 +211,7 @@ func (v view) line() string {
 	if v.Requests.Retried > 0 {
 		s += fmt.Sprintf(", %s requests repeated", number(v.Requests.Retried))
 	}
-	if o := strings.TrimLeft(v.outlook(), ", "); o != "" {
+	if o := v.outlook(); o != "" {
 		s += ", " + o
 	}
 	return s

@@ -49,7 +49,7 @@ func TestALookSaysHowFarTheRunIs(t *testing.T) {
 		})
 	}
 	v := look(half, start.Add(10*time.Second))
-	if got := v.counts() + "|" + v.outlook(); got != "10,000 rows, 1,000/s, 10 rejected | 41%, 14s left" {
+	if got := v.counts() + "|" + v.outlook(); got != "10,000 rows, 1,000/s, 10 rejected |41%, 14s left" {
 		t.Errorf("the bar says %q", got)
 	}
 }
