@@ -119,7 +119,7 @@ func (w *Writer) Record(results []pipeline.Result) error {
 }
 
 func (w *Writer) failed(err error) error {
-	return fmt.Errorf("the report's files can't be written to %s: %w", w.dir, err)
+	return fmt.Errorf("the report's files can't be written to %s; make space there, or name another folder with --out (%w)", w.dir, err)
 }
 
 // write writes the line of a row, and the row itself where it is rejected.
