@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strconv"
 
 	"go.uber.org/zap"
 
@@ -72,10 +74,17 @@ func (m MaxRejected) String() string {
 
 // Config says what to upload, where to and by which rules.
 type Config struct {
-	// Files are the inputs, in order; "-" is Stdin. At least one.
+	// Files are the inputs, in order; "-" is Stdin. There is at least one of
+	// Files and Sources.
 	Files []string
 	// Stdin is read for the input "-"; nil is an empty one.
 	Stdin io.Reader
+	// Sources are rows of the program itself, which come after those of Files.
+	// To the ledger a source is its name: GuardFile skips the rows that earlier
+	// runs created from sources of that name in the pool, finished or not, in
+	// whatever order they come. So a name is used again to go on with an upload,
+	// and another one to upload the same rows once more.
+	Sources []reader.Source
 	// Reader says how inputs are read. Its Spec is used where it is set;
 	// otherwise the spec of the pool's project is, unless NoSpec is set.
 	Reader reader.Config
@@ -101,7 +110,9 @@ type Config struct {
 	Workers int
 	// RunKey makes the names of operations: the same key, pool and rows give
 	// the same operations, which the server creates once. Empty means the
-	// pool's id: no server knows it but the one that has the pool.
+	// pool's id, as no server knows it but the one that has the pool, and the
+	// names of the Sources. With a Ledger it has no effect, as that knows the keys
+	// of its runs.
 	RunKey string
 	// OnInvalid is the rule for invalid rows; empty means SkipInvalid.
 	OnInvalid OnInvalid
@@ -143,8 +154,17 @@ type Config struct {
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	if len(c.Files) == 0 {
+	if len(c.Files) == 0 && len(c.Sources) == 0 {
 		errs = append(errs, errors.New("no input file: name at least one, or - for standard input"))
+	}
+	names := c.inputs()
+	for i, s := range c.Sources {
+		if err := s.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+		if slices.Contains(names[:len(c.Files)+i], s.Name) {
+			errs = append(errs, fmt.Errorf("two inputs have the name %q", s.Name))
+		}
 	}
 	if c.PoolID == "" && !c.Check {
 		errs = append(errs, errors.New("no pool: name it with --pool"))
@@ -202,6 +222,25 @@ func (c Config) withDefaults() Config {
 		c.Log = zap.NewNop()
 	}
 	return c
+}
+
+// inputs are the names of all inputs: the files, then the sources.
+func (c Config) inputs() []string {
+	names := slices.Clone(c.Files)
+	for _, s := range c.Sources {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// firstKey is the key of a run that no other one went before.
+func (c Config) firstKey() string {
+	key := c.PoolID
+	for _, s := range c.Sources {
+		// Unlike files, sources of the same rows are told apart by their names.
+		key += "/" + strconv.Quote(s.Name)
+	}
+	return key
 }
 
 // places says how many chunks may be uploaded at once.
