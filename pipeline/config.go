@@ -9,12 +9,12 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"go.uber.org/zap"
 
 	"poolfill/batcher"
 	"poolfill/internal/concurrency"
-	"poolfill/internal/ledger"
 	"poolfill/internal/toloka"
 	"poolfill/ratelimit"
 	"poolfill/reader"
@@ -129,12 +129,12 @@ type Config struct {
 
 	// Ledger remembers what was uploaded, so that the run can be continued and
 	// no row is uploaded twice; nil remembers nothing. A check has none.
-	Ledger *ledger.Ledger
+	Ledger *Ledger
 	// OpenLedger gives the Ledger where it is not open yet, which takes as long
 	// as the first questions to the server and so is done beside them. An error
 	// ends the run before anything is sent. The caller closes what it opened,
 	// after Run. nil where the Ledger is open, or there is none.
-	OpenLedger func(context.Context) (*ledger.Ledger, error)
+	OpenLedger func(context.Context) (*Ledger, error)
 	// Guard says which rows count as uploaded before; empty means GuardFile.
 	// Without a Ledger it has no effect.
 	Guard Guard
@@ -147,6 +147,12 @@ type Config struct {
 	RunID string
 	// Recorder receives what became of each row; nil keeps only the counts.
 	Recorder Recorder
+	// OnProgress is told how far the run is, each ProgressEvery, and a last time
+	// when every row has its outcome; nil is told nothing. The calls come one at a
+	// time, from the first row to before Run returns. See also Pipeline.Progress.
+	OnProgress func(Progress)
+	// ProgressEvery is the time between two calls of OnProgress; 0 means a second.
+	ProgressEvery time.Duration
 	// Log receives what happens on the way; nil logs nothing.
 	Log *zap.Logger
 }
@@ -184,6 +190,9 @@ func (c Config) Validate() error {
 	if c.Limits.TasksPerMinute > 0 && c.ChunkSize > c.Limits.TasksPerMinute {
 		errs = append(errs, fmt.Errorf("the chunk size %d is over the limit of %d tasks a minute", c.ChunkSize, c.Limits.TasksPerMinute))
 	}
+	if c.ProgressEvery < 0 {
+		errs = append(errs, fmt.Errorf("the time between two looks at the progress is negative: %v", c.ProgressEvery))
+	}
 	if c.Workers < 0 {
 		errs = append(errs, fmt.Errorf("the number of workers is negative: %d", c.Workers))
 	}
@@ -218,6 +227,7 @@ func (c Config) withDefaults() Config {
 	if c.OnInvalid == StopAtInvalid {
 		c.Workers = 1
 	}
+	c.ProgressEvery = cmp.Or(c.ProgressEvery, time.Second)
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}

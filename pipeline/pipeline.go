@@ -236,7 +236,7 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		}
 	}
 	p.progress.started.Store(started.UnixNano())
-	stopHistory := p.keepHistory()
+	stopHistory, stopTelling := p.keepHistory(), p.tellProgress()
 
 	var group errgroup.Group
 	group.Go(func() error {
@@ -261,6 +261,7 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		}
 	}
 	stopHistory()
+	stopTelling()
 	report, err := p.report(started)
 	var setup *SetupError
 	if errors.As(err, &setup) {

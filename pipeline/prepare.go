@@ -93,7 +93,7 @@ func (p *PoolProblem) Error() string { return p.Message }
 
 // PoolProblems says why a pool can't be filled, as far as the pool itself tells:
 // an upload to it would end before anything is sent.
-func PoolProblems(pool toloka.Pool) []*PoolProblem {
+func PoolProblems(pool uploader.Pool) []*PoolProblem {
 	var all []*PoolProblem
 	if pool.Status == toloka.PoolArchived {
 		all = append(all, &PoolProblem{toloka.CodeInappropriateStatus, fmt.Sprintf(

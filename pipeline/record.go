@@ -241,11 +241,11 @@ func (p *Pipeline) resultOf(r *ledger.Row) Result {
 	if r.File < len(p.inputs) {
 		path = p.inputs[r.File]
 	}
-	return ResultOf(path, r)
+	return fromRow(path, r)
 }
 
-// ResultOf gives a row of the ledger as a result; path is its file.
-func ResultOf(path string, r *ledger.Row) Result {
+// fromRow gives a row of the ledger as a result; path is its file.
+func fromRow(path string, r *ledger.Row) Result {
 	result := Result{
 		Position: reader.Position{File: path, Line: r.Line, Record: r.Record},
 		Status:   Unsent, TaskID: r.TaskID, Reason: r.Reason, Findings: r.Findings, Raw: r.Raw,
