@@ -2,6 +2,7 @@ package tolokatest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -47,7 +48,7 @@ func upload(server *tolokatest.Server, mode uploader.Mode, word string) (uploade
 const words = `{"input_spec": {"word": {"type": "string", "max_length": 5}}, "output_spec": {}}`
 
 func TestAServerTakesTasksAndHasTheirFaults(t *testing.T) {
-	server := tolokatest.New(t, tolokatest.Config{Spec: []byte(words), Faults: "post:500=0.4", Seed: 2})
+	server := tolokatest.New(t, tolokatest.Config{Spec: []byte(words)})
 	for i, word := range []string{"one", "two", "thirteen", "four"} {
 		outcome, err := upload(server, uploader.Sync, word)
 		if err != nil || len(outcome.Rows) != 1 || (outcome.Rows[0].Status == uploader.Rejected) != (word == "thirteen") {
@@ -57,6 +58,13 @@ func TestAServerTakesTasksAndHasTheirFaults(t *testing.T) {
 	tasks, err := server.Tasks()
 	if err != nil || len(tasks) != 3 || tasks[0].ID == "" || !strings.Contains(string(tasks[2].JSON), `"four"`) {
 		t.Errorf("%v, %+v", err, tasks)
+	}
+
+	server = tolokatest.New(t, tolokatest.Config{Spec: []byte(words), Faults: "post:403=1"})
+	_, err = upload(server, uploader.Sync, "one")
+	var refused *uploader.APIError
+	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+		t.Errorf("a fault gives %v", err)
 	}
 }
 
