@@ -27,11 +27,17 @@ type Animal struct {
 // Upload uploads animals, each once, however often it is called with the name of
 // the same shipment. It writes what became of them to out.
 func Upload(ctx context.Context, api uploader.ClientConfig, pool, state, shipment string, animals iter.Seq2[Animal, error], out io.Writer) (report pipeline.Report, err error) {
+	lock, err := pipeline.LockPool(state, api.BaseURL, pool, "shipment "+shipment)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	ledger, err := pipeline.OpenLedger(ctx, state)
 	if err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
+
 	p, err := pipeline.New(pipeline.Config{
 		Sources:       []reader.Source{reader.Structs(shipment, animals)},
 		PoolID:        pool,

@@ -36,14 +36,22 @@ func TestAnimalsAreUploadedOnce(t *testing.T) {
 	if err != nil || len(tasks) != 2 {
 		t.Errorf("%v, %d tasks", err, len(tasks))
 	}
+}
 
+func TestTheLedgerTellsOfTheLastRun(t *testing.T) {
+	server := tolokatest.New(t, tolokatest.Config{})
+	state := t.TempDir()
+	rows := reader.NoError(slices.Values([]Animal{{Image: "https://example.com/1.jpg"}, {}}))
+	if _, err := Upload(t.Context(), server.API(), server.PoolID, state, "may", rows, io.Discard); err != nil {
+		t.Fatal(err)
+	}
 	ledger, err := pipeline.OpenLedger(t.Context(), state)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = ledger.Close() }()
 	run, report, err := LastRun(t.Context(), ledger)
-	if err != nil || report.Totals.Duplicate != 2 || run.Files[0].Path != "may" {
+	if err != nil || report.Totals.Created != 1 || report.Totals.Rejected != 1 || run.Files[0].Path != "may" {
 		t.Errorf("%v, %+v, %+v", err, run, report.Totals)
 	}
 	_, err = ledger.Find(t.Context(), "nothing like it")
@@ -61,6 +69,26 @@ func TestARefusedTokenIsAnErrorToActOn(t *testing.T) {
 	var refused *uploader.APIError
 	if !errors.As(err, &refused) || refused.Status != 401 {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnotherRunOfThePoolIsInTheWay(t *testing.T) {
+	server := tolokatest.New(t, tolokatest.Config{})
+	state := t.TempDir()
+	lock, err := pipeline.LockPool(state, server.URL, server.PoolID, "the nightly job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Upload(t.Context(), server.API(), server.PoolID, state, "may", reader.NoError(slices.Values([]Animal{})), io.Discard)
+	var held *pipeline.HeldError
+	if !errors.As(err, &held) || held.Owner != "the nightly job" {
+		t.Errorf("got %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = Upload(t.Context(), server.API(), server.PoolID, state, "may", reader.NoError(slices.Values([]Animal{})), io.Discard); err != nil {
+		t.Errorf("no rows: %v", err)
 	}
 }
 
