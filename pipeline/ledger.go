@@ -18,15 +18,17 @@ type Ledger = ledger.Ledger
 // makes its report again.
 type LedgerRun = ledger.Run
 
-// The errors of a ledger. BusyError is one that another program keeps locked,
-// DamagedError one that can't be read any more, and NewerError one of a later
-// version of poolfill. UnknownRunError says that no run has a name, or several.
-type (
-	BusyError       = ledger.BusyError
-	DamagedError    = ledger.DamagedError
-	NewerError      = ledger.NewerError
-	UnknownRunError = ledger.UnknownRunError
-)
+// BusyError is a ledger that another program keeps locked.
+type BusyError = ledger.BusyError
+
+// DamagedError is a ledger that can't be read any more.
+type DamagedError = ledger.DamagedError
+
+// NewerError is a ledger of a later version of poolfill.
+type NewerError = ledger.NewerError
+
+// UnknownRunError says that a ledger has no run of a name, or several.
+type UnknownRunError = ledger.UnknownRunError
 
 // OpenLedger opens the ledger in the folder dir, which is the command line
 // program's, too, and makes both where they are absent. The caller closes it,

@@ -109,7 +109,7 @@ func TestAnErrorOfASourceNamesItsRow(t *testing.T) {
 		if len(rows) != 5000 || !errors.As(err, &failed) || failed.Line != 5001 || failed.File != "rows" || errors.Is(err, io.EOF) {
 			t.Errorf("%d rows, %v", len(rows), err)
 		}
-		if errors.Is(err, broken) != (cause == broken) || !strings.Contains(err.Error(), cause.Error()) {
+		if errors.Is(err, broken) != errors.Is(cause, broken) || !strings.Contains(err.Error(), cause.Error()) {
 			t.Errorf("%v instead of %v", err, cause)
 		}
 	}

@@ -79,8 +79,7 @@ func (o *outcomes) Record(rows []pipeline.Result) error {
 
 func (o *outcomes) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
 
-// LastRun names what Upload and a Recorder are told of in types that a program can
-// write down.
+// LastRun gives the latest run that the ledger knows, and its report.
 func LastRun(ctx context.Context, ledger *pipeline.Ledger) (run pipeline.LedgerRun, report pipeline.Report, err error) {
 	if run, err = ledger.Find(ctx, ""); err != nil {
 		return run, report, err
