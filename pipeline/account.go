@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
 	"poolfill/ratelimit"
 	"poolfill/uploader"
@@ -34,7 +33,7 @@ func AccountName(api uploader.ClientConfig, requester string) string {
 // UsedToday gives how many tasks the uploads of an account have created on the
 // running day, UTC, as far as the ledger knows: those of this machine. requester
 // is the id of uploader.Client.Requester, empty where the server doesn't tell.
-func UsedToday(ctx context.Context, l *ledger.Ledger, api uploader.ClientConfig, requester string) (int, error) {
+func UsedToday(ctx context.Context, l *Ledger, api uploader.ClientConfig, requester string) (int, error) {
 	book, err := quota.New(ctx, l.DB(), AccountName(api, requester))
 	if err != nil {
 		return 0, err

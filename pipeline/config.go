@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strconv"
+	"time"
 
 	"go.uber.org/zap"
 
 	"poolfill/batcher"
 	"poolfill/internal/concurrency"
-	"poolfill/internal/ledger"
 	"poolfill/internal/toloka"
 	"poolfill/ratelimit"
 	"poolfill/reader"
@@ -72,10 +74,17 @@ func (m MaxRejected) String() string {
 
 // Config says what to upload, where to and by which rules.
 type Config struct {
-	// Files are the inputs, in order; "-" is Stdin. At least one.
+	// Files are the inputs, in order; "-" is Stdin. There is at least one of
+	// Files and Sources.
 	Files []string
 	// Stdin is read for the input "-"; nil is an empty one.
 	Stdin io.Reader
+	// Sources are rows of the program itself, which come after those of Files.
+	// To the ledger a source is its name: GuardFile skips the rows that earlier
+	// runs created from sources of that name in the pool, finished or not, in
+	// whatever order they come. So a name is used again to go on with an upload,
+	// and another one to upload the same rows once more.
+	Sources []reader.Source
 	// Reader says how inputs are read. Its Spec is used where it is set;
 	// otherwise the spec of the pool's project is, unless NoSpec is set.
 	Reader reader.Config
@@ -101,7 +110,9 @@ type Config struct {
 	Workers int
 	// RunKey makes the names of operations: the same key, pool and rows give
 	// the same operations, which the server creates once. Empty means the
-	// pool's id: no server knows it but the one that has the pool.
+	// pool's id, as no server knows it but the one that has the pool, and the
+	// names of the Sources. With a Ledger it has no effect, as that knows the keys
+	// of its runs.
 	RunKey string
 	// OnInvalid is the rule for invalid rows; empty means SkipInvalid.
 	OnInvalid OnInvalid
@@ -118,12 +129,12 @@ type Config struct {
 
 	// Ledger remembers what was uploaded, so that the run can be continued and
 	// no row is uploaded twice; nil remembers nothing. A check has none.
-	Ledger *ledger.Ledger
+	Ledger *Ledger
 	// OpenLedger gives the Ledger where it is not open yet, which takes as long
 	// as the first questions to the server and so is done beside them. An error
 	// ends the run before anything is sent. The caller closes what it opened,
 	// after Run. nil where the Ledger is open, or there is none.
-	OpenLedger func(context.Context) (*ledger.Ledger, error)
+	OpenLedger func(context.Context) (*Ledger, error)
 	// Guard says which rows count as uploaded before; empty means GuardFile.
 	// Without a Ledger it has no effect.
 	Guard Guard
@@ -136,6 +147,12 @@ type Config struct {
 	RunID string
 	// Recorder receives what became of each row; nil keeps only the counts.
 	Recorder Recorder
+	// OnProgress is told how far the run is, each ProgressEvery, and a last time
+	// when every row has its outcome; nil is told nothing. The calls come one at a
+	// time, from the first row to before Run returns. See also Pipeline.Progress.
+	OnProgress func(Progress)
+	// ProgressEvery is the time between two calls of OnProgress; 0 means a second.
+	ProgressEvery time.Duration
 	// Log receives what happens on the way; nil logs nothing.
 	Log *zap.Logger
 }
@@ -143,8 +160,17 @@ type Config struct {
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	if len(c.Files) == 0 {
+	if len(c.Files) == 0 && len(c.Sources) == 0 {
 		errs = append(errs, errors.New("no input file: name at least one, or - for standard input"))
+	}
+	names := c.inputs()
+	for i, s := range c.Sources {
+		if err := s.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+		if slices.Contains(names[:len(c.Files)+i], s.Name) {
+			errs = append(errs, fmt.Errorf("two inputs have the name %q", s.Name))
+		}
 	}
 	if c.PoolID == "" && !c.Check {
 		errs = append(errs, errors.New("no pool: name it with --pool"))
@@ -163,6 +189,9 @@ func (c Config) Validate() error {
 	}
 	if c.Limits.TasksPerMinute > 0 && c.ChunkSize > c.Limits.TasksPerMinute {
 		errs = append(errs, fmt.Errorf("the chunk size %d is over the limit of %d tasks a minute", c.ChunkSize, c.Limits.TasksPerMinute))
+	}
+	if c.ProgressEvery < 0 {
+		errs = append(errs, fmt.Errorf("the time between two looks at the progress is negative: %v", c.ProgressEvery))
 	}
 	if c.Workers < 0 {
 		errs = append(errs, fmt.Errorf("the number of workers is negative: %d", c.Workers))
@@ -198,10 +227,30 @@ func (c Config) withDefaults() Config {
 	if c.OnInvalid == StopAtInvalid {
 		c.Workers = 1
 	}
+	c.ProgressEvery = cmp.Or(c.ProgressEvery, time.Second)
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
 	return c
+}
+
+// inputs are the names of all inputs: the files, then the sources.
+func (c Config) inputs() []string {
+	names := slices.Clone(c.Files)
+	for _, s := range c.Sources {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// firstKey is the key of a run that no other one went before.
+func (c Config) firstKey() string {
+	key := c.PoolID
+	for _, s := range c.Sources {
+		// Unlike files, sources of the same rows are told apart by their names.
+		key += "/" + strconv.Quote(s.Name)
+	}
+	return key
 }
 
 // places says how many chunks may be uploaded at once.

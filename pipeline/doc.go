@@ -1,6 +1,7 @@
 // Package pipeline runs an upload from end to end.
 //
-// What goes in: a Config that names the inputs, the pool and the rules. What
+// What goes in: a Config that names the inputs (files, or the rows of a program),
+// the pool and the rules. What
 // comes out: a Report whose counts close, and, row by row, what became of it,
 // handed to a Recorder.
 //

@@ -310,7 +310,7 @@ func (p *Pipeline) Snapshot() Report {
 	}
 	p.infoMu.Lock()
 	defer p.infoMu.Unlock()
-	for _, path := range p.cfg.Files {
+	for _, path := range p.inputs {
 		t, isOpen := open[path]
 		if info, opened := p.infos[path]; isOpen && opened {
 			r.Files = append(r.Files, File{

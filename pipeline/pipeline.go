@@ -21,6 +21,9 @@ import (
 	"poolfill/uploader"
 )
 
+// ErrNoRows is wrapped in the *SetupError of a run whose inputs have no row.
+var ErrNoRows = errors.New("there is nothing to upload")
+
 // ErrInterrupted says that a run was stopped before it sent anything.
 var ErrInterrupted = errors.New("interrupted before anything was sent")
 
@@ -38,11 +41,13 @@ type Pipeline struct {
 	progress counters
 	history  history
 
-	run       *ledger.Run    // nil without a ledger
-	resumed   bool           // the run goes on with an earlier attempt
-	unchanged map[int]string // the finished runs that have uploaded a file as it is, by its number
-	guard     rowGuard       // used by the producer alone
-	numbers   map[string]int // of the files, by path
+	inputs    []string                 // the names of the files, then of the sources
+	sources   map[string]reader.Source // by name
+	run       *ledger.Run              // nil without a ledger
+	resumed   bool                     // the run goes on with an earlier attempt
+	unchanged map[int]string           // the finished runs that have uploaded a file as it is, by its number
+	guard     rowGuard                 // used by the producer alone
+	numbers   map[string]int           // of the inputs, by name
 
 	stopOnce sync.Once
 	stopping chan struct{} // closed when no further row is taken
@@ -80,13 +85,18 @@ func New(cfg Config) (*Pipeline, error) {
 		stopping:  make(chan struct{}),
 		tally:     newTally(),
 		infos:     make(map[string]reader.Info),
+		inputs:    cfg.inputs(),
+		sources:   make(map[string]reader.Source),
 		numbers:   make(map[string]int),
 		unchanged: make(map[int]string),
 		state:     Finished,
 		history:   history{sampler: newSampler()},
 	}
-	for i, path := range cfg.Files {
+	for i, path := range p.inputs {
 		p.numbers[path] = i
+	}
+	for _, s := range cfg.Sources {
+		p.sources[s.Name] = s
 	}
 	var err error
 	if p.places, err = concurrency.New(cfg.places()); err != nil {
@@ -118,7 +128,7 @@ func New(cfg Config) (*Pipeline, error) {
 	if !cfg.Check {
 		// Its key may turn out to be that of an earlier run; what else can be
 		// wrong with the settings shows now.
-		if err := p.newUploader(cmp.Or(cfg.RunKey, cfg.PoolID)); err != nil {
+		if err := p.newUploader(cmp.Or(cfg.RunKey, cfg.firstKey())); err != nil {
 			return nil, err
 		}
 	}
@@ -226,7 +236,7 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		}
 	}
 	p.progress.started.Store(started.UnixNano())
-	stopHistory := p.keepHistory()
+	stopHistory, stopTelling := p.keepHistory(), p.tellProgress()
 
 	var group errgroup.Group
 	group.Go(func() error {
@@ -251,6 +261,7 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 		}
 	}
 	stopHistory()
+	stopTelling()
 	report, err := p.report(started)
 	var setup *SetupError
 	if errors.As(err, &setup) {
@@ -292,7 +303,7 @@ func (p *Pipeline) untilStop(ctx context.Context) (taking context.Context, relea
 // produce reads all inputs and sends the chunks.
 func (p *Pipeline) produce(ctx context.Context, send func(*batcher.Chunk) error) error {
 	var rows int64
-	for i, path := range p.cfg.Files {
+	for i, path := range p.inputs {
 		if p.stopped() {
 			break
 		}
@@ -521,10 +532,10 @@ func (p *Pipeline) warn(file string, w reader.Warning) {
 
 func (p *Pipeline) noRows() error {
 	files := "the input has"
-	if len(p.cfg.Files) > 1 {
+	if len(p.inputs) > 1 {
 		files = "the inputs have"
 	}
-	return &SetupError{fmt.Errorf("%s no rows after the header: there is nothing to upload", files)}
+	return &SetupError{fmt.Errorf("%s no rows after the header: %w", files, ErrNoRows)}
 }
 
 // send uploads a chunk in a goroutine of the group, as soon as there is a place.

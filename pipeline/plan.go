@@ -237,6 +237,9 @@ func (p *Pipeline) enter(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, &SetupError{err}
 	}
+	for _, s := range p.cfg.Sources {
+		files = append(files, ledger.File{Path: s.Name})
+	}
 	want := ledger.Run{
 		Name: p.cfg.RunID, Server: p.cfg.API.BaseURL, Pool: p.cfg.PoolID, Mode: string(p.cfg.Mode),
 		Guard: string(p.cfg.Guard), Command: p.cfg.Command, Files: files,
@@ -262,7 +265,7 @@ func (p *Pipeline) enter(ctx context.Context) (bool, error) {
 		want, err = p.cfg.Ledger.Continue(want)
 		p.cfg.RunID = want.Name
 	default:
-		want.Key = p.cfg.PoolID
+		want.Key = p.cfg.firstKey()
 		if plan.related || p.cfg.Guard == GuardNone {
 			// Chunks of a run after the first may look like those of earlier ones
 			// and still have to be created.

@@ -93,7 +93,7 @@ func (p *PoolProblem) Error() string { return p.Message }
 
 // PoolProblems says why a pool can't be filled, as far as the pool itself tells:
 // an upload to it would end before anything is sent.
-func PoolProblems(pool toloka.Pool) []*PoolProblem {
+func PoolProblems(pool uploader.Pool) []*PoolProblem {
 	var all []*PoolProblem
 	if pool.Status == toloka.PoolArchived {
 		all = append(all, &PoolProblem{toloka.CodeInappropriateStatus, fmt.Sprintf(
@@ -111,8 +111,8 @@ func PoolProblems(pool toloka.Pool) []*PoolProblem {
 // twice and stays open.
 func (p *Pipeline) consultInputs() error {
 	var errs []error
-	for _, path := range p.cfg.Files {
-		r, err := reader.Open(path, p.cfg.Stdin, p.cfg.Reader)
+	for _, path := range p.inputs {
+		r, err := p.openNew(path)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -141,5 +141,13 @@ func (p *Pipeline) open(path string) (*reader.Reader, error) {
 	if path == stdinName {
 		return p.stdin, nil
 	}
-	return reader.Open(path, nil, p.cfg.Reader)
+	return p.openNew(path)
+}
+
+// openNew opens an input from its beginning. A source gives no row by that.
+func (p *Pipeline) openNew(path string) (*reader.Reader, error) {
+	if s, ok := p.sources[path]; ok {
+		return s.Open(p.cfg.Reader)
+	}
+	return reader.Open(path, p.cfg.Stdin, p.cfg.Reader)
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,33 @@ func (p *Pipeline) Progress() Progress {
 	now.Totals = p.tally.totals
 	p.mu.Unlock()
 	return now
+}
+
+// tellProgress calls OnProgress from time to time until the function that it
+// returns is called, which calls it once more.
+func (p *Pipeline) tellProgress() (stop func()) {
+	if p.cfg.OnProgress == nil {
+		return func() {}
+	}
+	quit := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		ticker := time.NewTicker(p.cfg.ProgressEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				p.cfg.OnProgress(p.Progress())
+			case <-quit:
+				p.cfg.OnProgress(p.Progress())
+				return
+			}
+		}
+	})
+	return func() {
+		close(quit)
+		done.Wait()
+	}
 }
 
 // Outlook is what a person asks a run for.

@@ -15,7 +15,7 @@ import (
 // every row to to, which may be nil, in the order of the inputs. What only the
 // process itself knew, such as its requests, is that of the last attempt that
 // ended; a run that was killed has none.
-func Rebuild(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder) (Report, error) {
+func Rebuild(ctx context.Context, l *Ledger, run LedgerRun, to Recorder) (Report, error) {
 	r := Report{
 		Version: ReportVersion, Rejections: []Rejection{}, Warnings: []Warning{},
 		Requests: Requests{ByStatus: map[string]int64{}}, Outputs: map[string]string{},
@@ -114,7 +114,7 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 					if part[i].File >= len(paths) {
 						return fmt.Errorf("run %s has a row of a file that it doesn't have", run.Name)
 					}
-					results = append(results, ResultOf(paths[part[i].File], &part[i]))
+					results = append(results, fromRow(paths[part[i].File], &part[i]))
 				}
 				full <- results
 			}

@@ -238,14 +238,14 @@ func (p *Pipeline) rowsOf(rows results) iter.Seq[*ledger.Row] {
 // resultOf is the way back of rowsOf.
 func (p *Pipeline) resultOf(r *ledger.Row) Result {
 	path := ""
-	if r.File < len(p.cfg.Files) {
-		path = p.cfg.Files[r.File]
+	if r.File < len(p.inputs) {
+		path = p.inputs[r.File]
 	}
-	return ResultOf(path, r)
+	return fromRow(path, r)
 }
 
-// ResultOf gives a row of the ledger as a result; path is its file.
-func ResultOf(path string, r *ledger.Row) Result {
+// fromRow gives a row of the ledger as a result; path is its file.
+func fromRow(path string, r *ledger.Row) Result {
 	result := Result{
 		Position: reader.Position{File: path, Line: r.Line, Record: r.Record},
 		Status:   Unsent, TaskID: r.TaskID, Reason: r.Reason, Findings: r.Findings, Raw: r.Raw,
@@ -309,7 +309,7 @@ func (p *Pipeline) cause() error {
 // untouched lists the files that were not read again.
 func (p *Pipeline) untouched() []File {
 	var files []File
-	for i, path := range p.cfg.Files {
+	for i, path := range p.inputs {
 		if since := p.unchanged[i]; since != "" {
 			files = append(files, File{Path: path, UnchangedSince: since})
 		}

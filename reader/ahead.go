@@ -13,6 +13,7 @@ type finder struct {
 	skip    int64 // rows still to be left out
 	limit   int64 // rows still to be given; 0 where there is no limit
 	most    int   // rows of a block
+	source  bool  // the input is a Source, see piece.line
 }
 
 // find fills a block with the records that come next, and b.err with what comes
@@ -28,6 +29,9 @@ func (f *finder) find(b *block) {
 		most = int(min(int64(most), f.limit))
 	}
 	b.err = f.records.fill(b, most)
+	if f.source {
+		b.numberRows(f.in.name, f.records.records)
+	}
 	switch found := int64(len(b.pieces)); {
 	case f.limit > 0 && found == f.limit:
 		b.err = io.EOF
@@ -35,7 +39,11 @@ func (f *finder) find(b *block) {
 		f.limit -= found
 	}
 	if errors.Is(b.err, io.EOF) && f.records.records == 1 {
-		b.err = inputError(f.in.name, CodeNoRows, 0, "the file has a header and no row after it: there is nothing to upload")
+		message := "the file has a header and no row after it: there is nothing to upload"
+		if f.source {
+			message = "the source gave no row: there is nothing to upload"
+		}
+		b.err = inputError(f.in.name, CodeNoRows, 0, message)
 	}
 	b.bytes, b.sum = f.in.stored.bytes, f.in.stored.sum
 }

@@ -52,7 +52,7 @@ type block struct {
 // piece is a record that was found. Only its quotes are looked at so far.
 type piece struct {
 	offset int64 // as in Position
-	line   int64
+	line   int64 // physical; of a Source the number of the row
 	size   int
 	quoted int // its number in block.quoted, from 1; 0 for most records
 }
@@ -131,6 +131,18 @@ func (b *block) add(at Position, c *cut, spans []span, literals []int64) {
 	b.pieces = append(b.pieces, p)
 }
 
+// numberRows gives the records of a Source the numbers of their rows for lines.
+// given counts the records so far, the header included.
+func (b *block) numberRows(name string, given int64) {
+	for i := range b.pieces {
+		b.pieces[i].line = b.first + int64(i)
+	}
+	var failed *ReadError
+	if errors.As(b.err, &failed) {
+		b.err = &ReadError{File: name, Line: given, Err: failed.Err}
+	}
+}
+
 // handOver gives the buffer to a block and goes on in that of the block.
 func (r *RecordReader) handOver(b *block) {
 	b.start = r.base + r.off
@@ -148,6 +160,7 @@ type parser struct {
 	cutter  cutter
 	mapping *mapping
 	builder *rowBuilder
+	source  bool // the input is a Source: its rows have no lines within
 }
 
 // parse fills the rows of a block, and what is odd about them.
@@ -201,6 +214,11 @@ func (p *parser) row(row *Row, rec *Record) {
 		findings = p.builder.build(&row.Task, rec.Position.Line, rec.Cells)
 	}
 	if len(findings) > 0 {
+		for i := range findings {
+			if p.source {
+				findings[i].Line = rec.Position.Line
+			}
+		}
 		row.Err = &RowError{Position: rec.Position, Findings: findings, Raw: bytes.Clone(rec.Raw)}
 		return
 	}

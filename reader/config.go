@@ -1,7 +1,5 @@
 package reader
 
-import "poolfill/internal/toloka"
-
 // QuoteMode says what a quotation mark means.
 type QuoteMode string
 
@@ -62,7 +60,7 @@ type Config struct {
 	Parallel int
 
 	// Spec is the project's spec; nil makes every value a string.
-	Spec *toloka.TaskSpec
+	Spec *Spec
 	// Map gives the target of a column: its name in the file to a column name
 	// such as "INPUT:image" or "GOLDEN:result". Ignore names columns to leave out.
 	Map    map[string]string

@@ -1,7 +1,8 @@
 // Package reader turns dataset files into Toloka tasks.
 //
 // What goes in: a path, standard input or any io.Reader with CSV or TSV text,
-// plain or compressed (gzip, zstd, bzip2, xz), in any charset. What comes out:
+// plain or compressed (gzip, zstd, bzip2, xz), in any charset; or a Source, the
+// rows or structs of a program. What comes out:
 // one Row for each record, in file order: a Task, or a RowError that names
 // every problem of the row with line, column, code and message.
 //

@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -88,7 +89,11 @@ type ReadError struct {
 }
 
 func (e *ReadError) Error() string {
-	return fmt.Sprintf("%s: reading failed at line %d: %v", e.File, e.Line, e.Err)
+	unit := "line"
+	if rows := (*rowsError)(nil); errors.As(e.Err, &rows) {
+		unit = "row"
+	}
+	return fmt.Sprintf("%s: reading failed at %s %d: %v", e.File, unit, e.Line, e.Err)
 }
 
 // Unwrap gives the cause.

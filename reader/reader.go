@@ -44,6 +44,7 @@ type Reader struct {
 	sum      string
 	err      error
 	closed   bool
+	source   bool // the input is a Source
 }
 
 // Batch is rows of an input that stand one after the other.
@@ -229,6 +230,7 @@ func (r *Reader) newParser() *parser {
 		cutter:  cutter{dialect: r.dialect.withDefaults(), replaced: r.in.lossy},
 		mapping: r.mapping,
 		builder: newRowBuilder(r.mapping, &r.cfg, nil),
+		source:  r.source,
 	}
 }
 

@@ -24,6 +24,15 @@ import (
 	"poolfill/ratelimit"
 )
 
+// Pool is what the server tells of a pool, as far as it is used: ID, ProjectID,
+// PrivateName, Status (such as "OPEN" or "CLOSED"), Type, MixerConfig, Defaults
+// and Reward.
+type Pool = toloka.Pool
+
+// Project is what the server tells of a project, as far as it is used: ID,
+// PublicName and TaskSpec, which is a reader.Spec.
+type Project = toloka.Project
+
 // What zero means in a ClientConfig.
 const (
 	DefaultRetryFor       = 10 * time.Minute
@@ -643,13 +652,13 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 }
 
 // Pool reads a pool.
-func (c *Client) Pool(ctx context.Context, id string) (toloka.Pool, error) {
-	return get[toloka.Pool](ctx, c, "reading pool "+id, "/pools/"+url.PathEscape(id))
+func (c *Client) Pool(ctx context.Context, id string) (Pool, error) {
+	return get[Pool](ctx, c, "reading pool "+id, "/pools/"+url.PathEscape(id))
 }
 
 // Project reads a project.
-func (c *Client) Project(ctx context.Context, id string) (toloka.Project, error) {
-	return get[toloka.Project](ctx, c, "reading project "+id, "/projects/"+url.PathEscape(id))
+func (c *Client) Project(ctx context.Context, id string) (Project, error) {
+	return get[Project](ctx, c, "reading project "+id, "/projects/"+url.PathEscape(id))
 }
 
 // Requester is what GET /requester gives of the token's account, as far as it
