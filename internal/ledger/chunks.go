@@ -30,8 +30,9 @@ type Attempt struct {
 }
 
 // Sending keeps an attempt before it leaves. It is an error if something else
-// was sent under the chunk's number before.
-func (l *Ledger) Sending(run int64, a Attempt) error {
+// was sent under the chunk's number before, and a *TakenOverError where another
+// attempt goes on with the run.
+func (l *Ledger) Sending(run Run, a Attempt) error {
 	p := l.codec.packer()
 	defer p.release()
 	positions, err := p.pack(a.Rows)
@@ -42,24 +43,24 @@ func (l *Ledger) Sending(run int64, a Attempt) error {
 		return fmt.Errorf("chunk %d has %d rows and %d keys", a.Chunk, p.rows, len(a.Keys))
 	}
 	keys := p.joinKeys(a.Keys)
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
 		kept, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
 			VALUES (?, ?, ?, 'sent', ?, 0, 0, 0, ?, 0, ?, ?, ?)
 			ON CONFLICT (run_id, number) DO UPDATE SET state = 'sent' WHERE sum = excluded.sum AND tasks = excluded.tasks`,
-			run, a.Chunk, a.Sum[:], p.rows, a.Sent.UnixMilli(), p.first.file, p.first.record, positions)
+			run.ID, a.Chunk, a.Sum[:], p.rows, a.Sent.UnixMilli(), p.first.file, p.first.record, positions)
 		if err != nil {
 			return err
 		}
 		if n, err := kept.RowsAffected(); err != nil || n == 0 {
 			return cmp.Or(err, fmt.Errorf("chunk %d is not what was sent under its number before", a.Chunk))
 		}
-		if _, err := l.exec(ctx, tx, insertKeys, run, a.Chunk, keys); err != nil {
+		if _, err := l.exec(ctx, tx, insertKeys, run.ID, a.Chunk, keys); err != nil {
 			return err
 		}
 		// The first attempt's time is kept: a search begins there.
 		_, err = l.exec(ctx, tx, `INSERT INTO attempt (run_id, chunk, operation, generation, tasks, sent) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (run_id, chunk, operation) DO NOTHING`,
-			run, a.Chunk, a.Operation, a.Generation, a.Tasks, a.Sent.UnixMilli())
+			run.ID, a.Chunk, a.Operation, a.Generation, a.Tasks, a.Sent.UnixMilli())
 		return err
 	})
 }
@@ -81,8 +82,9 @@ type Result struct {
 }
 
 // Finish keeps what came of a chunk, all of it or nothing. A chunk with rows
-// that are unsent keeps its attempts while one of them is in doubt.
-func (l *Ledger) Finish(run int64, r Result) error {
+// that are unsent keeps its attempts while one of them is in doubt. The error is
+// a *TakenOverError where another attempt goes on with the run.
+func (l *Ledger) Finish(run Run, r Result) error {
 	p := l.codec.packer()
 	defer p.release()
 	results, err := p.pack(r.Rows)
@@ -95,11 +97,11 @@ func (l *Ledger) Finish(run int64, r Result) error {
 	if unsent > 0 {
 		state = "open"
 	}
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now().UnixMilli()
 		updated, err := l.exec(ctx, tx, `UPDATE chunk SET state = ?, created = ?, rejected = ?, unsent = ?, ended = ?, results = ?
 			WHERE run_id = ? AND number = ? AND tasks = ?`,
-			state, created, rejected, unsent, now, results, run, r.Chunk, p.rows)
+			state, created, rejected, unsent, now, results, run.ID, r.Chunk, p.rows)
 		if err != nil {
 			return err
 		}
@@ -113,22 +115,22 @@ func (l *Ledger) Finish(run int64, r Result) error {
 			}
 			if _, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				run, r.Chunk, r.Sum[:], state, p.rows, created, rejected, unsent, now, now, p.first.file, p.first.record, results); err != nil {
+				run.ID, r.Chunk, r.Sum[:], state, p.rows, created, rejected, unsent, now, now, p.first.file, p.first.record, results); err != nil {
 				return err
 			}
-			if _, err := l.exec(ctx, tx, insertKeys, run, r.Chunk, p.joinKeys(r.Keys)); err != nil {
+			if _, err := l.exec(ctx, tx, insertKeys, run.ID, r.Chunk, p.joinKeys(r.Keys)); err != nil {
 				return err
 			}
 		}
 		for _, id := range r.Claimed {
-			if _, err := l.exec(ctx, tx, `DELETE FROM stray WHERE run_id = ? AND task_id = ?`, run, id); err != nil {
+			if _, err := l.exec(ctx, tx, `DELETE FROM stray WHERE run_id = ? AND task_id = ?`, run.ID, id); err != nil {
 				return err
 			}
 		}
 		if p.counts[InDoubt] > 0 {
 			return nil
 		}
-		_, err = l.exec(ctx, tx, `DELETE FROM attempt WHERE run_id = ? AND chunk = ?`, run, r.Chunk)
+		_, err = l.exec(ctx, tx, `DELETE FROM attempt WHERE run_id = ? AND chunk = ?`, run.ID, r.Chunk)
 		return err
 	})
 }
@@ -194,17 +196,18 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 }
 
 // Aside keeps rows that are in no chunk: those that never reached one, and
-// those that were left unsent.
-func (l *Ledger) Aside(run int64, rows iter.Seq[*Row]) error {
+// those that were left unsent. The error is a *TakenOverError where another
+// attempt goes on with the run.
+func (l *Ledger) Aside(run Run, rows iter.Seq[*Row]) error {
 	p := l.codec.packer()
 	defer p.release()
 	body, err := p.pack(rows)
 	if err != nil {
 		return err
 	}
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := l.exec(ctx, tx, `INSERT INTO segment (run_id, first_file, first_record, body) VALUES (?, ?, ?, ?)`,
-			run, p.first.file, p.first.record, body)
+			run.ID, p.first.file, p.first.record, body)
 		return err
 	})
 }

@@ -69,7 +69,7 @@ func result(number, n int, status Status) (Result, []Row) {
 func finish(t *testing.T, l *Ledger, run Run, n int) {
 	t.Helper()
 	r, _ := result(0, n, Created)
-	check(t, l.Finish(run.ID, r))
+	check(t, l.Finish(run, r))
 }
 
 func sending(l *Ledger, run Run, r Result, operation string) error {
@@ -80,7 +80,7 @@ func sending(l *Ledger, run Run, r Result, operation string) error {
 			}
 		}
 	}
-	return l.Sending(run.ID, Attempt{
+	return l.Sending(run, Attempt{
 		Chunk: r.Chunk, Sum: r.Sum, Keys: r.Keys, Rows: rows, Operation: operation, Tasks: len(r.Keys), Sent: time.UnixMilli(1000),
 	})
 }
@@ -94,8 +94,8 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 	doubtful, _ := result(1, 2, Created)
 	check(t, sending(l, run, finished, "op-0"))
 	check(t, sending(l, run, doubtful, "op-1"))
-	check(t, l.Finish(run.ID, finished))
-	check(t, l.Aside(run.ID, each([]Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []reader.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}})))
+	check(t, l.Finish(run, finished))
+	check(t, l.Aside(run, each([]Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []reader.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}})))
 
 	// A second process sees it while the first is still there, and after it.
 	other := openIn(t, dir)
@@ -170,7 +170,7 @@ func TestAttemptsEndWithTheirChunk(t *testing.T) {
 			rows[1].Status = tt.status
 			check(t, sending(l, run, r, "op"))
 			check(t, sending(l, run, r, "op")) // the same attempt again
-			check(t, l.Finish(run.ID, r))
+			check(t, l.Finish(run, r))
 			doubts, err := l.Doubts(ctx, run.ID)
 			check(t, err)
 			if len(doubts) != tt.doubts {
@@ -191,7 +191,7 @@ func TestTasksNamesAndStrays(t *testing.T) {
 	run := begin(t, l, "r")
 	r, rows := result(0, 3, Created)
 	rows[1].Status = Rejected
-	check(t, l.Finish(run.ID, r))
+	check(t, l.Finish(run, r))
 	var tasks []Task
 	check(t, l.Tasks(ctx, run.ID, func(k Task) error { tasks = append(tasks, k); return nil }))
 	want := []Task{{Key: r.Keys[0], ID: "task-0-0"}, {Key: r.Keys[2], ID: "task-0-2"}}
@@ -296,7 +296,7 @@ func TestPrune(t *testing.T) {
 	l := openIn(t, t.TempDir())
 	over, open := begin(t, l, "over"), begin(t, l, "open")
 	finish(t, l, over, 100)
-	check(t, l.End(over.ID, "finished", []byte("{}")))
+	check(t, l.End(over, "finished", []byte("{}")))
 	finish(t, l, open, 100)
 	for _, step := range []struct {
 		before     time.Time
@@ -329,13 +329,13 @@ func TestWritersTogether(t *testing.T) {
 	for i := range errs {
 		wg.Go(func() {
 			r, _ := result(i, 5, Created)
-			errs[i] = errors.Join(sending(l, run, r, "op"), l.Finish(run.ID, r))
+			errs[i] = errors.Join(sending(l, run, r, "op"), l.Finish(run, r))
 		})
 	}
 	// One that can't be carried out doesn't take the others with it.
 	wg.Go(func() {
 		r, _ := result(0, 1, Created)
-		if err := l.Finish(999, r); err == nil {
+		if err := l.Finish(Run{ID: 999}, r); err == nil {
 			t.Error("a chunk of no run was kept")
 		}
 	})
@@ -366,7 +366,7 @@ func TestSizeOfARow(t *testing.T) {
 			rows[i] = Row{Line: int64(n + n/50), Record: int64(n), Status: Created, TaskID: fmt.Sprintf("00012f4c3e--65d3c1%018x", n*3)}
 		}
 		check(t, sending(l, run, r, fmt.Sprintf("5b3a0a52-8f0e-5d5c-9c39-%012x", number)))
-		check(t, l.Finish(run.ID, r))
+		check(t, l.Finish(run, r))
 	}
 	check(t, l.Close())
 	info, err := os.Stat(filepath.Join(dir, FileName))
@@ -426,7 +426,7 @@ func TestKeysAreKeptOnce(t *testing.T) {
 	keys := r.Keys
 	check(t, sending(l, run, r, "op"))
 	r.Keys, r.Sum = nil, [32]byte{}
-	check(t, l.Finish(run.ID, r))
+	check(t, l.Finish(run, r))
 	c, _, err := l.Chunk(ctx, run.ID, 0)
 	check(t, err)
 	if !cmp.Equal(c.Keys, keys) || c.Sum != [32]byte{0, 9} || !c.Finished {
@@ -434,11 +434,11 @@ func TestKeysAreKeptOnce(t *testing.T) {
 	}
 	other, _ := result(1, 3, Created)
 	other.Keys = nil
-	if err := l.Finish(run.ID, other); err == nil {
+	if err := l.Finish(run, other); err == nil {
 		t.Error("a chunk without keys was kept")
 	}
 	longer, _ := result(0, 4, Created)
-	if err := l.Finish(run.ID, longer); err == nil {
+	if err := l.Finish(run, longer); err == nil {
 		t.Error("a chunk was finished with more rows than were sent")
 	}
 	if err := sending(l, run, longer, "op"); err == nil {
@@ -500,5 +500,54 @@ func each(rows []Row) iter.Seq[*Row] {
 				return
 			}
 		}
+	}
+}
+
+func TestOnlyTheLatestAttemptWrites(t *testing.T) {
+	dir := t.TempDir()
+	l, other := openIn(t, dir), openIn(t, dir)
+	first := begin(t, l, "job/1")
+	chunk, _ := result(0, 3, Created)
+	check(t, sending(l, first, chunk, "op"))
+	aside := []Row{{Line: 9, Record: 8, Status: Rejected}}
+	check(t, l.Aside(first, each(aside)))
+	second, err := other.Continue(first)
+	check(t, err)
+	for what, err := range map[string]error{
+		"sending": sending(l, first, chunk, "op2"), "finish": l.Finish(first, chunk), "aside": l.Aside(first, each(aside)),
+		"end": l.End(first, "finished", nil), "abandon": l.Abandon(first),
+	} {
+		var taken *TakenOverError
+		if !errors.As(err, &taken) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	run, found, err := other.Called(context.Background(), "job/1")
+	check(t, err)
+	if c, _, err := other.Chunk(context.Background(), run.ID, 0); err != nil || !found || run.State != Running || c.Ended || len(c.Operations) != 1 {
+		t.Errorf("the run is %+v, its chunk %+v (%v)", run, c, err)
+	}
+	check(t, other.Finish(second, chunk))
+	check(t, other.End(second, "finished", nil))
+	// Both have read the run as it was: each still is an attempt of its own.
+	a, err := l.Continue(first)
+	check(t, err)
+	b, err := other.Continue(first)
+	check(t, err)
+	if a.Attempts != 3 || b.Attempts != 4 {
+		t.Errorf("attempts %d and %d", a.Attempts, b.Attempts)
+	}
+}
+
+func TestANameGoesBeforeLongerOnes(t *testing.T) {
+	l := openIn(t, t.TempDir())
+	for _, name := range []string{"job/1", "job/10", "job/11"} {
+		begin(t, l, name)
+	}
+	if run, err := l.Find(context.Background(), "job/1"); err != nil || run.Name != "job/1" {
+		t.Errorf("found %q, %v", run.Name, err)
+	}
+	if _, found, err := l.Called(context.Background(), "job/"); err != nil || found {
+		t.Errorf("part of a name is a name (%v)", err)
 	}
 }

@@ -50,16 +50,16 @@ func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
 			rows := ended[at]
 			switch random.IntN(3) {
 			case 0:
-				err = l.Finish(run.ID, Result{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
+				err = l.Finish(run, Result{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
 			case 1: // it never ends
-				err = l.Sending(run.ID, Attempt{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
+				err = l.Sending(run, Attempt{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
 				for _, r := range rows {
 					i, _ := slices.BinarySearchFunc(want, r, func(a, b Row) int { return a.position().compare(b.position()) })
 					want[i].Status, want[i].Reason = InDoubt, reasonBrokenOff
 				}
 			default:
 				random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-				err = l.Aside(run.ID, each(rows))
+				err = l.Aside(run, each(rows))
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -85,19 +85,47 @@ func (l *Ledger) Begin(r Run) (Run, error) {
 	return r, err
 }
 
-// Continue enters another attempt at a run. What its chunks came to stays; the
-// rows that never were in a chunk are forgotten, as they are read again.
+// TakenOverError says that a run was continued by another attempt, or
+// forgotten: this one can't write to it any more.
+type TakenOverError struct{ Name string }
+
+func (e *TakenOverError) Error() string {
+	return fmt.Sprintf("another process goes on with run %s: this one has stopped, and what it has sent counts for the other", e.Name)
+}
+
+// Continue enters another attempt at a run, and ends that of any process that
+// still is at it: what that one writes from now on is a *TakenOverError. What
+// the run's chunks came to stays; the rows that never were in a chunk are
+// forgotten, as they are read again.
 func (l *Ledger) Continue(r Run) (Run, error) {
 	r.State = Running
-	r.Attempts++
 	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE run SET state = ?, attempts = ?, command = ? WHERE id = ?`, r.State, r.Attempts, r.Command, r.ID); err != nil {
+		if err := tx.QueryRowContext(ctx, `UPDATE run SET state = ?, attempts = attempts + 1, command = ? WHERE id = ? RETURNING attempts`,
+			r.State, r.Command, r.ID).Scan(&r.Attempts); errors.Is(err, sql.ErrNoRows) {
+			return &TakenOverError{r.Name}
+		} else if err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM segment WHERE run_id = ?`, r.ID)
 		return err
 	})
 	return r, err
+}
+
+// attempt carries out a change that belongs to an attempt at a run: as Begin or
+// Continue gave it, and only while no other attempt goes on with the run.
+func (l *Ledger) attempt(r Run, do func(context.Context, *sql.Tx) error) error {
+	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+		var attempts int
+		err := tx.QueryRowContext(ctx, `SELECT attempts FROM run WHERE id = ?`, r.ID).Scan(&attempts)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && attempts != r.Attempts {
+			return &TakenOverError{r.Name}
+		}
+		if err != nil {
+			return err
+		}
+		return do(ctx, tx)
+	})
 }
 
 // Opened keeps what reader knows of a file, after its header or at its end.
@@ -112,18 +140,20 @@ func (l *Ledger) Opened(run int64, file int, info reader.Info) error {
 	})
 }
 
-// End keeps how an attempt ended.
-func (l *Ledger) End(run int64, state string, report []byte) error {
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE run SET state = ?, ended = ?, report = ? WHERE id = ?`, state, time.Now().UnixMilli(), string(report), run)
+// End keeps how an attempt ended. The error is a *TakenOverError where another
+// one goes on with the run.
+func (l *Ledger) End(run Run, state string, report []byte) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE run SET state = ?, ended = ?, report = ? WHERE id = ?`, state, time.Now().UnixMilli(), string(report), run.ID)
 		return err
 	})
 }
 
-// Abandon forgets a run that began and sent nothing.
-func (l *Ledger) Abandon(run int64) error {
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id = ?`, run)
+// Abandon forgets a run whose attempt sent nothing. The error is a
+// *TakenOverError where another one goes on with the run.
+func (l *Ledger) Abandon(run Run) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id = ?`, run.ID)
 		return err
 	})
 }
@@ -151,14 +181,27 @@ func (e *UnknownRunError) Error() string {
 	return fmt.Sprintf("there is no run %q: see 'poolfill runs'", e.Name)
 }
 
+// Called gives the run with exactly this name, and whether there is one.
+func (l *Ledger) Called(ctx context.Context, name string) (Run, bool, error) {
+	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE name = ?`, name)
+	if err != nil || len(runs) == 0 {
+		return Run{}, false, err
+	}
+	return runs[0], true, nil
+}
+
 // Find gives the run with a name that begins so, or the latest where name is
-// empty. The error is an *UnknownRunError where there is none, or several.
+// empty. A run with just this name goes before those with longer ones. The error
+// is an *UnknownRunError where there is none, or several.
 func (l *Ledger) Find(ctx context.Context, name string) (Run, error) {
+	if run, found, err := l.Called(ctx, name); found || err != nil {
+		return run, err
+	}
 	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE substr(name, 1, length(?)) = ? ORDER BY id DESC LIMIT 2`, name, name)
 	if err != nil {
 		return Run{}, err
 	}
-	if len(runs) == 0 || name != "" && len(runs) > 1 && runs[0].Name != name {
+	if len(runs) == 0 || name != "" && len(runs) > 1 {
 		return Run{}, &UnknownRunError{name, len(runs)}
 	}
 	return runs[0], nil
