@@ -155,7 +155,8 @@ func TestAPartThatIsNotWhatItWasIsRefused(t *testing.T) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
-	if now, err := pipeline.Identify(path); err != nil || now.Equal(before) || !now.Equal(now) {
+	now, err := pipeline.Identify(path)
+	if same, again := pipeline.Identify(path); err != nil || again != nil || now.Equal(before) || !now.Equal(same) {
 		t.Errorf("%+v is now %+v (%v)", before, now, err)
 	}
 	if server.Stats().Pools["1"] != 20 || server.Stats().Pools["5"] != 0 {
@@ -284,7 +285,7 @@ func TestTwoProcessesAtOnePartCreateItOnce(t *testing.T) {
 			t.Errorf("%s: nobody has ended it", name)
 		}
 		wantFinished(t, first, name, pipeline.Totals{Rows: 60, Created: 58, Rejected: 2})
-		if got := server.Stats().Pools["1"]; int(got) != 58*(i+1) {
+		if got := server.Stats().Pools["1"]; got != 58*(i+1) {
 			t.Fatalf("%d tasks in the pool after %d parts", got, i+1)
 		}
 	}
