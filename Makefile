@@ -64,7 +64,7 @@ ROWS ?= 20000
 .PHONY: chaos
 chaos: ## Kill uploads at random and compare what came of them (SEED, RUNS, KILLS, ROWS)
 	SEED=$(SEED) RUNS=$(RUNS) KILLS=$(KILLS) ROWS=$(ROWS) \
-		go test -tags chaos -run '^TestChaos$$' -count 1 -v -parallel 4 -timeout 60m ./cmd/poolfill
+		go test -tags chaos -run '^TestChaos' -count 1 -v -parallel 4 -timeout 60m ./cmd/poolfill
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)

@@ -32,9 +32,10 @@ func AccountName(api uploader.ClientConfig, requester string) string {
 
 // UsedToday gives how many tasks the uploads of an account have created on the
 // running day, UTC, as far as the ledger knows: those of this machine. requester
-// is the id of uploader.Client.Requester, empty where the server doesn't tell.
-func UsedToday(ctx context.Context, l *Ledger, api uploader.ClientConfig, requester string) (int, error) {
-	book, err := quota.New(ctx, l.DB(), AccountName(api, requester))
+// is the id of uploader.Client.Requester, empty where the server doesn't tell, and
+// day is as in ratelimit.Limits.
+func UsedToday(ctx context.Context, l *Ledger, api uploader.ClientConfig, requester string, day time.Duration) (int, error) {
+	book, err := quota.New(ctx, l, AccountName(api, requester), day)
 	if err != nil {
 		return 0, err
 	}
@@ -54,7 +55,7 @@ func (a *accountBook) open(ctx context.Context) (*quota.Book, error) {
 	if err != nil && (!errors.As(err, &api) || api.Status == 0 || api.Retryable()) {
 		return nil, err
 	}
-	a.book, err = quota.New(ctx, a.p.cfg.Ledger.DB(), AccountName(a.p.cfg.API, requester.ID))
+	a.book, err = quota.New(ctx, a.p.cfg.Ledger, AccountName(a.p.cfg.API, requester.ID), a.p.cfg.Limits.Day)
 	return a.book, err
 }
 

@@ -142,6 +142,14 @@ type Config struct {
 	// run. It must not hold a secret.
 	Command string
 
+	// Part, where not empty, makes the run one part of a larger job, and is its
+	// name: it goes on with the run of exactly this name, or begins it. Any
+	// number of processes may run it, one after the other or at once, and create
+	// each row once, see the documentation of the package. It needs a ledger, one
+	// file and asynchronous mode; which part of the file it is stands in Reader,
+	// see reader.Segment.
+	Part string
+
 	// RunID names the run in its report. A run that is continued keeps its first
 	// name.
 	RunID string
@@ -201,6 +209,9 @@ func (c Config) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("there is no guard %q", c.Guard))
 	}
+	if c.Part != "" {
+		errs = append(errs, c.validatePart())
+	}
 	switch c.OnInvalid {
 	case "", SkipInvalid, StopAtInvalid:
 	default:
@@ -218,6 +229,9 @@ func (c Config) Validate() error {
 func (c Config) withDefaults() Config {
 	c.Mode = cmp.Or(c.Mode, uploader.Async)
 	c.Guard = cmp.Or(c.Guard, GuardFile)
+	if c.Part != "" {
+		c.RunID, c.Guard, c.RunKey = c.Part, guardPart, partKey(c.PoolID, c.Part)
+	}
 	if c.Check {
 		c.Ledger, c.OpenLedger = nil, nil
 	}

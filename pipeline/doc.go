@@ -13,6 +13,13 @@
 // what it is about to send, and what came of it (record.go). rebuild.go makes the
 // report of a run again.
 //
+// A run that is a part of a larger job (part.go) goes by its name alone: it takes
+// no row of another run as uploaded before, and can be run by several processes.
+// They name the same operations, which the server carries out once; the one that
+// comes last takes the run over, and the others end with a
+// ledger.TakenOverError. A part that is finished is only told again. It is
+// refused where its file or its settings are not what they were.
+//
 // It is the only package with an errgroup: one goroutine batches, and each chunk
 // is uploaded in one of its own, as soon as package concurrency gives it a place.
 //

@@ -225,6 +225,8 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 			return Report{}, errors.Join(ErrInterrupted, p.abandon())
 		case err != nil:
 			return Report{}, errors.Join(err, p.abandon())
+		case !more && p.cfg.Part != "":
+			return p.retell(ctx)
 		case !more:
 			if err := p.openPool(ctx); err != nil {
 				p.stop(Failed, err)

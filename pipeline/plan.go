@@ -125,9 +125,7 @@ func continues(want, r ledger.Run) bool {
 		return false
 	}
 	for i, f := range want.Files {
-		g := r.Files[i]
-		// Standard input can't be known to be the same.
-		if len(f.Ends) == 0 || f.Size != g.Size || !f.Modified.Equal(g.Modified) || !bytes.Equal(f.Ends, g.Ends) {
+		if !identityOf(f).Equal(identityOf(r.Files[i])) {
 			return false
 		}
 	}
@@ -246,6 +244,9 @@ func (p *Pipeline) enter(ctx context.Context) (bool, error) {
 	}
 	if want.Settings, err = p.settingsOf(); err != nil {
 		return false, err
+	}
+	if p.cfg.Part != "" {
+		return p.enterPart(ctx, want)
 	}
 	runs, err := p.cfg.Ledger.Runs(ctx, want.Server, want.Pool)
 	if err != nil {

@@ -39,10 +39,14 @@ func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
 			}
 		}
 	}
-	return p.cfg.Ledger.Sending(p.run.ID, ledger.Attempt{
+	err := p.cfg.Ledger.Sending(*p.run, ledger.Attempt{
 		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Rows: rows,
 		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
 	})
+	if isTakenOver(err) {
+		return p.fail(err) // which says why better than that nothing was sent
+	}
+	return err
 }
 
 // numberer gives a function that puts a position into a ledger's row. Rows of
@@ -140,7 +144,7 @@ func (p *Pipeline) keep(o uploader.Outcome, rows results, claimed []string) erro
 	if !o.Noted && !slices.ContainsFunc(o.Rows, func(r uploader.RowOutcome) bool { return r.Status != uploader.Unsent || r.InDoubt }) {
 		return p.keepAside(rows) // nothing of it was sent
 	}
-	return p.cfg.Ledger.Finish(p.run.ID, ledger.Result{
+	return p.cfg.Ledger.Finish(*p.run, ledger.Result{
 		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: p.rowsOf(rows), Claimed: claimed,
 	})
 }
@@ -150,7 +154,7 @@ func (p *Pipeline) keepAside(rows results) error {
 	if p.run == nil {
 		return nil
 	}
-	return p.cfg.Ledger.Aside(p.run.ID, p.rowsOf(rows))
+	return p.cfg.Ledger.Aside(*p.run, p.rowsOf(rows))
 }
 
 // keepDiscarded commits the rows of a chunk that is not sent any more, unless
@@ -288,7 +292,11 @@ func (p *Pipeline) close(r Report) error {
 	if r.State == Finished && r.Totals.Unsent > 0 {
 		state = incomplete
 	}
-	return p.cfg.Ledger.End(p.run.ID, state, text)
+	err = p.cfg.Ledger.End(*p.run, state, text)
+	if isTakenOver(err) && isTakenOver(p.cause()) {
+		return nil // it is said already
+	}
+	return err
 }
 
 // abandon forgets a run that has sent nothing.
@@ -296,7 +304,7 @@ func (p *Pipeline) abandon() error {
 	if p.run == nil || p.resumed {
 		return nil
 	}
-	return p.cfg.Ledger.Abandon(p.run.ID)
+	return p.cfg.Ledger.Abandon(*p.run)
 }
 
 // cause is why the run ends early; nil where the user ended it.

@@ -59,6 +59,8 @@ type Config struct {
 	// TasksPerDay is the most tasks from midnight to midnight, UTC; 0 means no
 	// limit. Toloka's is 4,000,000.
 	TasksPerDay int
+	// Day is how long that day is, as in Limits.
+	Day time.Duration
 	// TasksToday is how many tasks of today's quota were used before. A Book's
 	// count is not added to it: each of the two must have room.
 	TasksToday int
@@ -70,7 +72,7 @@ type Config struct {
 	Book Book
 }
 
-func (c Config) limits() Limits { return Limits{c.TasksPerMinute, c.TasksPerDay} }
+func (c Config) limits() Limits { return Limits{c.TasksPerMinute, c.TasksPerDay, c.Day} }
 
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
@@ -127,7 +129,7 @@ func New(cfg Config) (*Gate, error) {
 		cfg:     cfg,
 		turn:    make(chan struct{}, 1),
 		window:  window{limit: cfg.TasksPerMinute},
-		day:     day{limit: cfg.TasksPerDay, start: midnight(time.Now()), used: cfg.TasksToday},
+		day:     day{length: cfg.Day, limit: cfg.TasksPerDay, start: DayOf(time.Now(), cfg.Day), used: cfg.TasksToday},
 		changed: make(chan struct{}),
 		sharers: 1,
 	}
@@ -272,7 +274,7 @@ func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err
 	}
 	if byDay := g.day.wait(now, tasks); byDay > 0 {
 		if g.cfg.Park {
-			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, nextMidnight(now)}
+			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, NextDay(now, g.cfg.Day)}
 		}
 		g.block(true, time.Time{})
 		return min(byDay, clockCheck), g.changed, nil
@@ -291,7 +293,7 @@ func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err
 // take grants the tasks where the Book has room too: then the wait is 0.
 func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 	now := time.Now()
-	if book, limits := g.cfg.Book, g.cfg.limits(); book != nil && limits != (Limits{}) {
+	if book, limits := g.cfg.Book, g.cfg.limits(); book != nil && limits.any() {
 		id, wait, reason, err := book.Take(ctx, grant.tasks, limits)
 		switch {
 		case err != nil && ctx.Err() != nil:
@@ -299,7 +301,7 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		case err != nil:
 			return 0, fmt.Errorf("the quota's book can't be asked for room for %d tasks: %w", grant.tasks, err)
 		case wait > 0 && reason == ReasonDay && g.cfg.Park:
-			return 0, &DayQuotaError{limits.TasksPerDay, nextMidnight(now)}
+			return 0, &DayQuotaError{limits.TasksPerDay, NextDay(now, limits.Day)}
 		case wait > 0:
 			g.mu.Lock()
 			defer g.mu.Unlock()
@@ -487,7 +489,7 @@ func (g *Gate) State() State {
 	if g.roomAt.After(now) && g.roomAt.After(s.PausedUntil) {
 		s.PausedUntil, s.Reason = g.roomAt, ReasonMinute
 	}
-	if until := now.Add(untilMidnight(now)); g.waitingDay && until.After(s.PausedUntil) {
+	if until := now.Add(untilNextDay(now, g.cfg.Day)); g.waitingDay && until.After(s.PausedUntil) {
 		s.PausedUntil, s.Reason = until, ReasonDay
 	}
 	return s
@@ -536,6 +538,7 @@ func (gr *Grant) Refund() { gr.end(false, gr.refund) }
 // its jitter.
 func (gr *Grant) Refused(r Refusal) {
 	gr.end(false, func(g *Gate, now time.Time) {
+		r.Day = g.cfg.Day
 		gr.refund(g, now)
 		if gr.epoch == g.epoch {
 			g.epoch++

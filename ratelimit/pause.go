@@ -50,6 +50,8 @@ type Refusal struct {
 	RetryAfter string
 	// Interval is payload.interval: MIN, HOUR or DAY.
 	Interval string
+	// Day is how long the quota's day is, as in Limits.
+	Day time.Duration
 }
 
 // PauseAfter says how long to wait after a 429. Retry-After wins; then the
@@ -76,7 +78,7 @@ func base(r Refusal, inARow int, now time.Time) Pause {
 	case IntervalHour:
 		return Pause{time.Hour, ReasonHour}
 	case IntervalDay:
-		return Pause{untilMidnight(now), ReasonDay}
+		return Pause{untilNextDay(now, r.Day), ReasonDay}
 	}
 	wait := time.Second
 	for i := 1; i < inARow && wait < maxBackOff; i++ {

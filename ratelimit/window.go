@@ -10,8 +10,14 @@ const Minute = time.Minute + time.Millisecond
 // Limits are the most tasks that may be created; 0 means no limit.
 type Limits struct {
 	TasksPerMinute int // in any 60 seconds
-	TasksPerDay    int // from midnight to midnight, UTC
+	TasksPerDay    int // within one Day
+	// Day is how long the quota's day is; 0 is 24 hours, from midnight to midnight,
+	// UTC. It is shorter only in tests, whose server counts so too.
+	Day time.Duration
 }
+
+// any reports whether tasks are limited at all.
+func (l Limits) any() bool { return l.TasksPerMinute > 0 || l.TasksPerDay > 0 }
 
 // Check gives a *TooManyTasksError where a request with so many tasks can never
 // pass, however long it waits.
@@ -37,7 +43,7 @@ type Counted struct {
 // under way. It is how a Book decides.
 func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (time.Duration, Reason) {
 	if limits.TasksPerDay > 0 && today+tasks > limits.TasksPerDay {
-		return untilMidnight(now), ReasonDay
+		return untilNextDay(now, limits.Day), ReasonDay
 	}
 	if limits.TasksPerMinute == 0 {
 		return 0, ""
@@ -129,10 +135,11 @@ func (w *window) wait(now time.Time, tasks int) (wait time.Duration, known bool)
 //
 // It has no clock and no lock.
 type day struct {
-	limit int // 0 = none
-	start time.Time
-	used  int // open included
-	open  int
+	length time.Duration // as Limits.Day
+	limit  int           // 0 = none
+	start  time.Time
+	used   int // open included
+	open   int
 }
 
 func (d *day) grant(now time.Time, tasks int) {
@@ -154,7 +161,7 @@ func (d *day) refund(now time.Time, tasks int) {
 
 // roll begins a new day. A clock that is set back to yesterday begins none.
 func (d *day) roll(now time.Time) {
-	if start := midnight(now); start.After(d.start) {
+	if start := DayOf(now, d.length); start.After(d.start) {
 		d.start, d.used = start, d.open
 	}
 }
@@ -165,15 +172,28 @@ func (d *day) wait(now time.Time, tasks int) time.Duration {
 	if d.limit == 0 || d.used+tasks <= d.limit {
 		return 0
 	}
-	return untilMidnight(now)
+	return untilNextDay(now, d.length)
 }
 
-// midnight is the beginning of the day in which t lies, UTC, by the wall clock.
-func midnight(t time.Time) time.Time {
-	year, month, date := t.UTC().Date()
-	return time.Date(year, month, date, 0, 0, 0, 0, time.UTC)
+// DayOf is the beginning of the quota's day in which t lies, UTC, by the wall
+// clock. length is as in Limits.Day.
+func DayOf(t time.Time, length time.Duration) time.Time {
+	return t.UTC().Truncate(dayLength(length))
 }
 
-func nextMidnight(t time.Time) time.Time { return midnight(t).AddDate(0, 0, 1) }
+// dayLength is Limits.Day, or what its zero value stands for.
+func dayLength(length time.Duration) time.Duration {
+	if length <= 0 {
+		return 24 * time.Hour
+	}
+	return length
+}
 
-func untilMidnight(t time.Time) time.Duration { return nextMidnight(t).Sub(t.Round(0)) }
+// NextDay is the end of the day in which t lies, see DayOf.
+func NextDay(t time.Time, length time.Duration) time.Time {
+	return DayOf(t, length).Add(dayLength(length))
+}
+
+func untilNextDay(t time.Time, length time.Duration) time.Duration {
+	return NextDay(t, length).Sub(t.Round(0))
+}

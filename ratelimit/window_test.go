@@ -68,7 +68,7 @@ func TestWindowWithoutLimitKeepsNothing(t *testing.T) {
 func TestDayBeginsAtMidnightUTC(t *testing.T) {
 	east := time.FixedZone("east", 5*3600)
 	evening := time.Date(2026, 3, 2, 4, 59, 0, 0, east) // 23:59 on March 1, UTC
-	d := day{limit: 100, start: midnight(evening), used: 60}
+	d := day{limit: 100, start: DayOf(evening, 0), used: 60}
 
 	if got := d.wait(evening, 40); got != 0 {
 		t.Errorf("what fits waits %v", got)
@@ -96,5 +96,26 @@ func TestDayBeginsAtMidnightUTC(t *testing.T) {
 	d.used = 5
 	if d.roll(evening); d.used != 5 {
 		t.Error("a clock that is set back begins a day")
+	}
+}
+
+func TestAShortDayBeginsAtItsMultiples(t *testing.T) {
+	const length = 90 * time.Second
+	now := time.Date(2026, 3, 1, 12, 0, 40, 0, time.UTC)
+	d := day{length: length, limit: 10, start: DayOf(now, length)}
+	d.grant(now, 10)
+	d.done(now, 10)
+	if got := d.wait(now, 1); got != 50*time.Second {
+		t.Errorf("it waits %v, want the 50s that are left of the day", got)
+	}
+	limits := Limits{TasksPerDay: 10, Day: length}
+	if got, reason := Wait(limits, nil, 10, 1, now); got != 50*time.Second || reason != ReasonDay {
+		t.Errorf("Wait says %v (%s)", got, reason)
+	}
+	if got := d.wait(now.Add(50*time.Second), 10); got != 0 {
+		t.Errorf("in the next day it waits %v", got)
+	}
+	if p := base(Refusal{Interval: IntervalDay, Day: length}, 1, now); p.For != 50*time.Second {
+		t.Errorf("after a refusal it waits %v", p.For)
 	}
 }

@@ -13,6 +13,8 @@ type finder struct {
 	skip    int64 // rows still to be left out
 	limit   int64 // rows still to be given; 0 where there is no limit
 	most    int   // rows of a block
+	from    *Mark // where the rows begin, if not behind the header
+	first   int64 // the number of the row there
 	source  bool  // the input is a Source, see piece.line
 }
 
@@ -38,14 +40,21 @@ func (f *finder) find(b *block) {
 	case f.limit > 0:
 		f.limit -= found
 	}
-	if errors.Is(b.err, io.EOF) && f.records.records == 1 {
-		message := "the file has a header and no row after it: there is nothing to upload"
-		if f.source {
-			message = "the source gave no row: there is nothing to upload"
-		}
-		b.err = inputError(f.in.name, CodeNoRows, 0, message)
-	}
+	b.err = f.atEnd(b.err)
 	b.bytes, b.sum = f.in.stored.bytes, f.in.stored.sum
+}
+
+// atEnd gives the error of an end with no row before it, or err.
+func (f *finder) atEnd(err error) error {
+	switch {
+	case !errors.Is(err, io.EOF) || f.records.records > f.first:
+		return err
+	case f.from != nil:
+		return f.records.misplaced(*f.from, "as there is none")
+	case f.source:
+		return inputError(f.in.name, CodeNoRows, 0, "the source gave no row: there is nothing to upload")
+	}
+	return inputError(f.in.name, CodeNoRows, 0, "the file has a header and no row after it: there is nothing to upload")
 }
 
 // blockPool keeps blocks for their next use.

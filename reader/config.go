@@ -52,6 +52,11 @@ type Config struct {
 	// after that many rows that were not skipped; 0 has no effect.
 	SkipRows  int64
 	LimitRows int64
+	// From, where not nil, is where the rows begin, as Cut has found it: those
+	// before are not read at all where the file is plain UTF-8, and passed over
+	// unlooked at where it has to be unpacked or decoded. It can't be used
+	// together with SkipRows. A mark that doesn't fit the file is an error.
+	From *Mark `json:",omitempty"`
 	// Parallel is how many goroutines make rows of records, next to one that
 	// reads ahead of the caller; the rows are the same whatever their number.
 	// 1 starts none: all is done in the calls of Next and NextBatch. 0 means

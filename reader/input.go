@@ -45,7 +45,7 @@ type input struct {
 // storedReader reads the bytes as they are stored; it counts and hashes them.
 type storedReader struct {
 	src   io.Reader
-	hash  hash.Hash
+	hash  hash.Hash // nil where not all is read
 	bytes int64
 	size  int64
 	sum   string // the hash of all bytes in hex, once they are read
@@ -73,10 +73,14 @@ func (s *storedReader) Read(p []byte) (int, error) {
 		}
 	}
 	s.bytes += int64(n)
-	s.hash.Write(p[:n])
+	if s.hash != nil {
+		s.hash.Write(p[:n])
+	}
 	switch {
 	case errors.Is(err, io.EOF):
-		s.sum = hex.EncodeToString(s.hash.Sum(nil))
+		if s.hash != nil {
+			s.sum = hex.EncodeToString(s.hash.Sum(nil))
+		}
 		err = io.EOF
 	case err != nil:
 		err = &sourceError{err}

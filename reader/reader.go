@@ -127,7 +127,15 @@ func newReader(in *input, name string, cfg Config, size blockSize) (*Reader, err
 		return nil, err
 	}
 	r.odd, records.warnings = records.warnings, recordWarnings{}
-	r.finder = &finder{in: in, records: records, skip: cfg.SkipRows, limit: cfg.LimitRows, most: size.rows}
+	if cfg.From != nil {
+		if err := records.goTo(*cfg.From, in); err != nil {
+			return nil, err
+		}
+	}
+	r.finder = &finder{
+		in: in, records: records, skip: cfg.SkipRows, limit: cfg.LimitRows, most: size.rows,
+		from: cfg.From, first: records.records,
+	}
 	r.pool = newBlockPool(r.parallel)
 	r.bytes.Store(in.stored.bytes)
 	r.sum = in.stored.sum

@@ -128,7 +128,7 @@ type RecordReader struct {
 	fail error // what src failed with
 
 	// Where these bytes come next; see find.
-	lf, cr, quote, delim mark
+	lf, cr, quote, delim sight
 	// clean is the place up to which the text is known to hold no byte that a
 	// record may not have.
 	clean int64
@@ -156,8 +156,8 @@ type span struct {
 	undo       bool // doubled quotes, quotes inside or line ends must be undone
 }
 
-// mark remembers where a byte comes next: between from and at it doesn't.
-type mark struct {
+// sight remembers where a byte comes next: between from and at it doesn't.
+type sight struct {
 	from, at int64
 	found    bool // the byte is at at; false: it was not searched beyond
 }
@@ -667,10 +667,10 @@ func (r *RecordReader) place(at int) int64 { return r.off + int64(r.pos+at) }
 // find gives the place at or after from where the byte comes next, or the end
 // of what was read. It never searches a stretch twice as long as from doesn't
 // go back.
-func (r *RecordReader) find(m *mark, b byte, from int) int {
+func (r *RecordReader) find(m *sight, b byte, from int) int {
 	place := r.place(from)
 	if place < m.from || place > m.at {
-		*m = mark{from: place, at: place}
+		*m = sight{from: place, at: place}
 	}
 	if !m.found {
 		i := indexFrom(r.buf[:r.end], b, int(m.at-r.off))

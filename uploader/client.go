@@ -319,6 +319,9 @@ type call struct {
 	// stop, once closed, ends the wait at the gate, as long as no attempt may
 	// have been carried out.
 	stop <-chan struct{}
+	// single says that the request does harm when it comes twice: it is not
+	// repeated once an attempt may have been carried out.
+	single bool
 	// hold, where not nil, is called before the request leaves, when there is
 	// quota for it; what it returns is called when the answer was read, or the
 	// request did not leave. Its error ends the call.
@@ -330,8 +333,8 @@ type call struct {
 	inDoubt bool          // one of the attempts may have been carried out
 }
 
-// do repeats a request, which must do no harm when it comes twice, until it
-// succeeds, fails for good, or its time is over.
+// do repeats a request until it succeeds, fails for good, or its time is over.
+// It must do no harm when it comes twice, or be single.
 func (c *Client) do(ctx context.Context, cl *call) *APIError {
 	b := budget{left: c.cfg.RetryFor}
 	var last *APIError
@@ -349,7 +352,7 @@ func (c *Client) do(ctx context.Context, cl *call) *APIError {
 		case err.Kind == KindMalformed:
 			malformed++
 		}
-		if !err.Retryable() || malformed > maxMalformed {
+		if !err.Retryable() || cl.single && err.InDoubt || malformed > maxMalformed {
 			return err
 		}
 		last = err
@@ -702,18 +705,28 @@ func (c *Client) OpenPool(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	for n := 0; op.ID != "" && !op.Done(); n++ {
-		if sleep(ctx, pollDelay(n, 0, jitter())) != nil {
-			return canceled(ctx, what, nil)
-		}
-		if op, err = c.operation(ctx, op.ID); err != nil {
-			return err
-		}
+	if op, err = c.await(ctx, what, op); err != nil {
+		return err
 	}
 	if op.Status == toloka.OperationFail {
 		return fmt.Errorf("%s failed: open it in the web interface to see what is missing%s", what, details(op))
 	}
 	return nil
+}
+
+// await polls an operation until its end. One without an id has none.
+func (c *Client) await(ctx context.Context, what string, op toloka.Operation) (toloka.Operation, *APIError) {
+	for n := 0; op.ID != "" && !op.Done(); n++ {
+		if sleep(ctx, pollDelay(n, 0, jitter())) != nil {
+			return op, canceled(ctx, what, nil)
+		}
+		now, err := c.operation(ctx, op.ID)
+		if err != nil {
+			return op, err
+		}
+		op = now
+	}
+	return op, nil
 }
 
 // operation reads an operation.

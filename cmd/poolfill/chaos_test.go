@@ -107,10 +107,7 @@ func TestChaos(t *testing.T) {
 		}
 	})
 	t.Logf("%s", plan)
-	binary := filepath.Join(t.TempDir(), "poolfill")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary := chaosBinary(t)
 	variants := chaosVariants()
 	var mu sync.Mutex
 	totals := make([]chaosFigures, len(variants))
@@ -146,6 +143,15 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	t.Logf("\n%s", chaosTable(variants, totals, sum()))
+}
+
+// chaosBinary builds the program.
+func chaosBinary(t *testing.T) string {
+	binary := filepath.Join(t.TempDir(), "poolfill")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
 }
 
 func chaosTable(variants []chaosVariant, totals []chaosFigures, sum chaosFigures) string {
@@ -469,29 +475,18 @@ func (c *complaints) add(format string, args ...any) {
 
 // verify compares what came of the upload with the input.
 func (u *chaosUpload) verify(t *testing.T) {
-	pool := u.verifyPool(t)
+	pool := u.verifyPools(t, emulator.DemoPool)
 	u.verifyResults(t, pool)
 	u.verifyRejected(t)
 	u.verifyReport(t)
 }
 
-// verifyPool checks that the pool has each valid row as often as it stands in
-// the input, and nothing else. It gives the pool's tasks by their ids.
-func (u *chaosUpload) verifyPool(t *testing.T) map[string]chaosTask {
+// verifyPools checks that the pools have each valid row as often as it stands in
+// the input, and nothing else. It gives their tasks by their ids.
+func (u *chaosUpload) verifyPools(t *testing.T, ids ...string) map[string]chaosTask {
 	pool := make(map[string]chaosTask)
-	for more, after := true, ""; more; {
-		var page struct {
-			Items []struct {
-				ID    string    `json:"id"`
-				Input chaosTask `json:"input_values"`
-			} `json:"items"`
-			HasMore bool `json:"has_more"`
-		}
-		u.get(t, fmt.Sprintf("/api/v1/tasks?pool_id=%s&sort=id&limit=2000&id_gt=%s", emulator.DemoPool, after), &page)
-		for _, item := range page.Items {
-			pool[item.ID], after = item.Input, item.ID
-		}
-		more = page.HasMore
+	for _, id := range ids {
+		u.readPool(t, id, pool)
 	}
 	wrong := complaints{t: t}
 	surplus := make(map[chaosTask]int)
@@ -506,15 +501,33 @@ func (u *chaosUpload) verifyPool(t *testing.T) map[string]chaosTask {
 	for task, n := range surplus {
 		switch {
 		case n > 0:
-			wrong.add("the pool has %+v %d times too often", task, n)
+			wrong.add("the pools have %+v %d times too often", task, n)
 		case n < 0:
-			wrong.add("the pool lacks %+v %d times", task, -n)
+			wrong.add("the pools lack %+v %d times", task, -n)
 		}
 	}
 	if n := u.stats(t).Tasks; n != u.valid {
 		wrong.add("the server has %d tasks in all pools, want %d", n, u.valid)
 	}
 	return pool
+}
+
+// readPool adds the tasks of a pool.
+func (u *chaosUpload) readPool(t *testing.T, id string, pool map[string]chaosTask) {
+	for more, after := true, ""; more; {
+		var page struct {
+			Items []struct {
+				ID    string    `json:"id"`
+				Input chaosTask `json:"input_values"`
+			} `json:"items"`
+			HasMore bool `json:"has_more"`
+		}
+		u.get(t, fmt.Sprintf("/api/v1/tasks?pool_id=%s&sort=id&limit=2000&id_gt=%s", id, after), &page)
+		for _, item := range page.Items {
+			pool[item.ID], after = item.Input, item.ID
+		}
+		more = page.HasMore
+	}
 }
 
 // readTSV reads a table of the program's, and gives each record's text as well.

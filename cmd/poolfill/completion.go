@@ -2,15 +2,11 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"poolfill/internal/ledger"
 )
 
 // values says what the value of a flag can be, for shells that complete it, for
@@ -118,10 +114,11 @@ func completeRun(cmd *cobra.Command, args []string, _ string) ([]cobra.Completio
 	if err != nil {
 		return nil, none
 	}
-	if _, err := os.Stat(filepath.Join(dir, ledger.FileName)); err != nil {
+	db := stringFlag(cmd, dbFlag)
+	if known, err := hasLedger(db, dir); err != nil || !known {
 		return nil, none
 	}
-	l, err := ledger.Open(cmd.Context(), dir)
+	l, err := openLedger(cmd.Context(), db, dir)
 	if err != nil {
 		return nil, none
 	}

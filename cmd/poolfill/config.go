@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"poolfill/internal/config"
+	"poolfill/internal/postgres"
 )
 
 func newConfigCommand(std streams) *cobra.Command {
@@ -158,6 +159,9 @@ func shownValue(f *pflag.Flag) any {
 	}
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		return append([]string{}, list.GetSlice()...)
+	}
+	if f.Name == dbFlag && text != "" || postgres.IsURL(text) {
+		return postgres.Public(text)
 	}
 	if u, err := url.Parse(text); err == nil && u.User != nil {
 		return u.Redacted()

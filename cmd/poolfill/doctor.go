@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -63,9 +62,9 @@ type finding struct {
 
 func newDoctorCommand(std streams) *cobra.Command {
 	var (
-		api      apiFlags
-		stateDir string
-		asJSON   bool
+		api          apiFlags
+		stateDir, db string
+		asJSON       bool
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -91,7 +90,7 @@ must change first.`,
 			if err != nil {
 				return err
 			}
-			d := doctor{address: address, actUnder: api.actUnder, tasksPerDay: api.tasksPerDay, stateDir: dir}
+			d := doctor{address: address, actUnder: api.actUnder, tasksPerDay: api.tasksPerDay, quotaDay: api.quotaDay, db: db, stateDir: dir}
 			d.settings(cmd)
 			d.server(cmd.Context(), api.from)
 			if d.state() {
@@ -106,14 +105,16 @@ must change first.`,
 	api.registerServer(flags)
 	api.registerDay(flags)
 	flags.StringVar(&stateDir, "state-dir", "", "the folder with the ledger (default: the platform's, such as ~/.local/state/poolfill)")
+	registerDB(flags, &db)
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
 // doctor collects findings.
 type doctor struct {
-	address, actUnder, stateDir string
-	tasksPerDay                 int
+	address, actUnder, stateDir, db string
+	tasksPerDay                     int
+	quotaDay                        time.Duration
 
 	account  string // as the quota's book names it; empty until the server has told
 	findings []finding
@@ -327,18 +328,17 @@ func tryToWrite(dir string) error {
 
 // ledger opens the ledger where there is one, and looks up the day's use.
 func (d *doctor) ledger(ctx context.Context) {
-	path := filepath.Join(d.stateDir, ledger.FileName)
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		d.found(finding{"ledger", right, "there is none yet; the first upload makes it", ""})
-		d.found(judgeQuota(0, d.tasksPerDay))
-		return
-	}
+	known, err := hasLedger(d.db, d.stateDir)
 	if err != nil {
 		d.found(finding{"ledger", failed, plainly(err), "name another folder with --state-dir"})
 		return
 	}
-	l, err := ledger.Open(ctx, d.stateDir)
+	if !known {
+		d.found(finding{"ledger", right, "there is none yet; the first upload makes it", ""})
+		d.found(judgeQuota(0, d.tasksPerDay))
+		return
+	}
+	l, err := openLedger(ctx, d.db, d.stateDir)
 	if err != nil {
 		d.found(finding{"ledger", failed, plainly(err), ""}) // says what to do
 		return
@@ -353,7 +353,11 @@ func (d *doctor) ledger(ctx context.Context) {
 		d.found(finding{"ledger", failed, plainly(err), ""})
 		return
 	}
-	d.found(finding{"ledger", right, fmt.Sprintf("%s, %s, runs: %d", path, humanize.IBytes(uint64(info.Size())), len(runs)), ""})
+	where := l.Path()
+	if info, err := os.Stat(where); err == nil { // a database has no size to tell
+		where += ", " + humanize.IBytes(uint64(info.Size()))
+	}
+	d.found(finding{"ledger", right, fmt.Sprintf("%s, runs: %d", where, len(runs)), ""})
 	if d.account == "" {
 		d.found(finding{"quota", odd, "not looked up, as the account is not known", "mend what the lines above name"})
 		return
@@ -367,7 +371,7 @@ func (d *doctor) ledger(ctx context.Context) {
 }
 
 func (d *doctor) usedToday(ctx context.Context, l *ledger.Ledger) (int, error) {
-	book, err := quota.New(ctx, l.DB(), d.account)
+	book, err := quota.New(ctx, l, d.account, d.quotaDay)
 	if err != nil {
 		return 0, err
 	}

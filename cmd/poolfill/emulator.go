@@ -111,6 +111,7 @@ archived), loglacks (it lacks entries the first time it is read).`,
 	flags.IntVar(&limits.PoolTasks, "pool-tasks", toloka.MaxPoolTasks, "the most tasks in a pool; 0 for no limit")
 	flags.DurationVar(&limits.Minute, "minute", time.Minute, "how long the minute of --tasks-per-minute lasts")
 	flags.DurationVar(&limits.Day, "day", 24*time.Hour, "how long the day of --tasks-per-day lasts")
+	flags.BoolVar(&limits.Calendar, "calendar-day", false, "begin a new day at each multiple of --day (UTC), instead of counting back from now")
 	return cmd
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/report"
 	"poolfill/internal/state"
 	"poolfill/internal/ui"
@@ -77,28 +76,9 @@ func (f *outputFlags) enterState(cfg *pipeline.Config) (leave func() error, err 
 	if err != nil {
 		return nil, err
 	}
-	l := lateLedger{dir: dir}
+	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
 	cfg.OpenLedger = l.open
 	return func() error { return errors.Join(l.close(), lock.Release()) }, nil
-}
-
-// lateLedger is a ledger that the run opens, beside its first question to the
-// server, and that is closed after the run.
-type lateLedger struct {
-	dir    string
-	ledger *ledger.Ledger // nil while it is not open
-}
-
-func (l *lateLedger) open(ctx context.Context) (_ *ledger.Ledger, err error) {
-	l.ledger, err = ledger.Open(ctx, l.dir)
-	return l.ledger, err
-}
-
-func (l *lateLedger) close() error {
-	if l.ledger == nil {
-		return nil
-	}
-	return l.ledger.Close()
 }
 
 // stateFolder is the folder that the user named, or the platform's.

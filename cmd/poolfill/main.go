@@ -33,6 +33,8 @@ type streams struct {
 	// configure may change what a run is made of, just before it begins; nil
 	// changes nothing. Tests crash runs with it.
 	configure func(*pipeline.Config)
+	// reported is told the report of a run; nil is told nothing.
+	reported func(pipeline.Report)
 }
 
 // run carries out one command line and returns its exit code.

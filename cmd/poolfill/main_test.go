@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"poolfill/internal/emulator"
+	"poolfill/internal/ledger"
+	"poolfill/internal/pgtest"
 	"poolfill/internal/state"
 )
 
@@ -35,6 +38,8 @@ func TestMain(m *testing.M) {
 //	get LOG PATH FILE WANT  asks the live view that a log names until it answers
 //	                        with something, and writes that to a file
 //	hold POOL OWNER         holds a pool as another run would
+//	hold-elsewhere POOL     holds a pool as a run of another machine would, by way
+//	                        of $POOLFILL_DB
 //	pool ID COUNT           asserts how many tasks the pool has, each one once
 //	tasks ID COUNT          the same, where tasks may be alike
 //	schedule FILE           runs the commands of a file of examples/
@@ -42,33 +47,76 @@ func TestMain(m *testing.M) {
 //	                        writes what it gets into the file, and sets $WEBHOOK
 //	json FILE KEY WANT      asserts a value of a JSON file, keys parted by dots
 func TestScripts(t *testing.T) {
+	scripts(t, testscript.Params{Dir: "testdata/script"}, nil)
+}
+
+// TestScriptsOnPostgres runs those that need a database. Each has one of its own,
+// whose address is $DB.
+func TestScriptsOnPostgres(t *testing.T) {
+	files, err := filepath.Glob("testdata/postgres/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			u, err := url.Parse(pgtest.URL(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, password, _ := strings.Cut(u.User.String(), ":")
+			u.RawQuery = ""
+			scripts(t, testscript.Params{Files: []string{file}}, map[string]string{"DB": u.String(), "PASSWORD": password, "PGSSLMODE": "disable"})
+		})
+	}
+}
+
+// scripts runs scripts with more variables than testscript has.
+func scripts(t *testing.T, params testscript.Params, variables map[string]string) {
 	samples, err := filepath.Abs("../../testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("TESTDATA", samples)
-			env.Setenv("EXAMPLES", filepath.Join(samples, "../examples"))
-			env.Setenv("TOLOKA_TOKEN", "secret-token")
-			env.Setenv("POOLFILL_STATE_DIR", env.WorkDir+"/state")
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"emulator": startEmulator,
-			"pool":     assertPool,
-			"tasks":    assertTasks,
-			"json":     assertJSON,
-			"exits":    assertExit,
-			"hold":     holdPool,
-			"webhook":  startWebhook,
-			"schedule": runSchedule,
-			"get":      getLive,
-		},
-		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
-	})
+	params.Setup = func(env *testscript.Env) error {
+		env.Setenv("TESTDATA", samples)
+		env.Setenv("EXAMPLES", filepath.Join(samples, "../examples"))
+		env.Setenv("TOLOKA_TOKEN", "secret-token")
+		env.Setenv("POOLFILL_STATE_DIR", env.WorkDir+"/state")
+		for name, value := range variables {
+			env.Setenv(name, value)
+		}
+		return nil
+	}
+	params.Cmds = map[string]func(*testscript.TestScript, bool, []string){
+		"emulator": startEmulator,
+		"pool":     assertPool,
+		"tasks":    assertTasks,
+		"json":     assertJSON,
+		"exits":    assertExit,
+		"hold":     holdPool,
+		"webhook":  startWebhook,
+		"schedule": runSchedule,
+		"get":      getLive,
+
+		"hold-elsewhere": holdElsewhere,
+	}
+	params.RequireExplicitExec, params.RequireUniqueNames = true, true
+	testscript.Run(t, params)
+}
+
+// holdElsewhere holds a pool of the emulator as a run of another machine would.
+func holdElsewhere(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hold-elsewhere POOL")
+	}
+	ctx := context.Background()
+	l, err := ledger.OpenURL(ctx, ts.Getenv("POOLFILL_DB"))
+	ts.Check(err)
+	release, held, err := l.HoldPool(ctx, ts.Getenv("URL"), args[0])
+	ts.Check(err)
+	if !held {
+		ts.Fatalf("another has pool %s", args[0])
+	}
+	ts.Defer(func() { ts.Check(errors.Join(release(), l.Close())) })
 }
 
 // holdPool holds a pool of the emulator as another run would, until the script
@@ -152,6 +200,9 @@ func startEmulator(ts *testscript.TestScript, neg bool, args []string) {
 			cfg.Token = value
 		case "pool-tasks":
 			_, err = fmt.Sscan(value, &cfg.Limits.PoolTasks)
+		case "day": // with a quota of 6 tasks
+			cfg.Limits.TasksPerDay, cfg.Limits.Calendar = 6, true
+			cfg.Limits.Day, err = time.ParseDuration(value)
 		default:
 			ts.Fatalf("emulator: unknown setting %q", name)
 		}

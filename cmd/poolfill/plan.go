@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/plan"
 	"poolfill/internal/ui"
 	"poolfill/pipeline"
@@ -171,26 +167,26 @@ func askServer(ctx context.Context, cfg pipeline.Config, output *outputFlags, co
 		return err
 	}
 	facts.Balance = requester.Balance
-	facts.UsedToday, err = usedToday(ctx, cfg.API, requester.ID, output)
+	facts.UsedToday, err = usedToday(ctx, cfg.API, requester.ID, cfg.Limits.Day, output)
 	return err
 }
 
 // usedToday asks the ledger for the day's tasks, where there is one; nil says
 // that there is none.
-func usedToday(ctx context.Context, api uploader.ClientConfig, requester string, output *outputFlags) (used *int64, err error) {
+func usedToday(ctx context.Context, api uploader.ClientConfig, requester string, day time.Duration, output *outputFlags) (used *int64, err error) {
 	dir, err := output.stateFolder()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, ledger.FileName)); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if known, err := hasLedger(output.db, dir); err != nil || !known {
+		return nil, err
 	}
-	l, err := ledger.Open(ctx, dir)
+	l, err := openLedger(ctx, output.db, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	n, err := pipeline.UsedToday(ctx, l, api, requester)
+	n, err := pipeline.UsedToday(ctx, l, api, requester, day)
 	if err != nil {
 		return nil, err
 	}

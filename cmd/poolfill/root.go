@@ -51,7 +51,7 @@ file; 'poolfill config upload' shows what is in force and where it comes from.`,
 		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(cmd, err), cmd.CommandPath())}
 	})
 	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std),
-		newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
+		newBackfillCommand(std), newWorkerCommand(std), newScheduleCommand(std), newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
 	// Cobra reports a wrong command only as text, and runs a root without one.
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"poolfill/internal/ledger"
+	"poolfill/internal/quota"
 	"poolfill/internal/report"
 	"poolfill/internal/ui"
 	"poolfill/pipeline"
@@ -21,12 +24,13 @@ import (
 
 // ledgerFlags are those of the commands that only look at the ledger.
 type ledgerFlags struct {
-	stateDir string
-	json     bool
+	stateDir, db string
+	json         bool
 }
 
 func (f *ledgerFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.stateDir, "state-dir", "", "the folder with the ledger (default: the platform's, such as ~/.local/state/poolfill)")
+	registerDB(flags, &f.db)
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 }
 
@@ -36,7 +40,7 @@ func (f *ledgerFlags) with(cmd *cobra.Command, use func(*ledger.Ledger) error) (
 	if err != nil {
 		return err
 	}
-	l, err := ledger.Open(cmd.Context(), dir)
+	l, err := openLedger(cmd.Context(), f.db, dir)
 	if err != nil {
 		return err
 	}
@@ -55,11 +59,12 @@ func newRunsCommand(std streams) *cobra.Command {
 	cmd.Short = "List the runs that the ledger knows"
 	cmd.Long = `Runs lists the uploads of this machine, the latest first: those that finished
 and those that can be continued. The ledger is a file in the folder for the
-state; it is what keeps rows from being uploaded twice.`
+state, or with --db a database that many machines share; it is what keeps rows
+from being uploaded twice.`
 	cmd.Example = `  poolfill runs
   poolfill runs show 5c0f
   poolfill runs prune --older-than 2160h`
-	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsPruneCommand(std))
+	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsPruneCommand(std), newRunsCopyCommand(std))
 	return cmd
 }
 
@@ -147,6 +152,72 @@ to the same pools, are uploaded whole (--dedupe=pool still finds their tasks).`,
 	cmd.Flags().DurationVar(&olderThan, "older-than", 0, "forget runs that ended longer ago than this, such as 2160h")
 	cmd.Flags().BoolVar(&unfinished, "unfinished", false, "forget also runs that could be continued")
 	return cmd
+}
+
+// copied is what runs copy says, and with --json prints.
+type copied struct {
+	ledger.Copied
+	QuotaDays int64 `json:"quota_days"`
+}
+
+func newRunsCopyCommand(std streams) *cobra.Command {
+	var flags ledgerFlags
+	var to string
+	cmd := &cobra.Command{
+		Use:   "copy --to URL",
+		Short: "Copy the ledger into a PostgreSQL database, for many machines",
+		Long: `Copy copies all that the ledger knows into a PostgreSQL database: runs, with what
+was sent and what came of it, and what of the account's quota is used. Where that
+has a run of the same name, or anything goes wrong, nothing is copied. The ledger
+itself stays as it is. Do it while no upload is running; from then on give --db
+to all commands.`,
+		Example: `  poolfill runs copy --to postgres://poolfill@db.example.com/poolfill`,
+		Args:    noArguments,
+
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if to == "" {
+				return &usageError{errors.New("say where to copy the ledger: --to postgres://user@host/database")}
+			}
+			return flags.with(cmd, func(from *ledger.Ledger) error {
+				result, err := copyLedger(cmd.Context(), from, to)
+				if err != nil {
+					return err
+				}
+				if flags.json {
+					return json.NewEncoder(std.out).Encode(result)
+				}
+				_, err = fmt.Fprintf(std.out, "Copied: %d runs with %d files and %d chunks (%d attempts in doubt), and %d days of quota.\n",
+					result.Runs, result.Files, result.Chunks, result.Attempts, result.QuotaDays)
+				return err
+			})
+		},
+	}
+	flags.register(cmd.Flags())
+	cmd.Flags().StringVar(&to, "to", "", "the PostgreSQL database to copy into, such as postgres://user@host/poolfill")
+	return cmd
+}
+
+func copyLedger(ctx context.Context, from *ledger.Ledger, address string) (result copied, err error) {
+	to, err := openLedger(ctx, address, "")
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	for _, l := range []*ledger.Ledger{from, to} {
+		if err := quota.Prepare(ctx, l); err != nil {
+			return result, err
+		}
+	}
+	result.Copied, err = from.CopyTo(ctx, to, func(ctx context.Context, from, into *sql.Tx) (err error) {
+		result.QuotaDays, err = quota.Copy(ctx, from, into)
+		return err
+	})
+	var exists *ledger.RunExistsError
+	if errors.As(err, &exists) {
+		return result, &usageError{err}
+	}
+	return result, err
 }
 
 func newReportCommand(std streams) *cobra.Command {

@@ -143,6 +143,7 @@ type apiFlags struct {
 	from                        tokenFlags
 	requestsPerSecond           float64
 	tasksPerMinute, tasksPerDay int
+	quotaDay                    time.Duration
 	retryFor, requestTimeout    time.Duration
 	park                        bool // end instead of waiting for the next day's quota
 }
@@ -151,6 +152,12 @@ func (f *apiFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.pool, "pool", "", "the pool's id")
 	f.registerServer(flags)
 	flags.BoolVar(&f.emulator, "emulator", false, "use the built-in emulator, started for this run")
+	f.registerLimits(flags)
+}
+
+// registerLimits registers the account's quotas and how long the server is borne
+// with.
+func (f *apiFlags) registerLimits(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.requestsPerSecond, "requests-per-second", toloka.RequestsPerSecond, "the quota of requests; 0 for none")
 	flags.IntVar(&f.tasksPerMinute, "tasks-per-minute", toloka.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
 	f.registerDay(flags)
@@ -168,6 +175,9 @@ func (f *apiFlags) registerServer(flags *pflag.FlagSet) {
 
 func (f *apiFlags) registerDay(flags *pflag.FlagSet) {
 	flags.IntVar(&f.tasksPerDay, "tasks-per-day", toloka.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
+	const name = "quota-day"
+	flags.DurationVar(&f.quotaDay, name, 24*time.Hour, "how long that day is, where a server for tests has another")
+	flags.Lookup(name).Hidden = true
 }
 
 // address gives the server's address; the emulator has none yet.
@@ -194,6 +204,7 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		RequestsPerSecond: f.requestsPerSecond,
 		TasksPerMinute:    f.tasksPerMinute,
 		TasksPerDay:       f.tasksPerDay,
+		Day:               f.quotaDay,
 		Park:              f.park,
 	}
 	address, err := f.address(flags)
@@ -228,10 +239,10 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 
 // outputFlags say what is shown and written.
 type outputFlags struct {
-	dir, stateDir, progress, logFormat, logLevel string
-	json                                         bool
-	grace                                        time.Duration // after the first signal; 0 = no end
-	live                                         liveFlags
+	dir, stateDir, db, progress, logFormat, logLevel string
+	json                                             bool
+	grace                                            time.Duration // after the first signal; 0 = no end
+	live                                             liveFlags
 }
 
 func isTerminal(w io.Writer) bool {
@@ -247,6 +258,7 @@ func (f *outputFlags) register(flags *pflag.FlagSet) {
 
 func (f *outputFlags) registerState(flags *pflag.FlagSet) {
 	flags.StringVar(&f.stateDir, "state-dir", "", "the folder for what outlives a run: the ledger, and the lock of each pool (default: the platform's, such as ~/.local/state/poolfill)")
+	registerDB(flags, &f.db)
 }
 
 func (f *outputFlags) registerDisplay(flags *pflag.FlagSet) {

@@ -37,7 +37,7 @@ func newUploadCommand(std streams) *cobra.Command {
 			ChunkSize: chunkSize,
 			OnInvalid: pipeline.OnInvalid(onInvalid),
 			OpenPool:  openPool,
-			Command:   commandLine(withoutNotify(os.Args)),
+			Command:   commandLine(withoutPassword(withoutNotify(os.Args))),
 		}
 		var err error
 		if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
@@ -87,6 +87,9 @@ interrupted, can be continued.`,
 			}
 			report, err := upload(cmd, args)
 			telling.tell(std.err, report, api.pool, err)
+			if std.reported != nil {
+				std.reported(report)
+			}
 			return err
 		},
 	}

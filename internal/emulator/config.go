@@ -38,6 +38,9 @@ type Limits struct {
 	// can be short; 0 means 60 seconds and 24 hours.
 	Minute time.Duration
 	Day    time.Duration
+	// Calendar has the day begin at each multiple of Day (UTC), when the whole
+	// quota is there again. Otherwise the day is the time up to now.
+	Calendar bool
 }
 
 // Config says how the emulator behaves. The zero value is Toloka without

@@ -63,6 +63,16 @@ func malformed(format string, args ...any) *apiError {
 	return refuse(http.StatusBadRequest, codeValidation, format, args...)
 }
 
+// tooManyTasksToday refuses tasks for the day, and says in how many seconds there
+// is room again; 0 says nothing.
+func tooManyTasksToday(seconds int) *apiError {
+	e := tooManyTasks(intervalDay)
+	if seconds > 0 {
+		e.retryAfter = strconv.Itoa(seconds)
+	}
+	return e
+}
+
 func tooManyTasks(interval string) *apiError {
 	e := refuse(http.StatusTooManyRequests, codeTooManyRequests, "the quota of tasks for the interval %s is used up", interval)
 	e.payload = map[string]string{"interval": interval}

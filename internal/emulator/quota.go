@@ -7,6 +7,8 @@ import "time"
 type window struct {
 	span  time.Duration
 	grain time.Duration
+	// calendar has it begin anew at each multiple of span instead.
+	calendar bool
 
 	events []event // the ones before head have left the window
 	head   int
@@ -19,9 +21,13 @@ type event struct {
 	n  int
 }
 
-// count gives the sum of all that happened after now - span.
+// count gives the sum of all that happened after now - span, or since the last
+// multiple of it.
 func (w *window) count(now time.Time) int {
 	start := now.Add(-w.span)
+	if w.calendar {
+		start = now.Truncate(w.span).Add(-1)
+	}
 	for w.head < len(w.events) && !w.events[w.head].at.After(start) {
 		w.sum -= w.events[w.head].n
 		w.head++
@@ -63,7 +69,7 @@ func newQuota(limits Limits) *quota {
 		limits:   limits,
 		requests: window{span: time.Second},
 		minute:   window{span: limits.Minute},
-		day:      window{span: limits.Day, grain: limits.Day / dayParts},
+		day:      window{span: limits.Day, grain: limits.Day / dayParts, calendar: limits.Calendar},
 	}
 }
 
@@ -77,17 +83,36 @@ func (q *quota) request(now time.Time) bool {
 	return true
 }
 
+// intervalDay is what a refusal for the day says.
+const intervalDay = "DAY"
+
 // refuses gives the interval whose quota n more tasks would exceed, or "".
 func (q *quota) refuses(now time.Time, n int) string {
 	switch {
 	case n == 0:
 		return ""
 	case exceeds(q.day.count(now)+n, q.limits.TasksPerDay):
-		return "DAY"
+		return intervalDay
 	case exceeds(q.minute.count(now)+n, q.limits.TasksPerMinute):
 		return "MIN"
 	}
 	return ""
+}
+
+// dayIn says in how many whole seconds the day has room for n more tasks, where a
+// day is shorter than that of the calendar and so can't be known to anybody;
+// otherwise it is 0.
+func (q *quota) dayIn(now time.Time, n int) int {
+	if q.limits.Day >= 24*time.Hour {
+		return 0
+	}
+	room := q.limits.TasksPerDay - q.day.count(now)
+	for _, e := range q.day.events[q.day.head:] {
+		if room += e.n; room >= n {
+			return int(e.at.Add(q.limits.Day).Sub(now)/time.Second) + 1
+		}
+	}
+	return int(q.limits.Day/time.Second) + 1
 }
 
 // tasks counts n created tasks.

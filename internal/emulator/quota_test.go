@@ -52,6 +52,27 @@ func TestTheQuotaOfADay(t *testing.T) {
 	})
 }
 
+func TestTheQuotaOfACalendarsDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which begins at midnight, UTC
+		s := start(t, Config{Limits: Limits{TasksPerDay: 10, Day: time.Hour, Calendar: true}})
+		post := func(n, want int) {
+			t.Helper()
+			send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true&async_mode=true", goodTasks("1", 0, n)).want(t, want)
+		}
+		for range 2 {
+			time.Sleep(time.Hour - time.Second)
+			post(10, http.StatusAccepted)
+			post(1, http.StatusTooManyRequests)
+			time.Sleep(time.Second)
+			post(9, http.StatusAccepted)
+			time.Sleep(time.Hour - time.Nanosecond)
+			post(2, http.StatusTooManyRequests)
+			post(1, http.StatusAccepted)
+			time.Sleep(time.Nanosecond)
+		}
+	})
+}
+
 func TestTheQuotaOfRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, Config{Limits: Limits{RequestsPerSecond: 3}})

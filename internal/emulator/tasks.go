@@ -383,7 +383,9 @@ func (s *Server) commitTasks(u *upload, parameters taskParameters) (*entry, erro
 		}
 	}
 	now, at := s.now()
-	if interval := s.quota.refuses(now, u.created); interval != "" {
+	if interval := s.quota.refuses(now, u.created); interval == intervalDay {
+		return nil, tooManyTasksToday(s.quota.dayIn(now, u.created))
+	} else if interval != "" {
 		return nil, tooManyTasks(interval)
 	}
 	e := s.taskEntry(u, parameters, at)

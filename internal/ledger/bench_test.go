@@ -72,9 +72,9 @@ func benchmarkChunk(b *testing.B, tasks int, id func(int) string) {
 		for pb.Next() {
 			r := r
 			r.Chunk = int(number.Add(1))
-			err := l.Sending(run.ID, Attempt{Chunk: r.Chunk, Keys: r.Keys, Rows: each(positions), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
+			err := l.Sending(run, Attempt{Chunk: r.Chunk, Keys: r.Keys, Rows: each(positions), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
 			if err == nil {
-				err = l.Finish(run.ID, r)
+				err = l.Finish(run, r)
 			}
 			if err != nil {
 				b.Error(err)
@@ -128,7 +128,7 @@ func BenchmarkOpen(b *testing.B) {
 				b.Fatal(err)
 			}
 			for number := range chunks {
-				if err := l.Finish(run.ID, chunkOf(number, 5000, emulatorID)); err != nil {
+				if err := l.Finish(run, chunkOf(number, 5000, emulatorID)); err != nil {
 					b.Fatal(err)
 				}
 			}

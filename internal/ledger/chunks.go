@@ -30,8 +30,9 @@ type Attempt struct {
 }
 
 // Sending keeps an attempt before it leaves. It is an error if something else
-// was sent under the chunk's number before.
-func (l *Ledger) Sending(run int64, a Attempt) error {
+// was sent under the chunk's number before, and a *TakenOverError where another
+// attempt goes on with the run.
+func (l *Ledger) Sending(run Run, a Attempt) error {
 	p := l.codec.packer()
 	defer p.release()
 	positions, err := p.pack(a.Rows)
@@ -42,31 +43,31 @@ func (l *Ledger) Sending(run int64, a Attempt) error {
 		return fmt.Errorf("chunk %d has %d rows and %d keys", a.Chunk, p.rows, len(a.Keys))
 	}
 	keys := p.joinKeys(a.Keys)
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
 		kept, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
-			VALUES (?, ?, ?, 'sent', ?, 0, 0, 0, ?, 0, ?, ?, ?)
-			ON CONFLICT (run_id, number) DO UPDATE SET state = 'sent' WHERE sum = excluded.sum AND tasks = excluded.tasks`,
-			run, a.Chunk, a.Sum[:], p.rows, a.Sent.UnixMilli(), p.first.file, p.first.record, positions)
+			VALUES ($1, $2, $3, 'sent', $4, 0, 0, 0, $5, 0, $6, $7, $8)
+			ON CONFLICT (run_id, number) DO UPDATE SET state = 'sent' WHERE chunk.sum = excluded.sum AND chunk.tasks = excluded.tasks`,
+			run.ID, a.Chunk, a.Sum[:], p.rows, a.Sent.UnixMilli(), p.first.file, p.first.record, positions)
 		if err != nil {
 			return err
 		}
 		if n, err := kept.RowsAffected(); err != nil || n == 0 {
 			return cmp.Or(err, fmt.Errorf("chunk %d is not what was sent under its number before", a.Chunk))
 		}
-		if _, err := l.exec(ctx, tx, insertKeys, run, a.Chunk, keys); err != nil {
+		if _, err := l.exec(ctx, tx, insertKeys, run.ID, a.Chunk, keys); err != nil {
 			return err
 		}
 		// The first attempt's time is kept: a search begins there.
-		_, err = l.exec(ctx, tx, `INSERT INTO attempt (run_id, chunk, operation, generation, tasks, sent) VALUES (?, ?, ?, ?, ?, ?)
+		_, err = l.exec(ctx, tx, `INSERT INTO attempt (run_id, chunk, operation, generation, tasks, sent) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (run_id, chunk, operation) DO NOTHING`,
-			run, a.Chunk, a.Operation, a.Generation, a.Tasks, a.Sent.UnixMilli())
+			run.ID, a.Chunk, a.Operation, a.Generation, a.Tasks, a.Sent.UnixMilli())
 		return err
 	})
 }
 
 // insertKeys keeps the keys of a chunk's tasks, which are most of what is kept
 // of it and never change. They are apart from what does, which is written twice.
-const insertKeys = `INSERT INTO chunk_keys (run_id, chunk, keys) VALUES (?, ?, ?) ON CONFLICT (run_id, chunk) DO NOTHING`
+const insertKeys = `INSERT INTO chunk_keys (run_id, chunk, keys) VALUES ($1, $2, $3) ON CONFLICT (run_id, chunk) DO NOTHING`
 
 // Result is what came of a chunk.
 type Result struct {
@@ -81,8 +82,9 @@ type Result struct {
 }
 
 // Finish keeps what came of a chunk, all of it or nothing. A chunk with rows
-// that are unsent keeps its attempts while one of them is in doubt.
-func (l *Ledger) Finish(run int64, r Result) error {
+// that are unsent keeps its attempts while one of them is in doubt. The error is
+// a *TakenOverError where another attempt goes on with the run.
+func (l *Ledger) Finish(run Run, r Result) error {
 	p := l.codec.packer()
 	defer p.release()
 	results, err := p.pack(r.Rows)
@@ -95,11 +97,11 @@ func (l *Ledger) Finish(run int64, r Result) error {
 	if unsent > 0 {
 		state = "open"
 	}
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now().UnixMilli()
-		updated, err := l.exec(ctx, tx, `UPDATE chunk SET state = ?, created = ?, rejected = ?, unsent = ?, ended = ?, results = ?
-			WHERE run_id = ? AND number = ? AND tasks = ?`,
-			state, created, rejected, unsent, now, results, run, r.Chunk, p.rows)
+		updated, err := l.exec(ctx, tx, `UPDATE chunk SET state = $1, created = $2, rejected = $3, unsent = $4, ended = $5, results = $6
+			WHERE run_id = $7 AND number = $8 AND tasks = $9`,
+			state, created, rejected, unsent, now, results, run.ID, r.Chunk, p.rows)
 		if err != nil {
 			return err
 		}
@@ -112,23 +114,23 @@ func (l *Ledger) Finish(run int64, r Result) error {
 				return fmt.Errorf("chunk %d has %d rows, which is not what was sent, and %d keys", r.Chunk, p.rows, len(r.Keys))
 			}
 			if _, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				run, r.Chunk, r.Sum[:], state, p.rows, created, rejected, unsent, now, now, p.first.file, p.first.record, results); err != nil {
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+				run.ID, r.Chunk, r.Sum[:], state, p.rows, created, rejected, unsent, now, now, p.first.file, p.first.record, results); err != nil {
 				return err
 			}
-			if _, err := l.exec(ctx, tx, insertKeys, run, r.Chunk, p.joinKeys(r.Keys)); err != nil {
+			if _, err := l.exec(ctx, tx, insertKeys, run.ID, r.Chunk, p.joinKeys(r.Keys)); err != nil {
 				return err
 			}
 		}
 		for _, id := range r.Claimed {
-			if _, err := l.exec(ctx, tx, `DELETE FROM stray WHERE run_id = ? AND task_id = ?`, run, id); err != nil {
+			if _, err := l.exec(ctx, tx, `DELETE FROM stray WHERE run_id = $1 AND task_id = $2`, run.ID, id); err != nil {
 				return err
 			}
 		}
 		if p.counts[InDoubt] > 0 {
 			return nil
 		}
-		_, err = l.exec(ctx, tx, `DELETE FROM attempt WHERE run_id = ? AND chunk = ?`, run, r.Chunk)
+		_, err = l.exec(ctx, tx, `DELETE FROM attempt WHERE run_id = $1 AND chunk = $2`, run.ID, r.Chunk)
 		return err
 	})
 }
@@ -154,14 +156,16 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 	var sum, keys, results []byte
 	var state string
 	var ended int64
-	err = l.db.QueryRowContext(ctx, `SELECT sum, state, ended, keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
-		WHERE chunk.run_id = ? AND number = ?`, run, number).
-		Scan(&sum, &state, &ended, &keys, &results)
+	err = l.patiently(ctx, func() error {
+		return l.db.QueryRowContext(ctx, `SELECT sum, state, ended, keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
+			WHERE chunk.run_id = $1 AND number = $2`, run, number).
+			Scan(&sum, &state, &ended, &keys, &results)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, false, nil
 	}
 	if err != nil {
-		return c, false, l.explain(err)
+		return c, false, err
 	}
 	copy(c.Sum[:], sum)
 	c.Finished, c.Ended = state == "finished", ended != 0
@@ -172,16 +176,11 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 	if c.Finished {
 		return c, true, nil
 	}
-	rows, err := l.db.QueryContext(ctx, `SELECT operation, sent FROM attempt WHERE run_id = ? AND chunk = ? ORDER BY sent`, run, number)
-	if err != nil {
-		return c, false, l.explain(err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = l.each(ctx, `SELECT operation, sent FROM attempt WHERE run_id = $1 AND chunk = $2 ORDER BY sent`, []any{run, number}, func(scan func(...any) error) error {
 		var operation string
 		var sent int64
-		if err := rows.Scan(&operation, &sent); err != nil {
-			return c, false, l.explain(err)
+		if err := scan(&operation, &sent); err != nil {
+			return err
 		}
 		if c.Sent.IsZero() {
 			c.Sent = time.UnixMilli(sent)
@@ -189,46 +188,59 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 		if operation != "" {
 			c.Operations = append(c.Operations, operation)
 		}
-	}
-	return c, true, l.explain(rows.Err())
+		return nil
+	})
+	return c, true, err
 }
 
 // Aside keeps rows that are in no chunk: those that never reached one, and
-// those that were left unsent.
-func (l *Ledger) Aside(run int64, rows iter.Seq[*Row]) error {
+// those that were left unsent. The error is a *TakenOverError where another
+// attempt goes on with the run.
+func (l *Ledger) Aside(run Run, rows iter.Seq[*Row]) error {
 	p := l.codec.packer()
 	defer p.release()
 	body, err := p.pack(rows)
 	if err != nil {
 		return err
 	}
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := l.exec(ctx, tx, `INSERT INTO segment (run_id, first_file, first_record, body) VALUES (?, ?, ?, ?)`,
-			run, p.first.file, p.first.record, body)
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := l.exec(ctx, tx, `INSERT INTO segment (run_id, first_file, first_record, body) VALUES ($1, $2, $3, $4)`,
+			run.ID, p.first.file, p.first.record, body)
 		return err
 	})
 }
 
-// each calls yield for every row of a query's answer.
-func (l *Ledger) each(ctx context.Context, query string, args []any, yield func(scan func(...any) error) error) (err error) {
-	rows, err := l.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return l.explain(err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := yield(rows.Scan); err != nil {
-			return l.explain(err)
+// each calls yield for every row of a query's answer. A connection that is lost
+// before the first is made again.
+func (l *Ledger) each(ctx context.Context, query string, args []any, yield func(scan func(...any) error) error) error {
+	var begun bool
+	var failed error // after that
+	err := l.patiently(ctx, func() (err error) {
+		rows, err := l.db.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
 		}
-	}
-	return l.explain(rows.Err())
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			begun = true
+			if failed = yield(rows.Scan); failed != nil {
+				return nil
+			}
+		}
+		if begun {
+			failed = l.explain(rows.Err())
+			return nil
+		}
+		return rows.Err()
+	})
+	return cmp.Or(failed, err)
 }
 
 // unpack reads a blob. It overwrites rows, if they are enough.
 func (l *Ledger) unpack(blob []byte, rows []Row) ([]Row, error) {
 	rows, err := l.codec.unpack(blob, rows)
 	if err != nil {
-		return nil, &DamagedError{l.path, err}
+		return nil, &DamagedError{l.Path(), err}
 	}
 	return rows, nil
 }

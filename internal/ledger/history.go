@@ -19,7 +19,7 @@ type Task struct {
 func (l *Ledger) Tasks(ctx context.Context, run int64, yield func(Task) error) error {
 	var rows []Row
 	return l.each(ctx, `SELECT keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
-		WHERE chunk.run_id = ? AND created > 0 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
+		WHERE chunk.run_id = $1 AND created > 0 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
 		var keys, blob sql.RawBytes
 		if err := scan(&keys, &blob); err != nil {
 			return err
@@ -49,7 +49,7 @@ type Stray struct {
 
 // Strays gives the strays of a run.
 func (l *Ledger) Strays(ctx context.Context, run int64, yield func(Stray) error) error {
-	return l.each(ctx, `SELECT task_id, content FROM stray WHERE run_id = ? ORDER BY task_id`, []any{run}, func(scan func(...any) error) error {
+	return l.each(ctx, `SELECT task_id, content FROM stray WHERE run_id = $1 ORDER BY task_id`, []any{run}, func(scan func(...any) error) error {
 		var s Stray
 		var content []byte
 		if err := scan(&s.TaskID, &content); err != nil {
@@ -71,7 +71,7 @@ type Doubt struct {
 // Doubts gives the attempts of a run whose end is not known.
 func (l *Ledger) Doubts(ctx context.Context, run int64) ([]Doubt, error) {
 	var doubts []Doubt
-	err := l.each(ctx, `SELECT chunk, operation, sent FROM attempt WHERE run_id = ? ORDER BY chunk, sent`, []any{run}, func(scan func(...any) error) error {
+	err := l.each(ctx, `SELECT chunk, operation, sent FROM attempt WHERE run_id = $1 ORDER BY chunk, sent`, []any{run}, func(scan func(...any) error) error {
 		d := Doubt{Run: run}
 		var sent int64
 		if err := scan(&d.Chunk, &d.Operation, &sent); err != nil {
@@ -88,12 +88,12 @@ func (l *Ledger) Doubts(ctx context.Context, run int64) ([]Doubt, error) {
 func (l *Ledger) Settle(d Doubt, created []Stray) error {
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
 		for _, s := range created {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO stray (run_id, task_id, content) VALUES (?, ?, ?) ON CONFLICT (run_id, task_id) DO NOTHING`,
+			if _, err := tx.ExecContext(ctx, `INSERT INTO stray (run_id, task_id, content) VALUES ($1, $2, $3) ON CONFLICT (run_id, task_id) DO NOTHING`,
 				d.Run, s.TaskID, s.Content[:]); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM attempt WHERE run_id = ? AND chunk = ? AND operation = ?`, d.Run, d.Chunk, d.Operation)
+		_, err := tx.ExecContext(ctx, `DELETE FROM attempt WHERE run_id = $1 AND chunk = $2 AND operation = $3`, d.Run, d.Chunk, d.Operation)
 		return err
 	})
 }
@@ -111,7 +111,7 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 		}
 	}
 	var rows []Row
-	err := l.each(ctx, `SELECT results FROM chunk WHERE created > 0 AND ended >= ? AND run_id IN (SELECT id FROM run WHERE server = ? AND pool = ?)`,
+	err := l.each(ctx, `SELECT results FROM chunk WHERE created > 0 AND ended >= $1 AND run_id IN (SELECT id FROM run WHERE server = $2 AND pool = $3)`,
 		[]any{since.UnixMilli(), server, pool}, func(scan func(...any) error) error {
 			var blob sql.RawBytes
 			if err := scan(&blob); err != nil {
@@ -127,7 +127,7 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 	if err != nil {
 		return nil, err
 	}
-	err = l.each(ctx, `SELECT task_id FROM stray WHERE run_id IN (SELECT id FROM run WHERE server = ? AND pool = ?)`, []any{server, pool},
+	err = l.each(ctx, `SELECT task_id FROM stray WHERE run_id IN (SELECT id FROM run WHERE server = $1 AND pool = $2)`, []any{server, pool},
 		func(scan func(...any) error) error {
 			var id string
 			if err := scan(&id); err != nil {

@@ -6,9 +6,11 @@
 // after any crash: whether a run can be continued, which chunks are finished,
 // which rows were created from a file before, and every row of a report.
 //
-// It is one SQLite file in write-ahead mode with full synchronisation: what a
-// call has returned from survives a power cut. The schema uses no more than
-// PostgreSQL has too. A row takes 19 to 29 bytes: 16 of its key, and what its
+// It is one SQLite file in write-ahead mode with full synchronisation, or, for
+// many machines, a database of PostgreSQL: what a call has returned from survives
+// a power cut. All statements are the same for both. A connection to PostgreSQL
+// that is lost is made again, and what was not known to be kept is kept again,
+// for two minutes. A row takes 19 to 29 bytes: 16 of its key, and what its
 // task's id has that the others of its chunk don't. Its position and status are
 // nearly free, as they mostly follow from those of the row before.
 //
@@ -20,19 +22,14 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"poolfill/internal/postgres"
 )
 
 // FileName is the name of the ledger in the folder for the state.
@@ -51,11 +48,12 @@ const (
 type NewerError struct {
 	Path           string
 	Version, Known int
+	option         string // the flag that names another
 }
 
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("the ledger %s was written by a newer poolfill (its format is %d, this one knows up to %d): use that version, or another --state-dir",
-		e.Path, e.Version, e.Known)
+	return fmt.Sprintf("the ledger %s was written by a newer poolfill (its format is %d, this one knows up to %d): use that version, or another %s",
+		e.Path, e.Version, e.Known, e.option)
 }
 
 // DamagedError is a ledger that can't be read any more. It is left as it is.
@@ -90,10 +88,9 @@ func (e *BusyError) Unwrap() error { return e.Err }
 // Ledger is an open ledger. It is safe for concurrent use, and several
 // processes can have the same one open.
 type Ledger struct {
-	db    *sql.DB
-	path  string
-	busy  time.Duration // how long a transaction waits for another process's
-	codec *codec
+	db      *sql.DB
+	dialect dialect
+	codec   *codec
 
 	// Writers that wait at the same time share one transaction, and so one
 	// synchronisation of the disk.
@@ -115,88 +112,54 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 	return open(ctx, filepath.Join(dir, FileName), busyFor)
 }
 
-func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error) {
-	info, err := os.Stat(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, unusable(filepath.Dir(path), err)
-	}
+// OpenURL opens the ledger in a database of PostgreSQL, and makes its tables
+// where they are absent. address is as in postgres://user@host:5432/database.
+//
+// The error is a *postgres.AddressError, *NewerError or *DamagedError where it is
+// one of those; anything else says that the database can't be used. None has the
+// password.
+func OpenURL(ctx context.Context, address string) (*Ledger, error) {
+	db, err := postgres.Open(address)
 	if err != nil {
-		// SQLite would make it readable for everybody.
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-		if err != nil {
-			return nil, unusable(filepath.Dir(path), err)
-		}
-		if err := f.Close(); err != nil {
-			return nil, unusable(filepath.Dir(path), err)
-		}
-	}
-	if err := notForeign(path); err != nil {
 		return nil, err
 	}
-	// The driver sets the journal mode last. That makes the file, with its page
-	// size: a chunk is some ten pages, not many small ones, and its changes to
-	// tables and indexes are still cheap.
-	q := url.Values{"_txlock": {"immediate"}, "_journal_mode": {"WAL"}, "_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
-		"page_size(8192)", "wal_autocheckpoint(500)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
-	}}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
-	if err != nil {
-		return nil, unusable(filepath.Dir(path), err)
-	}
+	return serve(ctx, db.DB, &server{db})
+}
+
+// serve makes a ledger of an open database, which it closes where it fails.
+func serve(ctx context.Context, db *sql.DB, d dialect) (*Ledger, error) {
 	codec, err := newCodec()
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	l := &Ledger{
-		codec: codec, db: db, path: path, busy: busy,
+		codec: codec, db: db, dialect: d,
 		queue: make(chan *write), ended: make(chan struct{}), prepared: make(map[string]*sql.Stmt),
 	}
-	if err := l.prepare(ctx, info != nil && info.Size() <= checkUpTo); err != nil {
+	if err := l.migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	go l.serve(context.WithoutCancel(ctx))
 	return l, nil
 }
 
-// notForeign refuses the database of another program by its header, before
-// SQLite is told to keep it in write-ahead mode, which changes it.
-func notForeign(path string) (err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return unusable(filepath.Dir(path), err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	const magic, versionAt, applicationAt = "SQLite format 3\x00", 60, 68
-	header := make([]byte, 100)
-	if _, err := io.ReadFull(f, header); err != nil || string(header[:len(magic)]) != magic {
-		return nil // it is empty, or SQLite says what is wrong with it
-	}
-	if foreign(int(binary.BigEndian.Uint32(header[applicationAt:])), int(binary.BigEndian.Uint32(header[versionAt:]))) {
-		return &DamagedError{path, errForeign}
-	}
-	return nil
-}
-
-// prepare checks the ledger and brings its schema up to date.
-func (l *Ledger) prepare(ctx context.Context, check bool) error {
-	if check {
-		var verdict string
-		if err := l.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-			return l.explain(err)
-		}
-		if verdict != "ok" {
-			return &DamagedError{l.path, errors.New(verdict)}
-		}
-	}
-	return l.migrate(ctx)
+// HoldPool keeps other machines from a pool until release, or until the
+// connection to the database is lost. Where another has it, held is false. With a
+// file there are no other machines: see state.LockPool.
+func (l *Ledger) HoldPool(ctx context.Context, server, pool string) (release func() error, held bool, err error) {
+	return l.dialect.hold(ctx, "poolfill pool "+server+" "+pool)
 }
 
 // DB is the database itself, for the tables that other packages keep in it.
 func (l *Ledger) DB() *sql.DB { return l.db }
 
-// Path is where the ledger is.
-func (l *Ledger) Path() string { return l.path }
+// Shared reports whether the database is PostgreSQL, which many machines can
+// share, and not a file.
+func (l *Ledger) Shared() bool { return l.dialect.shared() }
+
+// Path is where the ledger is: a file, or the address of a database without user
+// and password.
+func (l *Ledger) Path() string { return l.dialect.path() }
 
 // Close ends the ledger. It waits for what is being written.
 func (l *Ledger) Close() error {
@@ -242,7 +205,7 @@ func (l *Ledger) serve(ctx context.Context) {
 // commit carries out a batch in one transaction. Where that fails, each change
 // has one of its own, so that only those fail that are at fault.
 func (l *Ledger) commit(ctx context.Context, batch []*write) {
-	err := l.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := l.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, w := range batch {
 			if err := w.do(ctx, tx); err != nil {
 				return err
@@ -251,24 +214,30 @@ func (l *Ledger) commit(ctx context.Context, batch []*write) {
 		return nil
 	})
 	for _, w := range batch {
-		if err != nil && len(batch) > 1 {
-			w.done <- l.transact(ctx, w.do)
+		if err != nil && len(batch) > 1 && !l.dialect.lost(err) {
+			w.done <- l.Transact(ctx, w.do)
 		} else {
 			w.done <- err
 		}
 	}
 }
 
-func (l *Ledger) transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
-	tx, err := l.db.BeginTx(ctx, nil)
-	if err != nil {
-		return l.explain(err)
-	}
-	if err := do(ctx, tx); err != nil {
-		return l.explain(errors.Join(err, tx.Rollback()))
-	}
-	return l.explain(tx.Commit())
+// Transact does something in a transaction. Where the connection is lost it is
+// done again, unless it was committed after all: do must bear that.
+func (l *Ledger) Transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return l.explain(l.dialect.transact(ctx, do))
 }
+
+// patiently does f, again while the connection is lost, and explains its error.
+func (l *Ledger) patiently(ctx context.Context, f func() error) error {
+	if !l.dialect.shared() {
+		return l.explain(f())
+	}
+	return l.explain(postgres.Patiently(ctx, f))
+}
+
+// explain gives the database's errors words for people.
+func (l *Ledger) explain(err error) error { return l.dialect.explain(err) }
 
 // change carries out one change durably. It takes no context: what the server
 // has done is to be kept whether or not the run is interrupted, and busyFor
@@ -282,6 +251,9 @@ func (l *Ledger) change(do func(context.Context, *sql.Tx) error) error {
 // exec carries out a statement of a change, and prepares it only once. Only
 // serve may call it.
 func (l *Ledger) exec(ctx context.Context, tx *sql.Tx, statement string, args ...any) (sql.Result, error) {
+	if l.dialect.shared() { // its driver does so itself
+		return tx.ExecContext(ctx, statement, args...)
+	}
 	prepared, ok := l.prepared[statement]
 	if !ok {
 		var err error
@@ -291,27 +263,6 @@ func (l *Ledger) exec(ctx context.Context, tx *sql.Tx, statement string, args ..
 		l.prepared[statement] = prepared
 	}
 	return tx.StmtContext(ctx, prepared).ExecContext(ctx, args...)
-}
-
-// explain gives SQLite's errors words for people.
-func (l *Ledger) explain(err error) error {
-	var lite *sqlite.Error
-	if !errors.As(err, &lite) {
-		return err
-	}
-	switch lite.Code() & 0xff {
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return &DamagedError{l.path, err}
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return &BusyError{l.path, l.busy, err}
-	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("the disk is full: the ledger %s can't be written. Make space and run the same command again (%w)", l.path, err)
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
-		return unusable(filepath.Dir(l.path), err)
-	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("the ledger %s can't be written or read: check the disk, and run the same command again (%w)", l.path, err)
-	}
-	return fmt.Errorf("the ledger %s: %w", l.path, err)
 }
 
 func unusable(dir string, err error) error {

@@ -15,8 +15,8 @@ const reasonBrokenOff = "the run was broken off before the server's answer was k
 // Memory: the rows of those chunks and segments that overlap in the inputs.
 func (l *Ledger) Rows(ctx context.Context, run int64, yield func([]Row) error) error {
 	m := merge{yield: yield}
-	err := l.each(ctx, `SELECT first_file, first_record, ended, results FROM chunk WHERE run_id = ?
-		UNION ALL SELECT first_file, first_record, 1, body FROM segment WHERE run_id = ?
+	err := l.each(ctx, `SELECT first_file, first_record, ended, results FROM chunk WHERE run_id = $1
+		UNION ALL SELECT first_file, first_record, 1, body FROM segment WHERE run_id = $2
 		ORDER BY 1, 2`, []any{run, run}, func(scan func(...any) error) error {
 		var first position
 		var ended int64

@@ -14,65 +14,67 @@ import (
 // Rows gives all that was kept, in the order of the inputs, however chunks and
 // segments overlap there and in whatever order they ended.
 func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
-	ctx := context.Background()
-	l := openIn(t, t.TempDir())
-	runs := 0
-	rapid.Check(t, func(t *rapid.T) {
-		runs++
-		run, err := l.Begin(Run{Name: fmt.Sprint(runs), Settings: []byte{1}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		stay := rapid.SampledFrom([]float64{0, 0.9, 0.999}).Draw(t, "stay")
-		size := rapid.SampledFrom([]int{1, 7, 500, 2 * groupRows}).Draw(t, "rows of a part")
-
-		// Rows go to one of several open parts, each of which ends when it is full.
-		const parts = 6
-		var open [parts][]Row
-		var ended [][]Row
-		var want []Row
-		part := 0
-		for file := range rapid.IntRange(1, 3).Draw(t, "files") {
-			for record := range rapid.IntRange(0, min(20*size, 3*groupRows)).Draw(t, "records") {
-				row := Row{File: file, Line: int64(2*record + 2), Record: int64(record + 1), Status: Created, TaskID: fmt.Sprintf("%d-%d", file, record)}
-				want = append(want, row)
-				if random.Float64() >= stay {
-					part = random.IntN(parts)
-				}
-				if open[part] = append(open[part], row); len(open[part]) == size {
-					ended, open[part] = append(ended, open[part]), nil
-				}
-			}
-		}
-		ended = append(ended, open[:]...)
-		for number, at := range random.Perm(len(ended)) {
-			rows := ended[at]
-			switch random.IntN(3) {
-			case 0:
-				err = l.Finish(run.ID, Result{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
-			case 1: // it never ends
-				err = l.Sending(run.ID, Attempt{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
-				for _, r := range rows {
-					i, _ := slices.BinarySearchFunc(want, r, func(a, b Row) int { return a.position().compare(b.position()) })
-					want[i].Status, want[i].Reason = InDoubt, reasonBrokenOff
-				}
-			default:
-				random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-				err = l.Aside(run.ID, each(rows))
-			}
+	onEach(t, func(t *testing.T, open func() *Ledger) {
+		ctx := context.Background()
+		l := open()
+		runs := 0
+		rapid.Check(t, func(t *rapid.T) {
+			runs++
+			run, err := l.Begin(Run{Name: fmt.Sprint(runs), Settings: []byte{1}})
 			if err != nil {
 				t.Fatal(err)
 			}
-		}
+			random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+			stay := rapid.SampledFrom([]float64{0, 0.9, 0.999}).Draw(t, "stay")
+			size := rapid.SampledFrom([]int{1, 7, 500, 2 * groupRows}).Draw(t, "rows of a part")
 
-		var got []Row
-		if err := l.Rows(ctx, run.ID, func(rows []Row) error { got = append(got, rows...); return nil }); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatal(diff)
-		}
+			// Rows go to one of several open parts, each of which ends when it is full.
+			const parts = 6
+			var open [parts][]Row
+			var ended [][]Row
+			var want []Row
+			part := 0
+			for file := range rapid.IntRange(1, 3).Draw(t, "files") {
+				for record := range rapid.IntRange(0, min(20*size, 3*groupRows)).Draw(t, "records") {
+					row := Row{File: file, Line: int64(2*record + 2), Record: int64(record + 1), Status: Created, TaskID: fmt.Sprintf("%d-%d", file, record)}
+					want = append(want, row)
+					if random.Float64() >= stay {
+						part = random.IntN(parts)
+					}
+					if open[part] = append(open[part], row); len(open[part]) == size {
+						ended, open[part] = append(ended, open[part]), nil
+					}
+				}
+			}
+			ended = append(ended, open[:]...)
+			for number, at := range random.Perm(len(ended)) {
+				rows := ended[at]
+				switch random.IntN(3) {
+				case 0:
+					err = l.Finish(run, Result{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
+				case 1: // it never ends
+					err = l.Sending(run, Attempt{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
+					for _, r := range rows {
+						i, _ := slices.BinarySearchFunc(want, r, func(a, b Row) int { return a.position().compare(b.position()) })
+						want[i].Status, want[i].Reason = InDoubt, reasonBrokenOff
+					}
+				default:
+					random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+					err = l.Aside(run, each(rows))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+
+			var got []Row
+			if err := l.Rows(ctx, run.ID, func(rows []Row) error { got = append(got, rows...); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatal(diff)
+			}
+		})
 	})
 }
 

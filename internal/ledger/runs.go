@@ -65,18 +65,14 @@ type File struct {
 func (l *Ledger) Begin(r Run) (Run, error) {
 	r.State, r.Attempts, r.Started = Running, 1, time.Now()
 	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `INSERT INTO run (name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, 0, '')`,
-			r.Name, r.Server, r.Pool, r.Mode, r.Key, r.Guard, r.Settings, r.Command, r.State, r.Started.UnixMilli())
-		if err != nil {
-			return err
-		}
-		if r.ID, err = result.LastInsertId(); err != nil {
+		if err := tx.QueryRowContext(ctx, `INSERT INTO run (name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, 0, '') RETURNING id`,
+			r.Name, r.Server, r.Pool, r.Mode, r.Key, r.Guard, notNil(r.Settings), l.dialect.text(r.Command), r.State, r.Started.UnixMilli()).Scan(&r.ID); err != nil {
 			return err
 		}
 		for i, f := range r.Files {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO file (run_id, number, path, size, modified, ends, sha256, info) VALUES (?, ?, ?, ?, ?, ?, '', '')`,
-				r.ID, i, f.Path, f.Size, unixNano(f.Modified), notNil(f.Ends)); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO file (run_id, number, path, size, modified, ends, sha256, info) VALUES ($1, $2, $3, $4, $5, $6, '', '')`,
+				r.ID, i, l.dialect.text(f.Path), f.Size, unixNano(f.Modified), notNil(f.Ends)); err != nil {
 				return err
 			}
 		}
@@ -85,19 +81,49 @@ func (l *Ledger) Begin(r Run) (Run, error) {
 	return r, err
 }
 
-// Continue enters another attempt at a run. What its chunks came to stays; the
-// rows that never were in a chunk are forgotten, as they are read again.
+// TakenOverError says that a run was continued by another attempt, or
+// forgotten: this one can't write to it any more.
+type TakenOverError struct{ Name string }
+
+func (e *TakenOverError) Error() string {
+	return fmt.Sprintf("another process goes on with run %s: this one has stopped, and what it has sent counts for the other", e.Name)
+}
+
+// Continue enters another attempt at a run, and ends that of any process that
+// still is at it: what that one writes from now on is a *TakenOverError. What
+// the run's chunks came to stays; the rows that never were in a chunk are
+// forgotten, as they are read again.
 func (l *Ledger) Continue(r Run) (Run, error) {
 	r.State = Running
-	r.Attempts++
 	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE run SET state = ?, attempts = ?, command = ? WHERE id = ?`, r.State, r.Attempts, r.Command, r.ID); err != nil {
+		err := tx.QueryRowContext(ctx, `UPDATE run SET state = $1, attempts = attempts + 1, command = $2 WHERE id = $3 RETURNING attempts`,
+			r.State, l.dialect.text(r.Command), r.ID).Scan(&r.Attempts)
+		if errors.Is(err, sql.ErrNoRows) {
+			return &TakenOverError{r.Name}
+		}
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM segment WHERE run_id = ?`, r.ID)
+		_, err = tx.ExecContext(ctx, `DELETE FROM segment WHERE run_id = $1`, r.ID)
 		return err
 	})
 	return r, err
+}
+
+// attempt carries out a change that belongs to an attempt at a run: as Begin or
+// Continue gave it, and only while no other attempt goes on with the run.
+func (l *Ledger) attempt(r Run, do func(context.Context, *sql.Tx) error) error {
+	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+		var attempts int
+		err := tx.QueryRowContext(ctx, `SELECT attempts FROM run WHERE id = $1`+l.dialect.forShare(), r.ID).Scan(&attempts)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && attempts != r.Attempts {
+			return &TakenOverError{r.Name}
+		}
+		if err != nil {
+			return err
+		}
+		return do(ctx, tx)
+	})
 }
 
 // Opened keeps what reader knows of a file, after its header or at its end.
@@ -107,23 +133,25 @@ func (l *Ledger) Opened(run int64, file int, info reader.Info) error {
 		return err
 	}
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE file SET sha256 = ?, info = ? WHERE run_id = ? AND number = ?`, info.SHA256, string(text), run, file)
+		_, err := tx.ExecContext(ctx, `UPDATE file SET sha256 = $1, info = $2 WHERE run_id = $3 AND number = $4`, info.SHA256, string(text), run, file)
 		return err
 	})
 }
 
-// End keeps how an attempt ended.
-func (l *Ledger) End(run int64, state string, report []byte) error {
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE run SET state = ?, ended = ?, report = ? WHERE id = ?`, state, time.Now().UnixMilli(), string(report), run)
+// End keeps how an attempt ended. The error is a *TakenOverError where another
+// one goes on with the run.
+func (l *Ledger) End(run Run, state string, report []byte) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE run SET state = $1, ended = $2, report = $3 WHERE id = $4`, state, time.Now().UnixMilli(), string(report), run.ID)
 		return err
 	})
 }
 
-// Abandon forgets a run that began and sent nothing.
-func (l *Ledger) Abandon(run int64) error {
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id = ?`, run)
+// Abandon forgets a run whose attempt sent nothing. The error is a
+// *TakenOverError where another one goes on with the run.
+func (l *Ledger) Abandon(run Run) error {
+	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id = $1`, run.ID)
 		return err
 	})
 }
@@ -134,7 +162,7 @@ const runColumns = `id, name, server, pool, mode, run_key, guard, settings, comm
 // Runs gives all runs, the latest first; with server and pool only those of a
 // pool.
 func (l *Ledger) Runs(ctx context.Context, server, pool string) ([]Run, error) {
-	return l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE ? = '' OR server = ? AND pool = ? ORDER BY id DESC`, server, server, pool)
+	return l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE CAST($1 AS TEXT) = '' OR server = $1 AND pool = $2 ORDER BY id DESC`, server, pool)
 }
 
 // UnknownRunError says that a ledger has no such run, or several.
@@ -151,40 +179,49 @@ func (e *UnknownRunError) Error() string {
 	return fmt.Sprintf("there is no run %q: see 'poolfill runs'", e.Name)
 }
 
+// Called gives the run with exactly this name, and whether there is one.
+func (l *Ledger) Called(ctx context.Context, name string) (Run, bool, error) {
+	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE name = $1`, name)
+	if err != nil || len(runs) == 0 {
+		return Run{}, false, err
+	}
+	return runs[0], true, nil
+}
+
 // Find gives the run with a name that begins so, or the latest where name is
-// empty. The error is an *UnknownRunError where there is none, or several.
+// empty. A run with just this name goes before those with longer ones. The error
+// is an *UnknownRunError where there is none, or several.
 func (l *Ledger) Find(ctx context.Context, name string) (Run, error) {
-	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE substr(name, 1, length(?)) = ? ORDER BY id DESC LIMIT 2`, name, name)
+	if run, found, err := l.Called(ctx, name); found || err != nil {
+		return run, err
+	}
+	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE substr(name, 1, length(CAST($1 AS TEXT))) = $1 ORDER BY id DESC LIMIT 2`, name)
 	if err != nil {
 		return Run{}, err
 	}
-	if len(runs) == 0 || name != "" && len(runs) > 1 && runs[0].Name != name {
+	if len(runs) == 0 || name != "" && len(runs) > 1 {
 		return Run{}, &UnknownRunError{name, len(runs)}
 	}
 	return runs[0], nil
 }
 
 func (l *Ledger) runs(ctx context.Context, query string, args ...any) (runs []Run, err error) {
-	rows, err := l.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, l.explain(err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = l.each(ctx, query, args, func(scan func(...any) error) error {
 		var r Run
 		var started, ended int64
-		if err := rows.Scan(&r.ID, &r.Name, &r.Server, &r.Pool, &r.Mode, &r.Key, &r.Guard, &r.Settings, &r.Command,
+		if err := scan(&r.ID, &r.Name, &r.Server, &r.Pool, &r.Mode, &r.Key, &r.Guard, &r.Settings, &r.Command,
 			&r.State, &r.Attempts, &started, &ended, &r.Report, &r.Created, &r.Rejected); err != nil {
-			return nil, l.explain(err)
+			return err
 		}
 		r.Started = time.UnixMilli(started)
 		if ended != 0 {
 			r.Ended = time.UnixMilli(ended)
 		}
 		runs = append(runs, r)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, l.explain(err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	for i := range runs {
 		if runs[i].Files, err = l.files(ctx, runs[i].ID); err != nil {
@@ -195,29 +232,25 @@ func (l *Ledger) runs(ctx context.Context, query string, args ...any) (runs []Ru
 }
 
 func (l *Ledger) files(ctx context.Context, run int64) (files []File, err error) {
-	rows, err := l.db.QueryContext(ctx, `SELECT path, size, modified, ends, sha256, info FROM file WHERE run_id = ? ORDER BY number`, run)
-	if err != nil {
-		return nil, l.explain(err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = l.each(ctx, `SELECT path, size, modified, ends, sha256, info FROM file WHERE run_id = $1 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
 		var f File
 		var modified int64
 		var info string
-		if err := rows.Scan(&f.Path, &f.Size, &modified, &f.Ends, &f.SHA256, &info); err != nil {
-			return nil, l.explain(err)
+		if err := scan(&f.Path, &f.Size, &modified, &f.Ends, &f.SHA256, &info); err != nil {
+			return err
 		}
 		if modified != 0 {
 			f.Modified = time.Unix(0, modified)
 		}
 		if info != "" {
 			if err := json.Unmarshal([]byte(info), &f.Info); err != nil {
-				return nil, &DamagedError{l.path, err}
+				return &DamagedError{l.Path(), err}
 			}
 		}
 		files = append(files, f)
-	}
-	return files, l.explain(rows.Err())
+		return nil
+	})
+	return files, err
 }
 
 // Prune forgets the runs that ended before a time, or whose attempts began
@@ -227,7 +260,7 @@ func (l *Ledger) files(ctx context.Context, run int64) (files []File, err error)
 func (l *Ledger) Prune(ctx context.Context, before time.Time, unfinished bool) (int64, error) {
 	var n int64
 	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `DELETE FROM run WHERE (CASE WHEN ended > 0 THEN ended ELSE started END) < ? AND (state = 'finished' OR ?)`,
+		result, err := tx.ExecContext(ctx, `DELETE FROM run WHERE (CASE WHEN ended > 0 THEN ended ELSE started END) < $1 AND (state = 'finished' OR $2)`,
 			before.UnixMilli(), unfinished)
 		if err != nil {
 			return err
@@ -238,13 +271,7 @@ func (l *Ledger) Prune(ctx context.Context, before time.Time, unfinished bool) (
 	if err != nil || n == 0 {
 		return n, err
 	}
-	// Both work outside of transactions only.
-	for _, command := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
-		if _, err := l.db.ExecContext(ctx, command); err != nil {
-			return n, l.explain(err)
-		}
-	}
-	return n, nil
+	return n, l.dialect.tidy(ctx)
 }
 
 func unixNano(t time.Time) int64 {

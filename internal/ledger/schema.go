@@ -3,15 +3,48 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 )
 
-// applicationID marks a SQLite file as a ledger ("pfil").
-const applicationID = 0x7066696c
+// dialect is what sets one kind of database apart from the other.
+type dialect interface {
+	// path is where the database is, without a secret.
+	path() string
+	// shared reports whether other machines may have it open.
+	shared() bool
+	// text gives a text as the database can keep it.
+	text(s string) string
+	// translate gives a step of the migrations in the database's words.
+	translate(sql string) string
+	// forShare ends a SELECT whose rows are to stay as they are.
+	forShare() string
+	// transact is Ledger.Transact, but for the words of its errors.
+	transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error
+	// try is the same, but leaves nothing of its own in a database that may be
+	// another program's.
+	try(ctx context.Context, do func(context.Context, *sql.Tx) error) error
+	// lock keeps others from changing the schema until the transaction's end.
+	lock(ctx context.Context, tx *sql.Tx) error
+	// version reads the schema's version; 0 is an empty database.
+	version(ctx context.Context, q querier) (int, error)
+	setVersion(ctx context.Context, tx *sql.Tx, version int) error
+	// hold is Ledger.HoldPool.
+	hold(ctx context.Context, name string) (release func() error, held bool, err error)
+	// tidy gives back the space of what was deleted.
+	tidy(ctx context.Context) error
+	// lost reports whether the same may succeed later, see postgres.Lost.
+	lost(err error) bool
+	// explain gives errors words for people.
+	explain(err error) error
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
 
 // migrations bring a ledger from one version to the next. The first makes it.
-// What is here is never changed, only added to.
+// What is here is never changed, only added to. Its words are SQLite's, as far as
+// dialect.translate knows PostgreSQL's.
 var migrations = [...]string{`
 CREATE TABLE run (
 	id       INTEGER PRIMARY KEY,
@@ -93,47 +126,24 @@ CREATE TABLE stray (
 
 // migrate brings the schema up to date, in one transaction.
 func (l *Ledger) migrate(ctx context.Context) error {
-	version, err := l.version(ctx)
+	version, err := l.dialect.version(ctx, l.db)
 	if err != nil || version == len(migrations) {
-		return err
+		return l.explain(err)
 	}
-	return l.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return l.explain(l.dialect.try(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := l.dialect.lock(ctx, tx); err != nil {
+			return err
+		}
 		// Another process may have been faster.
-		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		version, err := l.dialect.version(ctx, tx)
+		if err != nil || version == len(migrations) {
 			return err
 		}
 		for _, step := range migrations[version:] {
-			if _, err := tx.ExecContext(ctx, step); err != nil {
+			if _, err := tx.ExecContext(ctx, l.dialect.translate(step)); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", applicationID, len(migrations)))
-		return err
-	})
-}
-
-// version reads the ledger's version; 0 is an empty file.
-func (l *Ledger) version(ctx context.Context) (int, error) {
-	var version, application int
-	if err := l.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return 0, l.explain(err)
-	}
-	if err := l.db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&application); err != nil {
-		return 0, l.explain(err)
-	}
-	switch {
-	case foreign(application, version):
-		return 0, &DamagedError{l.path, errForeign}
-	case version > len(migrations):
-		return 0, &NewerError{l.path, version, len(migrations)}
-	}
-	return version, nil
-}
-
-var errForeign = errors.New("it is a database of another program")
-
-// foreign reports whether the marks of a database are another program's. An
-// empty one has none.
-func foreign(application, version int) bool {
-	return application != applicationID && (application != 0 || version != 0)
+		return l.dialect.setVersion(ctx, tx, len(migrations))
+	}))
 }

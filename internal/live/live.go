@@ -57,6 +57,8 @@ type Options struct {
 	// LocalOnly refuses requests that name another host than this machine: a web
 	// page elsewhere could have its name point here, and read along.
 	LocalOnly bool
+	// River is River's own page over its jobs; nil has none.
+	River http.Handler
 }
 
 // Handler shows a run.
@@ -104,6 +106,14 @@ func guarded(next http.Handler, localOnly bool) http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		hostGuard(next, localOnly).ServeHTTP(w, r)
+	})
+}
+
+// hostGuard refuses requests that name another host than this machine, where
+// only this machine may look.
+func hostGuard(next http.Handler, localOnly bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if localOnly && !isLocal(r.Host) {
 			http.Error(w, "This address only answers to localhost. To look from elsewhere, forward a port to it (ssh -L), or start the run with --listen and an address of the network.", http.StatusForbidden)
 			return

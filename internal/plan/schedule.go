@@ -90,6 +90,13 @@ func (p pace) ofDay(tasks, used int64, left time.Duration) int64 {
 	return min(tasks, p.within(left))
 }
 
+// ScheduleOf says how long so many tasks in requests of so many each take, of a
+// day's quota that is not used yet.
+func ScheduleOf(tasks int64, chunk int, limits ratelimit.Config, now time.Time) Schedule {
+	c := Counts{General: tasks, Largest: chunk}
+	return schedule(tasks, 0, newPace(limits, c, (tasks+int64(chunk)-1)/int64(chunk)), now)
+}
+
 const day = 24 * time.Hour
 
 // schedule lays the tasks out over the days from now on, of which so many tasks

@@ -106,7 +106,7 @@ var large = ratelimit.Limits{TasksPerMinute: 10_000, TasksPerDay: 100_000}
 
 func rowCount(t *testing.T, b *Book) (n int) {
 	t.Helper()
-	if err := b.db.QueryRowContext(t.Context(), `SELECT count(*) FROM quota_grant`).Scan(&n); err != nil {
+	if err := b.db.(database).QueryRowContext(t.Context(), `SELECT count(*) FROM quota_grant`).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -116,7 +116,7 @@ func TestSmallRequestsShareALeaseAndUnusedRoomComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "ledger.db")
 		open := func() *Book {
-			b, err := New(t.Context(), open(t, file), "someone")
+			b, err := New(t.Context(), open(t, file), "someone", 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,19 +154,20 @@ func TestSmallRequestsShareALeaseAndUnusedRoomComesBack(t *testing.T) {
 }
 
 func TestALeaseOfADeadProcessCountsAsUsed(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "ledger.db")
-	c := noon()
-	gone := newBook(t, file, c)
-	take(t, gone, 1, large)
-	gone.mu.Lock()
-	gone.stopTimer() // it is dead
-	gone.mu.Unlock()
-	b := newBook(t, file, c)
-	today(t, b, 100)
-	refused(t, b, 9901, large, abandoned+ratelimit.Minute, ratelimit.ReasonMinute)
-	c.pass(abandoned + ratelimit.Minute)
-	take(t, b, 10_000, large)
-	today(t, b, 10_100)
+	onEach(t, func(t *testing.T, open func() database) {
+		c := noon()
+		gone := newBook(t, open(), c)
+		take(t, gone, 1, large)
+		gone.mu.Lock()
+		gone.stopTimer() // it is dead
+		gone.mu.Unlock()
+		b := newBook(t, open(), c)
+		today(t, b, 100)
+		refused(t, b, 9901, large, abandoned+ratelimit.Minute, ratelimit.ReasonMinute)
+		c.pass(abandoned + ratelimit.Minute)
+		take(t, b, 10_000, large)
+		today(t, b, 10_100)
+	})
 }
 
 func TestTwoProcessesUseNearlyAllOfTheMinute(t *testing.T) {
@@ -180,7 +181,7 @@ func TestTwoProcessesUseNearlyAllOfTheMinute(t *testing.T) {
 		var books []*Book
 		var wg sync.WaitGroup
 		for range 2 {
-			b, err := New(t.Context(), open(t, file), "someone")
+			b, err := New(t.Context(), open(t, file), "someone", 0)
 			if err != nil {
 				t.Fatal(err)
 			}

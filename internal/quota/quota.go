@@ -1,6 +1,6 @@
 // Package quota keeps an account's use of tasks in a database, so that it
-// outlives the process and all processes of a machine share it: it is the
-// ratelimit.Book over database/sql.
+// outlives the process and all processes of a machine share it, or of many
+// machines: it is the ratelimit.Book over database/sql.
 //
 // What goes in: the grants that gates ask for, and their ends. What comes out:
 // whether there is room, decided by ratelimit.Wait within one transaction that
@@ -17,15 +17,17 @@
 // each time that the book was told of answers in the last minute, and one for
 // each of the last 40 days; in memory the grants that are under way.
 //
-// Times are those of the wall clock, as no other is shared by processes and
-// outlives them. Where it is set back, what lies in the future counts as of now,
-// so nobody waits longer than the rules say and no quota becomes free; where it
-// is set ahead, grants end early in the book, but not in the count that every
-// gate keeps of its own.
+// Times in the book are those of a wall clock, as no other is shared by processes
+// and outlives them: the computer's, or where many share the database its
+// server's. Where it is set back, what lies in the future counts as of now, so
+// nobody waits longer than the rules say and no quota becomes free; where it is set
+// ahead, grants end early in the book, but not in the count that every gate keeps
+// of its own. Answers are told with their age, so it doesn't matter how far the
+// computers' clocks are apart.
 //
-// The SQL is plain, and the database must let one transaction write at a time.
-// Each begins with a write, so that it waits for its turn at the beginning: with
-// SQLite set busy_timeout, and best _txlock=immediate too.
+// The SQL is plain. One transaction at a time has an account's part of the book:
+// each begins with a write, for which SQLite has it wait for its turn, or with a
+// lock of PostgreSQL. With SQLite set busy_timeout, and best _txlock=immediate too.
 package quota
 
 import (
@@ -77,15 +79,32 @@ var schema = []string{
 	)`,
 }
 
-// lock changes nothing, as no grant has the number 0, but it is a write.
-const lock = `UPDATE quota_grant SET tasks = tasks WHERE id = 0`
+// lock changes nothing, as no grant has the number 0, but it is a write, so that
+// SQLite lets no other transaction write. A server's only has it wait for those of
+// the same account.
+const (
+	lock       = `UPDATE quota_grant SET tasks = tasks WHERE id = 0`
+	lockServer = `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`
+)
+
+// Database is what a book is kept in, as *ledger.Ledger is.
+type Database interface {
+	// Transact does something in a transaction. It may do so several times, but
+	// only one of them is committed.
+	Transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error
+	// Shared says that it is PostgreSQL, which many machines share. Otherwise it is
+	// SQLite.
+	Shared() bool
+}
 
 // Book is a ratelimit.Book over a database. It is safe for concurrent use.
 type Book struct {
-	db      *sql.DB
+	db      Database
 	account string
-	process int64 // any number that no other process has, and not nobody
+	length  time.Duration // of the day, as in ratelimit.Limits
+	process int64         // any number that no other process has, and not nobody
 	now     func() time.Time
+	time    func(context.Context, *sql.Tx) (time.Time, error) // of the book
 
 	mu      sync.Mutex
 	holding holding
@@ -100,15 +119,45 @@ type Book struct {
 var _ ratelimit.Book = (*Book)(nil)
 
 // New returns the book of an account, which any name tells from others (never a
-// token, as it is stored), and makes the tables where they are missing. Close it
-// before db.
-func New(ctx context.Context, db *sql.DB, account string) (*Book, error) {
-	for _, table := range schema {
-		if _, err := db.ExecContext(ctx, table); err != nil {
-			return nil, fmt.Errorf("making the tables of the quota: %w", err)
-		}
+// token, as it is stored), and makes the tables where they are missing. day is as
+// in ratelimit.Limits, which Take's must not contradict. Close it before db.
+func New(ctx context.Context, db Database, account string, day time.Duration) (*Book, error) {
+	if err := Prepare(ctx, db); err != nil {
+		return nil, err
 	}
-	return &Book{db: db, account: account, process: newID(), sharers: 1, now: time.Now}, nil
+	b := &Book{db: db, account: account, length: day, process: newID(), sharers: 1, now: time.Now}
+	b.time = func(context.Context, *sql.Tx) (time.Time, error) { return b.now(), nil }
+	if db.Shared() {
+		b.time = serverTime
+	}
+	return b, nil
+}
+
+// Prepare makes the tables of all books where they are missing.
+func Prepare(ctx context.Context, db Database) error {
+	err := db.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if db.Shared() { // there two can't make the same table at once
+			if _, err := tx.ExecContext(ctx, lockServer, "quota"); err != nil {
+				return err
+			}
+		}
+		for _, table := range schema {
+			if _, err := tx.ExecContext(ctx, table); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("making the tables of the quota: %w", err)
+	}
+	return nil
+}
+
+// serverTime is the time by the clock of the database's server.
+func serverTime(ctx context.Context, tx *sql.Tx) (now time.Time, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT clock_timestamp()`).Scan(&now)
+	return now, err
 }
 
 // Close tells the book what it has not heard yet, and that this process is no
@@ -149,6 +198,7 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 	var l *lease
 	var sharers int
 	err = b.transact(ctx, b.news(true), func(t *page) error {
+		l = nil // what an earlier try took is not in the book
 		others, err := t.number(ctx, `SELECT count(DISTINCT process) FROM quota_grant WHERE account = $1 AND process NOT IN ($2, $3)`,
 			b.account, b.process, nobody)
 		if err != nil {
@@ -171,7 +221,7 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 			inWindow += c.Tasks
 		}
 		size := leaseSize(limits, inWindow, today, tasks, sharers)
-		l = &lease{id: newID(), limits: limits, since: t.clock, free: size}
+		l = &lease{id: newID(), limits: limits, since: t.local, free: size}
 		return errors.Join(t.add(ctx, l.id, t.day, size, sql.NullInt64{}), t.count(ctx, t.day, size))
 	})
 	if err != nil {
@@ -294,9 +344,12 @@ type page struct {
 	tx      *sql.Tx
 	account string
 	process int64
-	clock   time.Time
-	now     time.Time // in milliseconds, as everything in the book
-	day     string
+	length  time.Duration // of the day
+	local   time.Time     // by this computer's clock, not after clock
+	clock   time.Time     // by the book's
+	now     time.Time     // clock in milliseconds, as everything in the book
+	begun   time.Time     // the day
+	day     string        // its name
 }
 
 // transact tells the book the news and runs f on the page of now. Where it
@@ -309,36 +362,42 @@ func (b *Book) transact(ctx context.Context, news []report, f func(*page) error)
 			b.holding.keep(news)
 		}
 	}()
-	tx, err := b.db.BeginTx(ctx, nil)
+	return b.db.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		t := &page{tx: tx, account: b.account, process: b.process, length: b.length}
+		if err := b.turnTo(ctx, t); err != nil {
+			return err
+		}
+		if err := t.settle(ctx, news); err != nil {
+			return err
+		}
+		return f(t)
+	})
+}
+
+// turnTo waits until the page is this transaction's. Only then is the time taken,
+// so that times are in the order of the transactions.
+func (b *Book) turnTo(ctx context.Context, t *page) (err error) {
+	if b.db.Shared() {
+		err = t.exec(ctx, lockServer, t.account)
+	} else {
+		err = t.exec(ctx, lock)
+	}
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, rollback(tx))
-		}
-	}()
-	t := &page{tx: tx, account: b.account, process: b.process}
-	// The first statement waits for all other writers. Only then is the time
-	// taken, so that times are in the order of the transactions.
-	if err := t.exec(ctx, lock); err != nil {
+	t.local = b.now()
+	if t.clock, err = b.time(ctx, t.tx); err != nil {
 		return err
 	}
-	t.clock = b.now()
 	t.now = t.clock.UTC().Truncate(time.Millisecond)
-	t.day = name(t.now)
+	t.begun = ratelimit.DayOf(t.now, t.length)
+	t.day = name(t.begun)
 	for _, step := range []func(context.Context) error{t.correctTimes, t.turn, t.correctDays, t.expire} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	if err := t.settle(ctx, news); err != nil {
-		return err
-	}
-	if err := f(t); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return nil
 }
 
 // settle moves the tasks of ended grants out of their leases: those that were
@@ -379,8 +438,7 @@ func (t *page) settle(ctx context.Context, news []report) error {
 		}
 	}
 	for day, a := range answered {
-		// The clock may have been set back since.
-		at := min(a.last.UnixMilli(), t.now.UnixMilli())
+		at := t.clock.Add(-max(0, t.local.Sub(a.last))).UnixMilli()
 		if err := t.add(ctx, newID(), day, a.tasks, sql.NullInt64{Int64: at, Valid: true}); err != nil {
 			return err
 		}
@@ -397,15 +455,6 @@ func (t *page) add(ctx context.Context, id int64, day string, tasks int, answere
 // count adds tasks to a day.
 func (t *page) count(ctx context.Context, day string, tasks int) error {
 	return t.exec(ctx, `UPDATE quota_day SET tasks = tasks + $1 WHERE account = $2 AND day = $3`, tasks, t.account, day)
-}
-
-// rollback gives no error where the transaction is over already, as it is when
-// its context ends.
-func rollback(tx *sql.Tx) error {
-	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
-		return err
-	}
-	return nil
 }
 
 // correctTimes lets what lies in the future, as the clock was set back, count as
@@ -425,10 +474,9 @@ func (t *page) turn(ctx context.Context) error {
 	if err != nil || known > 0 {
 		return err
 	}
-	midnight := t.now.Truncate(24 * time.Hour)
 	if err := t.exec(ctx, `UPDATE quota_grant SET day = $1
 		WHERE account = $2 AND day < $1 AND answered_at IS NULL AND taken_at > $3`,
-		t.day, t.account, midnight.Add(-abandoned).UnixMilli()); err != nil {
+		t.day, t.account, t.begun.Add(-abandoned).UnixMilli()); err != nil {
 		return err
 	}
 	open, err := t.number(ctx, `SELECT coalesce(sum(tasks), 0) FROM quota_grant
@@ -446,7 +494,7 @@ func (t *page) turn(ctx context.Context) error {
 // correctDays counts the days that are yet to come in this one: the clock was
 // days ahead. Tomorrow stays, see today.
 func (t *page) correctDays(ctx context.Context) error {
-	tomorrow := name(t.now.AddDate(0, 0, 1))
+	tomorrow := name(ratelimit.NextDay(t.now, t.length))
 	ahead, err := t.number(ctx, `SELECT coalesce(sum(tasks), 0) FROM quota_day WHERE account = $1 AND day > $2`, t.account, tomorrow)
 	if err != nil || ahead == 0 {
 		return err
@@ -508,5 +556,11 @@ func (t *page) number(ctx context.Context, query string, args ...any) (n int, er
 	return n, err
 }
 
-// name is how the book calls a day, UTC. Names sort as their days do.
-func name(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+// name is how the book calls a day by its beginning, UTC. Names sort as their days
+// do. Only days that are no calendar's need more than the date.
+func name(begun time.Time) string {
+	if begun.Equal(ratelimit.DayOf(begun, 0)) {
+		return begun.Format(time.DateOnly)
+	}
+	return begun.Format("2006-01-02T15:04:05.000")
+}

@@ -44,9 +44,14 @@ type HeldError struct {
 	Pool string
 	// Owner describes the other run; empty where it can't be read.
 	Owner string
+	// Elsewhere says that it is a run on another machine.
+	Elsewhere bool
 }
 
 func (e *HeldError) Error() string {
+	if e.Elsewhere {
+		return fmt.Sprintf("another machine is uploading to pool %s: wait until it has ended. See 'poolfill runs'", e.Pool)
+	}
 	return fmt.Sprintf("another run is uploading to pool %s on this machine (%s): wait until it has ended",
 		e.Pool, cmp.Or(e.Owner, "which one can't be told"))
 }

@@ -142,6 +142,9 @@ type Pool struct {
 	PrivateName string `json:"private_name"`
 	Status      string `json:"status"`
 	Type        string `json:"type"`
+	// Created is the time in UTC as the server writes it, such as
+	// 2026-01-31T12:00:00.123.
+	Created string `json:"created"`
 	// MixerConfig is empty or null where the pool has no smart mixing; tasks
 	// can't be uploaded to such a pool.
 	MixerConfig json.RawMessage `json:"mixer_config,omitempty"`

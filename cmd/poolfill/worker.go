@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"poolfill/internal/backfill"
+	"poolfill/internal/live"
+	"poolfill/internal/ui"
+	"poolfill/uploader"
+)
+
+func newWorkerCommand(std streams) *cobra.Command {
+	var (
+		api    apiFlags
+		output outputFlags
+		w      workFlags
+		idle   bool
+	)
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Work at backfills and schedules until it is stopped",
+		Long: `Worker uploads the segments of backfills, and what schedules ask for. On one
+machine it works at those in --state-dir; with --db postgres://… any number of
+workers on any machines share them, and one quota. Each worker must reach each
+file under the same path.
+
+It works for the server and account that its flags name; backfills of others are
+left to other workers. At Ctrl-C or SIGTERM it begins nothing more, brings what
+is under way to a good place to stop, and ends; others go on with it. What a
+worker did that is gone is done by another one within a minute.`,
+		Example: `  poolfill worker
+  poolfill worker --db postgres://db/poolfill --jobs 4 --listen :9090 --ui
+  poolfill worker --exit-when-idle`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			target, _, err := api.target(cmd.Flags())
+			if err != nil {
+				return &usageError{err}
+			}
+			if w.jobs < 1 {
+				return &usageError{fmt.Errorf("--jobs is a number from 1, not %d", w.jobs)}
+			}
+			return output.withManager(cmd.Context(), func(at backfill.Place, m *backfill.Manager) error {
+				return w.work(cmd.Context(), std, &output, at, m, target, func(ctx context.Context) (bool, error) {
+					if !idle {
+						return false, nil
+					}
+					return m.Idle(ctx, target.BaseURL)
+				})
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.IntVar(&w.jobs, "jobs", defaultJobs, "how many segments are uploaded at once")
+	flags.BoolVar(&idle, "exit-when-idle", false, "end when no backfill is left to do")
+	flags.DurationVar(&w.grace, "grace", defaultGrace, "how long a worker that is told to stop may take to finish what is in flight")
+	api.registerServer(flags)
+	flags.DurationVar(&api.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
+	flags.DurationVar(&api.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
+	output.registerState(flags)
+	output.registerDisplay(flags)
+	w.live.register(flags)
+	flags.BoolVar(&w.ui, "ui", false, "with --listen: serve River's own page over the jobs at /river/ too")
+	return cmd
+}
+
+// workFlags say how a process works at backfills.
+type workFlags struct {
+	jobs  int
+	grace time.Duration
+	live  liveFlags
+	ui    bool
+}
+
+// lookEvery is how often it is looked whether the work is done.
+const lookEvery = time.Second
+
+// work works at backfills until done says so, or the user ends it.
+func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, at backfill.Place, m *backfill.Manager,
+	api uploader.ClientConfig, done func(context.Context) (bool, error),
+) (err error) {
+	display, log, err := output.display(std)
+	if err != nil {
+		return &usageError{err}
+	}
+	if w.ui && w.live.listen == "" {
+		return &usageError{errors.New("--ui needs --listen ADDRESS, such as --listen :9090")}
+	}
+	api.Log = log
+	engine, err := backfill.Start(ctx, at, backfill.Options{API: api, Jobs: w.jobs, Log: log, Upload: scheduledUpload(std, output)})
+	if err != nil {
+		return err
+	}
+	stopped, hard := make(chan struct{}), make(chan struct{})
+	release := stopOnSignals(func() {
+		fmt.Fprintln(display, "poolfill: stopping: what is in flight is finished. Once more leaves at once.")
+		close(stopped)
+	}, func() { close(hard) }, w.grace)
+	defer release()
+	defer func() {
+		ending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		go func() {
+			select {
+			case <-hard:
+				cancel()
+			case <-ending.Done():
+			}
+		}()
+		err = errors.Join(err, engine.Stop(ending))
+	}()
+	stopView, err := w.show(ctx, std, m, engine)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopView()) }()
+
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	tell := teller{w: display, m: m, tells: output.progress != "none"}
+	for {
+		select {
+		case <-stopped:
+			return nil
+		case <-ticker.C:
+		}
+		ended, err := done(ctx)
+		if err != nil {
+			tell.trouble(err) // the database may be away for a moment
+			continue
+		}
+		tell.progress(ctx, time.Now())
+		if ended {
+			return nil
+		}
+	}
+}
+
+// show serves the page and the metrics, where that is asked for.
+func (w *workFlags) show(ctx context.Context, std streams, m *backfill.Manager, engine *backfill.Engine) (stop func() error, err error) {
+	if w.live.listen == "" {
+		return func() error { return nil }, nil
+	}
+	listener, local, err := live.Listen(ctx, w.live.listen)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	var river http.Handler
+	if w.ui {
+		if river, err = engine.UI(ctx, "/river"); err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
+	}
+	handler, err := live.Backfills(m.Statuses, live.Options{Pprof: w.live.pprof, LocalOnly: local, River: river})
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	fmt.Fprintf(std.err, "poolfill: the backfills are shown at http://%s/\n", listener.Addr())
+	return live.Serve(ctx, listener, handler), nil
+}
+
+// teller tells how far the backfills have come, now and then.
+type teller struct {
+	w     io.Writer
+	m     *backfill.Manager
+	tells bool
+	last  string
+	at    time.Time
+}
+
+// tellEvery is how often progress is told.
+const tellEvery = 10 * time.Second
+
+func (t *teller) progress(ctx context.Context, now time.Time) {
+	if !t.tells || now.Sub(t.at) < tellEvery {
+		return
+	}
+	t.at = now
+	all, err := t.m.Statuses(ctx)
+	if err != nil {
+		t.trouble(err)
+		return
+	}
+	var lines []string
+	for _, s := range all {
+		if s.State == backfill.Running {
+			lines = append(lines, "poolfill: "+ui.BackfillProgress(s))
+		}
+	}
+	if text := strings.Join(lines, "\n"); text != t.last && text != "" {
+		t.last = text
+		fmt.Fprintln(t.w, text)
+	}
+}
+
+func (t *teller) trouble(err error) {
+	if text := "poolfill: warning: the database doesn't answer: " + err.Error(); text != t.last {
+		t.last = text
+		fmt.Fprintln(t.w, text)
+	}
+}

@@ -1,0 +1,282 @@
+package backfill
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+	_ "modernc.org/sqlite" // the driver of the queue's file
+	"riverqueue.com/riverui"
+
+	"poolfill/internal/ledger"
+	"poolfill/uploader"
+)
+
+// queueFile is where River keeps its jobs on one machine, beside the ledger.
+const queueFile = "queue.db"
+
+const (
+	// queueName is River's queue.
+	queueName = "poolfill"
+	// attempts is how often a job may fail, with growing pauses: some two hours.
+	attempts = 16
+	// firstRetry and lastRetry bound the pauses.
+	firstRetry = 2 * time.Second
+	lastRetry  = 10 * time.Minute
+	// pollEvery is how often it is looked for jobs. On PostgreSQL new ones are told
+	// at once; this is for those whose time has come.
+	pollEvery = 500 * time.Millisecond
+	// overtime is what a job may take beyond its shift, for what is under way. A
+	// job that takes longer is one of a dead worker, for River too.
+	overtime = 5 * time.Minute
+)
+
+// segmentArgs are what River knows of a segment's job. Its kind tells the version
+// of what is stored: a worker fetches no job of another.
+type segmentArgs struct {
+	Backfill   int64 `json:"backfill"`
+	Segment    int   `json:"segment"`
+	Generation int64 `json:"generation"`
+}
+
+func (segmentArgs) Kind() string { return fmt.Sprintf("poolfill_segment_%d", format) }
+
+// queue takes jobs.
+type queue interface {
+	insert(context.Context, []wanted) error
+}
+
+// engine is a River client of one of its drivers.
+type engine interface {
+	queue
+	insertScheduled(context.Context, scheduleArgs) error
+	Start(context.Context) error
+	Stop(context.Context) error
+	StopAndCancel(context.Context) error
+	PeriodicJobs() *river.PeriodicJobBundle
+	ui(prefix string, log *slog.Logger) (*riverui.Handler, error)
+}
+
+// Place says where the state of backfills is.
+type Place struct {
+	// Ledger is the ledger, whose database has the tables of this package too.
+	Ledger *ledger.Ledger
+	// Postgres is the URL of the database; empty is SQLite, in files in Dir.
+	Postgres string
+	Dir      string
+}
+
+// Options say how a worker works.
+type Options struct {
+	// API is the server and the account that it uploads to; backfills of others
+	// are left to other workers.
+	API uploader.ClientConfig
+	// Jobs is how many segments it works at at once.
+	Jobs int
+	Log  *zap.Logger
+	// Upload carries out a scheduled upload, see Scheduled; nil has none.
+	Upload func(context.Context, Scheduled) (Outcome, error)
+}
+
+// Engine works at backfills until it is stopped.
+type Engine struct {
+	store  store
+	engine engine
+	keeper *keeper
+	log    *slog.Logger
+	sched  *scheduler
+	close  func() error
+
+	stopping chan struct{}
+	stopOnce sync.Once
+	keeping  sync.WaitGroup
+	leave    context.CancelFunc
+}
+
+// Start begins to work. The caller ends it with Stop.
+func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
+	s, err := openStore(ctx, at.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{store: s, log: slog.New(zapslog.NewHandler(o.Log.Core())), stopping: make(chan struct{})}
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, &segmentJob{work: &Worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, stop: e.stopping}}); err != nil {
+		return nil, err
+	}
+	e.sched = &scheduler{store: s, upload: o.Upload, server: o.API.BaseURL, log: o.Log}
+	if err := river.AddWorkerSafely(workers, &scheduledJob{sched: e.sched}); err != nil {
+		return nil, err
+	}
+	config := &river.Config{
+		Logger: e.log, Queues: map[string]river.QueueConfig{queueName: {MaxWorkers: o.Jobs}}, Workers: workers,
+		JobTimeout: shift + overtime, RescueStuckJobsAfter: 2 * (shift + overtime), FetchOnlyKnownKinds: true,
+		MaxAttempts: attempts,
+	}
+	if e.engine, e.close, err = connect(ctx, at, config); err != nil {
+		return nil, err
+	}
+	// What is under way is finished after the end of ctx, by Stop.
+	ctx, e.leave = context.WithCancel(context.WithoutCancel(ctx))
+	if err := e.engine.Start(ctx); err != nil {
+		e.leave()
+		return nil, errors.Join(fmt.Errorf("the engine can't start: %w", err), e.close())
+	}
+	e.sched.engine = e.engine
+	e.keeper = &keeper{store: s, queue: e.engine, api: o.API, log: o.Log}
+	e.keeping.Go(func() { e.keeper.run(ctx) })
+	e.keeping.Go(func() { e.sched.run(ctx) })
+	return e, nil
+}
+
+// Stop begins no further work and lets what is under way come to a good place to
+// stop; ctx bounds how long that may take. What is left is done by another worker,
+// or the next time.
+func (e *Engine) Stop(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- e.engine.Stop(ctx) }()
+	e.stopOnce.Do(func() { close(e.stopping) })
+	err := <-stopped
+	if ctx.Err() != nil {
+		// The requests under way are broken off; their rows are in doubt and asked
+		// for by whoever goes on.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), overtime)
+		defer cancel()
+		err = e.engine.StopAndCancel(last)
+	}
+	e.leave()
+	e.keeping.Wait()
+	return errors.Join(err, e.close())
+}
+
+// UI is River's own page over the jobs, for requests below prefix.
+func (e *Engine) UI(ctx context.Context, prefix string) (http.Handler, error) {
+	h, err := e.engine.ui(prefix, e.log)
+	if err != nil {
+		return nil, err
+	}
+	err = h.Start(ctx)
+	return h, err
+}
+
+// connect opens River's tables, makes them where they are missing, and gives a
+// client.
+func connect(ctx context.Context, at Place, config *river.Config) (engine, func() error, error) {
+	config.FetchPollInterval = pollEvery
+	if at.Postgres != "" {
+		pool, err := pgxpool.New(ctx, at.Postgres)
+		if err != nil {
+			return nil, nil, errors.New("the URL of the database can't be understood") // it may hold a password
+		}
+		e, err := newClient(ctx, riverpgxv5.New(pool), config)
+		if err != nil {
+			pool.Close()
+			return nil, nil, err
+		}
+		return e, func() error { pool.Close(); return nil }, nil
+	}
+	path := filepath.Join(at.Dir, queueFile)
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(30000)", "journal_mode(WAL)", "synchronous(NORMAL)"}}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(1) // as River's driver wants
+	e, err := newClient(ctx, riversqlite.New(db), config)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	}
+	return e, db.Close, nil
+}
+
+// client is a River client with one type of transactions.
+type client[T any] struct{ *river.Client[T] }
+
+func newClient[T any](ctx context.Context, driver riverdriver.Driver[T], config *river.Config) (engine, error) {
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: config.Logger})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return nil, fmt.Errorf("the tables of the queue can't be made: %w", err)
+	}
+	c, err := river.NewClient(driver, config)
+	if err != nil {
+		return nil, err
+	}
+	return client[T]{c}, nil
+}
+
+func (c client[T]) insert(ctx context.Context, all []wanted) error {
+	params := make([]river.InsertManyParams, len(all))
+	for i, w := range all {
+		params[i] = river.InsertManyParams{
+			Args: segmentArgs{w.backfill, w.number, w.generation},
+			InsertOpts: &river.InsertOpts{
+				Queue: queueName, Priority: w.priority, ScheduledAt: w.notBefore, MaxAttempts: attempts,
+				UniqueOpts: river.UniqueOpts{ByArgs: true}, // a job that was made and not noted is not made again
+			},
+		}
+	}
+	_, err := c.InsertMany(ctx, params)
+	return err
+}
+
+func (c client[T]) insertScheduled(ctx context.Context, a scheduleArgs) error {
+	_, err := c.Insert(ctx, a, &river.InsertOpts{Queue: queueName, Priority: firstPriority, MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true}})
+	return err
+}
+
+func (c client[T]) ui(prefix string, log *slog.Logger) (*riverui.Handler, error) {
+	return riverui.NewHandler(&riverui.HandlerOpts{Endpoints: riverui.NewEndpoints(c.Client, nil), Logger: log, Prefix: prefix})
+}
+
+// segmentJob is the job of a segment.
+type segmentJob struct {
+	river.WorkerDefaults[segmentArgs]
+	work *Worker
+}
+
+// Work is part of river.Worker.
+func (j *segmentJob) Work(ctx context.Context, job *river.Job[segmentArgs]) error {
+	a := job.Args
+	return forRiver(j.work.work(ctx, a.Backfill, a.Segment, a.Generation, job.Attempt >= job.MaxAttempts))
+}
+
+// NextRetry is part of river.Worker.
+func (*segmentJob) NextRetry(job *river.Job[segmentArgs]) time.Time {
+	return time.Now().Add(pause(job.Attempt))
+}
+
+// forRiver translates how a job ended.
+func forRiver(err error) error {
+	var again *snooze
+	switch {
+	case errors.As(err, &again):
+		return river.JobSnooze(max(again.wait, 0))
+	case errors.Is(err, errChanged):
+		return river.JobCancel(err)
+	}
+	return err
+}
+
+// pause is how long a job waits after so many failures.
+func pause(failures int) time.Duration {
+	return min(lastRetry, time.Duration(float64(firstRetry)*math.Pow(2, float64(max(failures, 1)-1))))
+}

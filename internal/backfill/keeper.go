@@ -1,0 +1,178 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poolfill/uploader"
+)
+
+const (
+	// keepEvery is how often each worker does what no job does.
+	keepEvery = 2 * time.Second
+	// abandoned is how long a segment's beat may stand still: well above the time
+	// after which its worker lets go by itself.
+	abandoned = 15 * time.Second
+	// enqueued is how many jobs are made at once.
+	enqueued = 500
+)
+
+// keeper does what no job does. Each worker has one; all that it does may be done
+// by several at the same time.
+type keeper struct {
+	store store
+	queue queue
+	api   uploader.ClientConfig
+	log   *zap.Logger
+
+	seen map[beatKey]sighting
+}
+
+type beatKey struct {
+	backfill int64
+	number   int
+}
+
+type sighting struct {
+	owner string
+	beat  int64
+	at    time.Time // when it was first seen like this
+}
+
+// run keeps until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	ticker := time.NewTicker(keepEvery)
+	defer ticker.Stop()
+	for {
+		if err := k.keep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			// The database comes back, or the jobs fail for the same reason and say so.
+			k.log.Warn("looking after the backfills failed and is tried again", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// keep does it once.
+func (k *keeper) keep(ctx context.Context, now time.Time) error {
+	if err := k.rescue(ctx, now); err != nil {
+		return err
+	}
+	if err := k.enqueue(ctx); err != nil {
+		return err
+	}
+	return k.conclude(ctx)
+}
+
+// rescue takes segments away from workers that show no life.
+func (k *keeper) rescue(ctx context.Context, now time.Time) error {
+	all, err := k.store.held(ctx)
+	if err != nil {
+		return err
+	}
+	seen := make(map[beatKey]sighting, len(all))
+	for _, h := range all {
+		key := beatKey{h.backfill, h.number}
+		s := k.seen[key]
+		if s.owner != h.owner || s.beat != h.beat {
+			s = sighting{h.owner, h.beat, now}
+		}
+		seen[key] = s
+		if now.Sub(s.at) < abandoned {
+			continue
+		}
+		freed, err := k.store.free(ctx, h)
+		if err != nil {
+			return err
+		}
+		if freed {
+			k.log.Warn("a worker is gone: its segment is done by another one", zap.Int("segment", h.number))
+		}
+	}
+	k.seen = seen
+	return nil
+}
+
+// enqueue makes jobs for segments that have none.
+func (k *keeper) enqueue(ctx context.Context) error {
+	for {
+		all, err := k.store.wanted(ctx, enqueued)
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		if err := k.queue.insert(ctx, all); err != nil {
+			return err
+		}
+		if err := k.store.queued(ctx, all); err != nil {
+			return err
+		}
+	}
+}
+
+// conclude opens the pools that are complete, where that is asked for, and ends
+// the backfills that are.
+func (k *keeper) conclude(ctx context.Context) error {
+	running, err := k.store.list(ctx, Running)
+	if err != nil {
+		return err
+	}
+	for _, b := range running {
+		if b.Settings.Server != k.api.BaseURL {
+			continue
+		}
+		if b.Settings.OpenPools {
+			if err := k.open(ctx, b); err != nil {
+				return err
+			}
+		}
+		counts, err := k.store.counts(ctx, b.ID)
+		if err != nil {
+			return err
+		}
+		if counts[Waiting]+counts[Running] > 0 {
+			continue
+		}
+		to := Finished
+		if counts[Failed] > 0 {
+			to = Failed
+		}
+		if _, err := k.store.move(ctx, b.ID, to, Running); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open opens pools all of whose rows are accounted for.
+func (k *keeper) open(ctx context.Context, b Backfill) error {
+	done, err := k.store.done(ctx, b.ID)
+	if err != nil || len(done) == 0 {
+		return err
+	}
+	client, err := uploader.NewClient(k.api)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for _, p := range done {
+		err := client.OpenPool(ctx, p.pool)
+		var refused *uploader.APIError
+		switch {
+		case errors.As(err, &refused) && refused.Status != 0 && !refused.Retryable():
+			// An empty pool, say: it stays as it is, and the backfill goes on.
+			k.log.Error("a pool can't be opened", zap.String("pool", p.pool), zap.Error(err))
+		case err != nil:
+			return err
+		}
+		if err := k.store.opened(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package backfill
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"poolfill/internal/ledger"
+	"poolfill/internal/toloka"
+	"poolfill/pipeline"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// Manager begins backfills, changes them and tells of them. It does no work at
+// them: an Engine does.
+type Manager struct {
+	store  store
+	ledger *ledger.Ledger
+}
+
+// Manage opens the tables of backfills in a ledger's database.
+func Manage(ctx context.Context, l *ledger.Ledger) (*Manager, error) {
+	s, err := openStore(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	return &Manager{s, l}, nil
+}
+
+// Plan is what a backfill will do, before it is begun.
+type Plan struct {
+	Inputs []Input
+	Layout Layout
+
+	files []file
+}
+
+// Rows are all rows that are to be uploaded, those for each pool as often as
+// there are pools.
+func (p Plan) Rows() (n int64) {
+	for _, s := range p.Layout.Slots {
+		n += s.Rows
+	}
+	return n
+}
+
+// MakePlan reads the files and lays them out. client answers what is asked of the
+// pools; nil plans without, and takes pools for empty. each are files whose rows
+// every pool gets. found is told of each file as it was read; it may be nil.
+//
+// Its error joins all that stands against the backfill.
+func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Source, s Settings, found func(Input)) (Plan, error) {
+	var (
+		p      Plan
+		errs   []error
+		common []int
+	)
+	targets := targets{client: client, settings: s, pools: map[string]target{}}
+	for i, source := range append(append([]Source{}, sources...), each...) {
+		if err := ctx.Err(); err != nil {
+			return p, err
+		}
+		isEach := i >= len(sources)
+		reading := s.Reader
+		if !isEach {
+			t, err := targets.of(ctx, source)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			reading = t.reading
+		}
+		in, f, err := cut(source, reading, s.SegmentRows)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		f.number, f.rules.Each = len(p.files), isEach
+		if isEach {
+			common = append(common, len(p.Inputs))
+		}
+		p.files = append(p.files, f)
+		p.Inputs = append(p.Inputs, in)
+		if found != nil {
+			found(in)
+		}
+	}
+	if len(errs) > 0 {
+		return p, errors.Join(errs...)
+	}
+	var err error
+	p.Layout, err = lay(p.Inputs, targets.room(), s.PoolTasks, common)
+	return p, err
+}
+
+// cut reads a file and cuts it into ranges.
+func cut(source Source, reading reader.Config, rows int64) (in Input, f file, err error) {
+	in.Source = source
+	was, err := pipeline.Identify(source.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return in, f, fmt.Errorf("%s%s: there is no such file: check the path", source.place, source.Path)
+	}
+	if err != nil {
+		return in, f, fmt.Errorf("%s%w", source.place, err)
+	}
+	reading = withMap(reading, source.Map)
+	info, err := reader.Cut(source.Path, reading, rows, func(s reader.Segment) error {
+		in.Ranges = append(in.Ranges, Range{From: s.From, Rows: s.Rows, Bytes: s.Bytes})
+		return nil
+	})
+	if err != nil {
+		return in, f, err
+	}
+	return in, file{
+		path: source.Path, size: was.Size, modified: was.Modified, ends: was.Ends, info: info,
+		rules: rules{Map: source.Map, Priority: source.Priority, NotBefore: source.NotBefore},
+	}, nil
+}
+
+// targets asks the server about the pools that are to be filled, each once.
+type targets struct {
+	client   *uploader.Client
+	settings Settings
+	pools    map[string]target
+}
+
+type target struct {
+	reading reader.Config // with the spec of the pool's project
+	room    int64
+	err     error
+}
+
+func (t *targets) of(ctx context.Context, s Source) (target, error) {
+	var last target
+	for _, id := range []string{s.Template, s.Pool} {
+		if id == "" {
+			continue
+		}
+		known, ok := t.pools[id]
+		if !ok {
+			known = t.ask(ctx, id)
+			t.pools[id] = known
+		}
+		if known.err != nil {
+			return known, known.err
+		}
+		last = known
+	}
+	return last, nil
+}
+
+func (t *targets) ask(ctx context.Context, id string) target {
+	out := target{reading: t.settings.Reader, room: t.settings.PoolTasks}
+	if t.client == nil {
+		return out
+	}
+	var pool toloka.Pool
+	if pool, out.err = t.client.Pool(ctx, id); out.err != nil {
+		return out
+	}
+	if problems := pipeline.PoolProblems(pool); len(problems) > 0 {
+		out.err = problems[0]
+		return out
+	}
+	var n int64
+	if n, out.err = t.client.CountTasks(ctx, id); out.err != nil {
+		return out
+	}
+	out.room = max(0, t.settings.PoolTasks-n)
+	if t.settings.NoSpec || t.settings.Reader.Spec != nil {
+		return out
+	}
+	var project toloka.Project
+	if project, out.err = t.client.Project(ctx, pool.ProjectID); out.err == nil {
+		out.reading.Spec = &project.TaskSpec
+	}
+	return out
+}
+
+func (t *targets) room() map[string]int64 {
+	room := make(map[string]int64, len(t.pools))
+	for id, known := range t.pools {
+		room[id] = known.room
+	}
+	return room
+}
+
+// Repeats reports files that would be uploaded once more to where they were
+// uploaded before, as each backfill uploads every row of its files.
+func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
+	var errs []error
+	for i, in := range p.Inputs {
+		f := p.files[i]
+		if f.rules.Each {
+			continue
+		}
+		var name string
+		err := m.store.db.QueryRowContext(ctx, `SELECT b.name FROM backfill b JOIN backfill_file f ON f.backfill = b.id
+			JOIN backfill_segment s ON s.backfill = b.id AND s.file = f.number JOIN backfill_pool p ON p.backfill = b.id AND p.number = s.pool
+			WHERE b.server = $1 AND b.state <> $2 AND (f.path = $3 OR f.size = $4 AND f.ends = $5)
+			AND ($6 <> '' AND p.template = $6 OR $7 <> '' AND p.pool = $7) LIMIT 1`,
+			s.Server, string(Cancelled), f.path, f.size, hex.EncodeToString(f.ends), in.Template, in.Pool).Scan(&name)
+		if err == nil {
+			errs = append(errs, fmt.Errorf("%s is in backfill %s already, for the same pools", f.path, name))
+			continue
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if in.Pool == "" {
+			continue
+		}
+		runs, err := m.ledger.Runs(ctx, s.Server, in.Pool)
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			if r.Created > 0 && slices.ContainsFunc(r.Files, func(old ledger.File) bool {
+				return old.Path == f.path || len(old.Ends) > 0 && old.Size == f.size && bytes.Equal(old.Ends, f.ends)
+			}) {
+				errs = append(errs, fmt.Errorf("%s was uploaded to pool %s before, by run %s", f.path, in.Pool, r.Name))
+				break
+			}
+		}
+	}
+	if len(errs) > 0 {
+		errs = append(errs, errors.New("a backfill uploads every row of its files: leave these files out, or upload them once more with --again"))
+	}
+	return errors.Join(errs...)
+}
+
+// Begin enters a backfill. Workers begin with it at once.
+func (m *Manager) Begin(ctx context.Context, name, command string, s Settings, p Plan) (Backfill, error) {
+	b := Backfill{ID: 1 + rand.Int64N(1<<53), Name: name, State: Running, Settings: s, Begun: time.Now(), Command: command}
+	if _, err := m.store.find(ctx, name); err == nil {
+		return b, fmt.Errorf("there is a backfill %s already: 'poolfill backfill status %s' shows it; choose another --name for a new one", name, name)
+	}
+	return b, m.store.enter(ctx, b, p.files, p.Layout)
+}
+
+// Find gives a backfill by its name; "" is the latest.
+func (m *Manager) Find(ctx context.Context, name string) (Backfill, error) {
+	return m.store.find(ctx, name)
+}
+
+// StateError says that a backfill is in a state in which something can't be done.
+type StateError struct {
+	Name  string
+	State State
+	Verb  string
+}
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("backfill %s is %s: it can't be %s", e.Name, e.State, e.Verb)
+}
+
+// Pause lets what is under way come to a good place to stop, and begins nothing
+// until Resume.
+func (m *Manager) Pause(ctx context.Context, name string) (Backfill, error) {
+	return m.move(ctx, name, "paused", Paused, Running)
+}
+
+// Cancel ends a backfill for good. What was created stays.
+func (m *Manager) Cancel(ctx context.Context, name string) (Backfill, error) {
+	return m.move(ctx, name, "cancelled", Cancelled, Running, Paused, Failed)
+}
+
+// Resume goes on with a paused backfill.
+func (m *Manager) Resume(ctx context.Context, name string) (Backfill, error) {
+	b, err := m.move(ctx, name, "resumed", Running, Paused)
+	if err == nil {
+		_, err = m.store.again(ctx, b.ID, Waiting)
+	}
+	return b, err
+}
+
+// Retry does the segments again that failed, and gives their number.
+func (m *Manager) Retry(ctx context.Context, name string) (Backfill, int64, error) {
+	b, err := m.store.find(ctx, name)
+	if err != nil {
+		return b, 0, err
+	}
+	if b.State != Running && b.State != Failed {
+		return b, 0, &StateError{b.Name, b.State, "retried"}
+	}
+	n, err := m.store.again(ctx, b.ID, Failed)
+	if err == nil {
+		_, err = m.store.move(ctx, b.ID, Running, Failed)
+	}
+	return b, n, err
+}
+
+func (m *Manager) move(ctx context.Context, name, verb string, to State, from ...State) (Backfill, error) {
+	b, err := m.store.find(ctx, name)
+	if err != nil {
+		return b, err
+	}
+	moved, err := m.store.move(ctx, b.ID, to, from...)
+	if err == nil && !moved {
+		err = &StateError{b.Name, b.State, verb}
+	}
+	b.State = to
+	return b, err
+}
+
+// Schedule enters an upload that comes again, or changes the one of its name.
+func (m *Manager) Schedule(ctx context.Context, s Scheduled) error {
+	s.Made = time.Now()
+	if _, err := s.Next(s.Made); err != nil {
+		return err
+	}
+	args, err := marshal(s.Args)
+	if err != nil {
+		return err
+	}
+	_, err = m.store.db.ExecContext(ctx, `INSERT INTO schedule (name, cron, zone, args, server, made, due, last_begun, last_ended, last_run, last_result)
+		VALUES ($1, $2, $3, $4, $5, $6, $6, 0, 0, '', '')
+		ON CONFLICT (name) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, args = excluded.args, server = excluded.server, made = excluded.made, due = excluded.due`,
+		s.Name, s.Cron, s.Zone, args, s.Server, s.Made.UnixMilli())
+	return err
+}
+
+// Schedules gives the uploads that come again, by name.
+func (m *Manager) Schedules(ctx context.Context) ([]Scheduled, error) { return m.store.schedules(ctx) }
+
+// Unschedule removes an upload that comes again. A run of it that has begun goes on.
+func (m *Manager) Unschedule(ctx context.Context, name string) error {
+	ok, err := m.store.changed(m.store.db.ExecContext(ctx, `DELETE FROM schedule WHERE name = $1`, name))
+	if err == nil && !ok {
+		err = &unknownError{"schedule", name}
+	}
+	return err
+}

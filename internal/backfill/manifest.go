@@ -1,0 +1,255 @@
+package backfill
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gocarina/gocsv"
+
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// Entry is one row of a manifest: files that are uploaded by the same rules.
+type Entry struct {
+	// File is a path, or a glob; a relative one counts from the manifest's
+	// folder.
+	File string `csv:"file"`
+	// Pool is the pool to fill. Template is a pool to clone for each further
+	// 1,000,000 tasks, or for all of them where there is no Pool.
+	Pool     string `csv:"pool"`
+	Template string `csv:"pool_template"`
+	// Priority orders the segments: 1 first, 4 last. Empty is 2.
+	Priority string `csv:"priority"`
+	// Mapping says what columns are: "picture=INPUT:image;note=HINT:text".
+	Mapping string `csv:"mapping"`
+	// NotBefore is a time, RFC 3339 or a day (UTC), before which nothing of it is
+	// uploaded; empty is now.
+	NotBefore string `csv:"not_before"`
+	// Mode is async, which is also what empty means: a synchronous request whose
+	// answer is lost can't be told apart from one that another worker repeats.
+	Mode string `csv:"mode"`
+
+	line int // in the manifest; 0 where there is none
+}
+
+// Source is one file of a backfill and its rules.
+type Source struct {
+	Path      string // absolute, so that each worker finds it
+	Pool      string
+	Template  string
+	Priority  int // 1 to 4
+	Map       map[string]string
+	NotBefore time.Time // zero is now
+
+	place string // what messages call its entry
+}
+
+// The priorities, which are River's.
+const (
+	firstPriority   = 1
+	defaultPriority = 2
+	lastPriority    = 4
+)
+
+// ReadManifest reads a manifest: CSV, or TSV where its header has a tab. Its
+// error names every row that can't be understood.
+func ReadManifest(path string) ([]Entry, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("the manifest can't be read: %w", err)
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	header, _, _ := bytes.Cut(data, []byte("\n"))
+	var entries []Entry
+	in := csv.NewReader(bytes.NewReader(data))
+	if bytes.ContainsRune(header, '\t') {
+		in.Comma = '\t'
+	}
+	if err := unmarshal(in, &entries); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	dir := filepath.Dir(path)
+	for i := range entries {
+		// Lines that hold a line end in a cell move those after them; they are rare.
+		entries[i].line = i + 2
+		if f := entries[i].File; f != "" && !filepath.IsAbs(f) {
+			entries[i].File = filepath.Join(dir, f)
+		}
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%s names no files: it needs the columns file and pool or pool_template, and a row for each file or glob", path)
+	}
+	return entries, nil
+}
+
+// unmarshal reads the rows, and refuses columns that nothing is known of: a
+// misspelt one would be left out in silence.
+func unmarshal(in *csv.Reader, entries *[]Entry) error {
+	head, err := in.Read()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the manifest is no CSV: %w", err)
+	}
+	known := map[string]bool{"file": true, "pool": true, "pool_template": true, "priority": true, "mapping": true, "not_before": true, "mode": true}
+	hasFile := false
+	for i, name := range head {
+		head[i] = strings.ToLower(strings.TrimSpace(name))
+		if !known[head[i]] {
+			return fmt.Errorf("there is no column %q: the columns are file, pool, pool_template, priority, mapping, not_before and mode", name)
+		}
+		hasFile = hasFile || head[i] == "file"
+	}
+	if !hasFile {
+		return errors.New("the column file is missing")
+	}
+	in.TrimLeadingSpace = true
+	if err := gocsv.UnmarshalCSV(&withHeader{in, head}, entries); err != nil && !errors.Is(err, gocsv.ErrEmptyCSVFile) {
+		return err
+	}
+	return nil
+}
+
+// withHeader gives a header that was read before.
+type withHeader struct {
+	*csv.Reader
+	header []string
+}
+
+func (r *withHeader) Read() ([]string, error) {
+	if h := r.header; h != nil {
+		r.header = nil
+		return h, nil
+	}
+	return r.Reader.Read()
+}
+
+func (r *withHeader) ReadAll() ([][]string, error) {
+	rows, err := r.Reader.ReadAll()
+	return append([][]string{r.header}, rows...), err
+}
+
+// Sources expands the entries. Its error joins all that is wrong with them.
+func Sources(entries []Entry) ([]Source, error) {
+	var (
+		sources []Source
+		errs    []error
+	)
+	for _, e := range entries {
+		rules, err := e.rules()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		paths, err := reader.Expand([]string{e.File})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s%w", e.place(), err))
+			continue
+		}
+		for _, path := range paths {
+			s := rules
+			if s.Path, err = filepath.Abs(path); err != nil {
+				errs = append(errs, err)
+			}
+			sources = append(sources, s)
+		}
+	}
+	seen := map[string]string{}
+	for _, s := range sources {
+		key := s.Path + "\x00" + s.Pool + "\x00" + s.Template
+		if before, twice := seen[key]; twice {
+			errs = append(errs, fmt.Errorf("%s%s is named a second time for the same pool%s: name each file once", s.place, s.Path, before))
+		}
+		seen[key] = ""
+		if s.place != "" {
+			seen[key] = " (first in " + strings.TrimSuffix(s.place, ": ") + ")"
+		}
+	}
+	return sources, errors.Join(errs...)
+}
+
+// EachPool gives files whose rows every pool gets, before all others.
+func EachPool(paths []string) ([]Source, error) {
+	expanded, err := reader.Expand(paths)
+	if err != nil {
+		return nil, err
+	}
+	sources := make([]Source, len(expanded))
+	for i, path := range expanded {
+		if path == "-" {
+			return nil, errors.New("standard input can't be uploaded to every pool: name a file")
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+		sources[i] = Source{Path: path, Priority: firstPriority}
+	}
+	return sources, nil
+}
+
+func (e Entry) place() string {
+	if e.line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("manifest line %d: ", e.line)
+}
+
+// rules translates an entry; the path is left out.
+func (e Entry) rules() (Source, error) {
+	s := Source{Pool: strings.TrimSpace(e.Pool), Template: strings.TrimSpace(e.Template), Priority: defaultPriority, place: e.place()}
+	fail := func(format string, args ...any) (Source, error) {
+		return s, fmt.Errorf("%s"+format, append([]any{e.place()}, args...)...)
+	}
+	switch {
+	case e.File == "":
+		return fail("the file is missing")
+	case e.File == "-":
+		return fail("standard input can't be uploaded piece by piece: name a file")
+	case s.Pool == "" && s.Template == "":
+		return fail("%s has neither pool nor pool_template: name at least one", e.File)
+	}
+	if p := strings.TrimSpace(e.Priority); p != "" {
+		if len(p) != 1 || p[0] < '0'+firstPriority || p[0] > '0'+lastPriority {
+			return fail("the priority is a number from %d (first) to %d (last), not %q", firstPriority, lastPriority, e.Priority)
+		}
+		s.Priority = int(p[0] - '0')
+	}
+	switch m := uploader.Mode(strings.TrimSpace(e.Mode)); m {
+	case "", uploader.Async:
+	case uploader.Sync:
+		return fail("a backfill can't be synchronous: only asynchronous requests may be repeated by another worker and create nothing twice. Leave the mode empty")
+	default:
+		return fail("the mode is async, not %q", e.Mode)
+	}
+	if t := strings.TrimSpace(e.NotBefore); t != "" {
+		var err error
+		if s.NotBefore, err = time.Parse(time.RFC3339, t); err != nil {
+			if s.NotBefore, err = time.Parse(time.DateOnly, t); err != nil {
+				return fail("not_before is a time such as 2026-11-30T06:00:00Z or a day such as 2026-11-30, not %q", e.NotBefore)
+			}
+		}
+	}
+	for pair := range strings.SplitSeq(e.Mapping, ";") {
+		if pair = strings.TrimSpace(pair); pair == "" {
+			continue
+		}
+		column, target, ok := strings.Cut(pair, "=")
+		if !ok || column == "" || target == "" {
+			return fail("the mapping is COLUMN=TARGET, several of them with ; between, not %q", e.Mapping)
+		}
+		if s.Map == nil {
+			s.Map = map[string]string{}
+		}
+		s.Map[strings.TrimSpace(column)] = strings.TrimSpace(target)
+	}
+	return s, nil
+}

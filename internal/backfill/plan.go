@@ -1,0 +1,152 @@
+package backfill
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"poolfill/reader"
+)
+
+// Range is a piece of a file: where it begins, and how many rows it has.
+type Range struct {
+	From  reader.Mark
+	Rows  int64
+	Bytes int64 // of text
+}
+
+// Input is a source and what was found in it.
+type Input struct {
+	Source
+	Ranges []Range
+}
+
+func (in Input) rows() (n int64) {
+	for _, r := range in.Ranges {
+		n += r.Rows
+	}
+	return n
+}
+
+// Slot is a pool of a backfill: one that is there, or one that is cloned when it
+// is needed.
+type Slot struct {
+	Pool     string // empty until it is cloned
+	Template string // empty where Pool was named
+	Room     int64  // tasks that it may still take
+	Rows     int64  // that are planned for it
+}
+
+// Piece is a segment as it is planned: a range of a file for one pool.
+type Piece struct {
+	File  int // in the inputs
+	Range Range
+	Slot  int
+	// Each says that the piece belongs to the file that every pool gets.
+	Each bool
+}
+
+// Layout is what a backfill will do.
+type Layout struct {
+	Slots  []Slot
+	Pieces []Piece // in the order in which they are best done
+}
+
+// TooFewPoolsError says that a pool without a template has no room for its rows.
+type TooFewPoolsError struct {
+	Pool       string
+	Rows, Room int64
+}
+
+func (e *TooFewPoolsError) Error() string {
+	return fmt.Sprintf("pool %s has room for %d more tasks, and there are %d rows for it: name a pool_template too, which is cloned for the others", e.Pool, e.Room, e.Rows)
+}
+
+// lay lays the ranges out over pools. Files with the same pool and template
+// share pools, in their order. room gives how many tasks a named pool may still
+// take; perPool is that of a new one. each are the inputs that every pool gets;
+// their rows count in each of them.
+//
+// A range that doesn't fit begins the next pool, so that all of it is in one.
+// Ranges are at most as large as a pool.
+func lay(inputs []Input, room map[string]int64, perPool int64, each []int) (Layout, error) {
+	var l Layout
+	common := int64(0)
+	for _, i := range each {
+		common += inputs[i].rows()
+	}
+	open := map[[2]string]int{} // the slot that is being filled, by pool and template
+	owner := map[string][2]string{}
+	add := func(s Slot) (int, error) {
+		if common > s.Room {
+			return 0, fmt.Errorf("the files for each pool have %d rows, which is more than a pool may take (%d)", common, s.Room)
+		}
+		n := len(l.Slots)
+		l.Slots = append(l.Slots, s)
+		for _, i := range each {
+			for _, r := range inputs[i].Ranges {
+				l.Pieces = append(l.Pieces, Piece{File: i, Range: r, Slot: n, Each: true})
+			}
+		}
+		l.Slots[n].Rows, l.Slots[n].Room = common, s.Room-common
+		return n, nil
+	}
+	for i, in := range inputs {
+		if slices.Contains(each, i) {
+			continue
+		}
+		target := [2]string{in.Pool, in.Template}
+		if in.Pool != "" {
+			if other, used := owner[in.Pool]; used && other != target {
+				return Layout{}, fmt.Errorf("pool %s is named with different templates: a pool has one way on, or none", in.Pool)
+			}
+			owner[in.Pool] = target
+		}
+		for _, r := range in.Ranges {
+			n, begun := open[target]
+			if !begun {
+				first := Slot{Pool: in.Pool, Room: room[in.Pool]}
+				if in.Pool == "" {
+					first = Slot{Template: in.Template, Room: perPool}
+				}
+				var err error
+				if first.Room < common+r.Rows && in.Pool != "" && in.Template != "" {
+					first = Slot{Template: in.Template, Room: perPool} // the named one is full already
+				}
+				if n, err = add(first); err != nil {
+					return Layout{}, err
+				}
+			}
+			if l.Slots[n].Room < r.Rows {
+				if in.Template == "" {
+					return Layout{}, &TooFewPoolsError{in.Pool, rowsFor(inputs, target), room[in.Pool]}
+				}
+				var err error
+				if n, err = add(Slot{Template: in.Template, Room: perPool}); err != nil {
+					return Layout{}, err
+				}
+				if l.Slots[n].Room < r.Rows {
+					return Layout{}, fmt.Errorf("a segment has %d rows, which don't fit into a pool of %d tasks: use smaller segments", r.Rows, perPool)
+				}
+			}
+			open[target] = n
+			l.Slots[n].Rows += r.Rows
+			l.Slots[n].Room -= r.Rows
+			l.Pieces = append(l.Pieces, Piece{File: i, Range: r, Slot: n})
+		}
+	}
+	// What comes first is done first; with the same priority, pool by pool.
+	slices.SortStableFunc(l.Pieces, func(a, b Piece) int {
+		return cmp.Or(cmp.Compare(inputs[a.File].Priority, inputs[b.File].Priority), cmp.Compare(a.Slot, b.Slot))
+	})
+	return l, nil
+}
+
+func rowsFor(inputs []Input, target [2]string) (n int64) {
+	for _, in := range inputs {
+		if in.Pool == target[0] && in.Template == target[1] {
+			n += in.rows()
+		}
+	}
+	return n
+}

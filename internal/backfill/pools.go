@@ -1,0 +1,118 @@
+package backfill
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poolfill/internal/toloka"
+	"poolfill/uploader"
+)
+
+// adoptMargin is how much earlier than it was asked for a clone is looked for, as
+// clocks differ.
+const adoptMargin = 10 * time.Minute
+
+// pool gives the pool of a segment, and clones it where it isn't there yet. While
+// that has to wait, it fails with a *snooze.
+func (w *Worker) pool(ctx context.Context, client *uploader.Client, g segment, owner string) (string, error) {
+	p, err := w.store.slot(ctx, g.backfill.ID, g.slot)
+	if err != nil || p.pool != "" {
+		return p.pool, err
+	}
+	wait, err := w.untilClone(ctx, g.backfill.Settings, p)
+	if err != nil {
+		return "", err
+	}
+	if wait > 0 {
+		return "", &snooze{wait}
+	}
+	ours, err := w.store.ask(ctx, p, owner, time.Now())
+	if err != nil {
+		return "", err
+	}
+	if !ours {
+		return "", &snooze{soon}
+	}
+	template, err := client.Pool(ctx, p.template)
+	if err != nil {
+		return "", fmt.Errorf("the template for the next pool: %w", err)
+	}
+	name := fmt.Sprintf("%s [%s, pool %d]", template.PrivateName, g.backfill.Name, p.number+1)
+	id, err := w.adopt(ctx, client, template, p, name)
+	if err != nil {
+		return "", err
+	}
+	if id == "" {
+		if id, err = client.ClonePool(ctx, p.template); err != nil {
+			return "", fmt.Errorf("cloning pool %s: %w", p.template, err)
+		}
+		w.log.Info("a pool was cloned", zap.String("template", p.template), zap.String("pool", id))
+	}
+	if err := client.RenamePool(ctx, id, name); err != nil {
+		return "", fmt.Errorf("naming the new pool %s: %w", id, err)
+	}
+	return id, w.store.cloned(ctx, p, owner, id)
+}
+
+// untilClone says how long the limits of clones make the next one wait. One that
+// was asked for before has been counted.
+func (w *Worker) untilClone(ctx context.Context, s Settings, p slot) (time.Duration, error) {
+	if !p.asked.IsZero() {
+		return 0, nil
+	}
+	for _, l := range []struct {
+		limit int
+		span  time.Duration
+	}{{s.ClonesPerMinute, time.Minute}, {s.ClonesPerDay, 24 * time.Hour}} {
+		if l.limit == 0 {
+			continue
+		}
+		n, err := w.store.clonedSince(ctx, s.Server, time.Now().Add(-l.span))
+		if err != nil {
+			return 0, err
+		}
+		if n >= l.limit {
+			return min(l.span, 10*time.Minute), nil
+		}
+	}
+	return 0, nil
+}
+
+// adopt finds the clone that was asked for before and whose id got lost, with the
+// worker or with the answer: the one with its name, or else one that still has
+// the template's, is empty and nobody's.
+func (w *Worker) adopt(ctx context.Context, client *uploader.Client, template toloka.Pool, p slot, name string) (string, error) {
+	if p.asked.IsZero() {
+		return "", nil
+	}
+	nameless := ""
+	for pool, err := range client.Pools(ctx, template.ProjectID, p.asked.Add(-adoptMargin)) {
+		if err != nil {
+			return "", fmt.Errorf("looking for a clone of pool %s: %w", template.ID, err)
+		}
+		if pool.PrivateName == name {
+			return pool.ID, nil
+		}
+		if pool.PrivateName != template.PrivateName || pool.ID == template.ID || nameless != "" {
+			continue
+		}
+		used, err := w.store.usesPool(ctx, pool.ID)
+		if err != nil {
+			return "", err
+		}
+		if used {
+			continue
+		}
+		n, err := client.CountTasks(ctx, pool.ID)
+		if err != nil {
+			return "", err
+		}
+		if n == 0 {
+			nameless = pool.ID
+		}
+	}
+	return nameless, nil
+}

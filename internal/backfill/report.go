@@ -1,0 +1,201 @@
+package backfill
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"poolfill/internal/ledger"
+	"poolfill/pipeline"
+	"poolfill/reader"
+)
+
+func marshal(v any) (string, error) {
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
+// part is a segment as a report needs it.
+type part struct {
+	run  string
+	path string
+	pool string
+	each bool // of a file that every pool gets
+	rows int64
+}
+
+// name is what the report calls the part's file: one that every pool gets is
+// another one for each of them.
+func (p part) name() string {
+	if p.each {
+		return fmt.Sprintf("%s (pool %s)", p.path, p.pool)
+	}
+	return p.path
+}
+
+// Report makes the report over all segments of a backfill, from the ledger, and
+// hands every row to to, which may be nil, in the order of the files. Rows whose
+// segment has not begun are in no file of it; they count as unsent.
+func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) (pipeline.Report, error) {
+	var parts []part
+	err := m.store.each(ctx, `SELECT s.run, f.path, p.pool, f.rules, s.rows_planned
+		FROM backfill_segment s JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
+		JOIN backfill_pool p ON p.backfill = s.backfill AND p.number = s.pool
+		WHERE s.backfill = $1 ORDER BY s.file, p.number, s.from_record`, func(scan func(...any) error) error {
+		var p part
+		var text string
+		if err := scan(&p.run, &p.path, &p.pool, &text, &p.rows); err != nil {
+			return err
+		}
+		var r rules
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return err
+		}
+		p.each = r.Each
+		parts = append(parts, p)
+		return nil
+	}, b.ID)
+	if err != nil {
+		return pipeline.Report{}, err
+	}
+	all := pipeline.Report{
+		Version: pipeline.ReportVersion, RunID: b.Name, State: stateOf(b.State), Mode: "backfill",
+		Started: b.Begun.UTC(), Finished: time.Now().UTC(), Rejections: []pipeline.Rejection{}, Warnings: []pipeline.Warning{},
+		Files: []pipeline.File{}, Requests: pipeline.Requests{ByStatus: map[string]int64{}}, Outputs: map[string]string{},
+		Settings: pipeline.Settings{Server: b.Settings.Server, Command: b.Command, ChunkSize: b.Settings.ChunkSize, OpenPool: b.Settings.OpenPools},
+	}
+	if !b.Ended.IsZero() {
+		all.Finished = b.Ended.UTC()
+	}
+	all.Seconds = all.Finished.Sub(all.Started).Seconds()
+	announced := map[string]bool{}
+	var pools []string
+	for _, p := range parts {
+		if p.pool != "" && !slices.Contains(pools, p.pool) {
+			pools = append(pools, p.pool)
+		}
+		run, err := m.ledger.Find(ctx, p.run)
+		var unknown *ledger.UnknownRunError
+		if errors.As(err, &unknown) {
+			all.Totals.Rows += p.rows
+			all.Totals.Unsent += p.rows
+			continue
+		}
+		if err != nil {
+			return all, err
+		}
+		var recorder pipeline.Recorder
+		if to != nil {
+			recorder = once{to, p.name(), announced}
+		}
+		r, err := pipeline.Rebuild(ctx, m.ledger, run, recorder)
+		if err != nil {
+			return all, fmt.Errorf("segment %s: %w", p.run, err)
+		}
+		for i := range r.Files {
+			r.Files[i].Path = p.name()
+		}
+		add(&all, r)
+	}
+	all.PoolID = joinNames(pools)
+	return all, nil
+}
+
+// once gives a file its name in the report, and announces it only the first time.
+type once struct {
+	pipeline.Recorder
+	name      string
+	announced map[string]bool
+}
+
+// Input is part of pipeline.Recorder.
+func (o once) Input(info reader.Info) error {
+	info.File = o.name
+	if o.announced[info.File] {
+		return nil
+	}
+	o.announced[info.File] = true
+	return o.Recorder.Input(info)
+}
+
+// Record is part of pipeline.Recorder.
+func (o once) Record(results []pipeline.Result) error {
+	for i := range results {
+		results[i].Position.File = o.name
+	}
+	return o.Recorder.Record(results)
+}
+
+// joinNames names a few things, and counts the rest.
+func joinNames(names []string) string {
+	const most = 3
+	text := ""
+	for i, n := range names[:min(len(names), most)] {
+		if i > 0 {
+			text += ", "
+		}
+		text += n
+	}
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+func stateOf(s State) pipeline.State {
+	switch s {
+	case Finished:
+		return pipeline.Finished
+	case Failed:
+		return pipeline.Failed
+	case Running:
+		return pipeline.Running
+	}
+	return pipeline.Interrupted
+}
+
+// add adds the report of a segment.
+func add(all *pipeline.Report, r pipeline.Report) {
+	all.Totals = sum(all.Totals, r.Totals)
+	for _, f := range r.Files {
+		i := slices.IndexFunc(all.Files, func(g pipeline.File) bool { return g.Path == f.Path })
+		if i < 0 {
+			all.Files = append(all.Files, f)
+			continue
+		}
+		all.Files[i].Totals = sum(all.Files[i].Totals, f.Totals)
+	}
+	for _, x := range r.Rejections {
+		i := slices.IndexFunc(all.Rejections, func(y pipeline.Rejection) bool {
+			return x.Stage == y.Stage && x.Field == y.Field && x.Code == y.Code
+		})
+		if i < 0 {
+			all.Rejections = append(all.Rejections, x)
+			continue
+		}
+		y := &all.Rejections[i]
+		y.Count += x.Count
+		y.Samples = append(y.Samples, x.Samples[:min(len(x.Samples), max(0, mostSamples-len(y.Samples)))]...)
+	}
+	all.Requests.Sent += r.Requests.Sent
+	all.Requests.Retried += r.Requests.Retried
+	all.Requests.Chunks += r.Requests.Chunks
+	for _, status := range slices.Sorted(maps.Keys(r.Requests.ByStatus)) {
+		all.Requests.ByStatus[status] += r.Requests.ByStatus[status]
+	}
+	all.Quota.Refused += r.Quota.Refused
+}
+
+// mostSamples bounds the samples of a rejection, as those of a run are.
+const mostSamples = 5
+
+func sum(a, b pipeline.Totals) pipeline.Totals {
+	return pipeline.Totals{
+		Rows: a.Rows + b.Rows, Created: a.Created + b.Created, Valid: a.Valid + b.Valid,
+		Rejected: a.Rejected + b.Rejected, Duplicate: a.Duplicate + b.Duplicate, Unsent: a.Unsent + b.Unsent,
+	}
+}

@@ -1,0 +1,298 @@
+package backfill
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/netresearch/go-cron"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+	"go.uber.org/zap"
+)
+
+// Scheduled is an upload that comes again.
+type Scheduled struct {
+	Name string
+	// Cron is a cron expression of five fields, Zone the time zone in which it is
+	// meant, such as Europe/Berlin; empty is UTC.
+	Cron, Zone string
+	// Args are the arguments of 'poolfill upload'.
+	Args []string
+	// Server is the server that it uploads to.
+	Server string
+	Made   time.Time
+	// Due is the last time for which a run was begun, or the time at which the
+	// schedule was made. Begun and Ended are those of that run, zero where there
+	// is none; Run is its name and Result what became of it.
+	Due, Begun, Ended time.Time
+	Run, Result       string
+}
+
+// Outcome is what a scheduled upload came to.
+type Outcome struct {
+	Run     string // in the ledger; empty where nothing was to be done
+	Summary string
+	Until   time.Time // set where the day's quota is used up: the run goes on then
+}
+
+// Next gives the first time after another at which the upload is due.
+func (s Scheduled) Next(after time.Time) (time.Time, error) {
+	zone := time.UTC
+	if s.Zone != "" {
+		var err error
+		if zone, err = time.LoadLocation(s.Zone); err != nil {
+			return time.Time{}, fmt.Errorf("there is no time zone %q: name one such as Europe/Berlin", s.Zone)
+		}
+	}
+	expression, err := cron.ParseStandard(s.Cron)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is no cron expression such as '0 3 * * *' (minute, hour, day, month, weekday): %w", s.Cron, err)
+	}
+	next := expression.Next(after.In(zone))
+	if next.IsZero() {
+		return next, fmt.Errorf("the cron expression %q never comes true", s.Cron)
+	}
+	return next, nil
+}
+
+// scheduleArgs are what River knows of a scheduled upload.
+type scheduleArgs struct {
+	Schedule string    `json:"schedule"`
+	Due      time.Time `json:"due"`
+}
+
+func (scheduleArgs) Kind() string { return fmt.Sprintf("poolfill_schedule_%d", format) }
+
+// syncEvery is how often a worker looks for new and changed schedules.
+const syncEvery = 10 * time.Second
+
+// scheduler has River begin scheduled uploads, and carries them out. Times that
+// were missed, as no worker was there, become one run when there is one again.
+type scheduler struct {
+	store  store
+	engine engine
+	upload func(context.Context, Scheduled) (Outcome, error)
+	server string
+	log    *zap.Logger
+
+	periodic map[string]periodic // the schedules that River has
+}
+
+type periodic struct {
+	cron, zone string
+	made       time.Time
+	handle     rivertype.PeriodicJobHandle
+}
+
+// run keeps River's schedules those of the database until ctx ends.
+func (s *scheduler) run(ctx context.Context) {
+	if s.upload == nil {
+		return
+	}
+	s.periodic = make(map[string]periodic)
+	ticker := time.NewTicker(syncEvery)
+	defer ticker.Stop()
+	for {
+		if err := s.sync(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			s.log.Warn("looking after the schedules failed and is tried again", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *scheduler) sync(ctx context.Context, now time.Time) error {
+	all, err := s.store.schedules(ctx)
+	if err != nil {
+		return err
+	}
+	there := make(map[string]bool, len(all))
+	for _, one := range all {
+		if one.Server != s.server {
+			continue
+		}
+		there[one.Name] = true
+		if known, ok := s.periodic[one.Name]; ok && known.cron == one.Cron && known.zone == one.Zone && known.made.Equal(one.Made) {
+			continue
+		}
+		s.forget(one.Name)
+		// Of the times that were missed, the last counts.
+		if due, missed := lastMissed(one, now); missed {
+			if err := s.engine.insertScheduled(ctx, scheduleArgs{one.Name, due.UTC()}); err != nil {
+				return err
+			}
+		}
+		handle, err := s.engine.PeriodicJobs().AddSafely(river.NewPeriodicJob(times{one, s.log}, func() (river.JobArgs, *river.InsertOpts) {
+			due, missed := lastMissed(one, time.Now())
+			if !missed {
+				return nil, nil
+			}
+			return scheduleArgs{one.Name, due.UTC()}, &river.InsertOpts{
+				Queue: queueName, Priority: firstPriority, MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true},
+			}
+		}, nil))
+		if err != nil {
+			return err
+		}
+		s.periodic[one.Name] = periodic{one.Cron, one.Zone, one.Made, handle}
+	}
+	for name := range s.periodic {
+		if !there[name] {
+			s.forget(name)
+		}
+	}
+	return nil
+}
+
+func (s *scheduler) forget(name string) {
+	if known, ok := s.periodic[name]; ok {
+		s.engine.PeriodicJobs().Remove(known.handle)
+		delete(s.periodic, name)
+	}
+}
+
+// times is a schedule as River asks for it.
+type times struct {
+	schedule Scheduled
+	log      *zap.Logger
+}
+
+// Next is part of river.PeriodicSchedule.
+func (t times) Next(current time.Time) time.Time {
+	next, err := t.schedule.Next(current)
+	if err != nil {
+		t.log.Error("a schedule can't be understood", zap.String("schedule", t.schedule.Name), zap.Error(err))
+		return river.NeverSchedule().Next(current)
+	}
+	return next
+}
+
+// lastMissed gives the last time until now that is due and was not begun.
+func lastMissed(s Scheduled, now time.Time) (due time.Time, missed bool) {
+	// Before the first look, a bound on how far back it is looked.
+	const most = 100_000
+	at := s.Due
+	for range most {
+		next, err := s.Next(at)
+		if err != nil || next.After(now) {
+			break
+		}
+		at, due, missed = next, next, true
+	}
+	return due, missed
+}
+
+// scheduledJob is the job of one scheduled upload.
+type scheduledJob struct {
+	river.WorkerDefaults[scheduleArgs]
+	sched *scheduler
+}
+
+// Work is part of river.Worker.
+func (j *scheduledJob) Work(ctx context.Context, job *river.Job[scheduleArgs]) error {
+	return forRiver(j.sched.work(ctx, job.Args))
+}
+
+// NextRetry is part of river.Worker.
+func (*scheduledJob) NextRetry(job *river.Job[scheduleArgs]) time.Time {
+	return time.Now().Add(pause(job.Attempt))
+}
+
+// Timeout is part of river.Worker: an upload takes as long as it takes, and the
+// lock of its pool keeps a second one away.
+func (*scheduledJob) Timeout(*river.Job[scheduleArgs]) time.Duration { return -1 }
+
+func (s *scheduler) work(ctx context.Context, a scheduleArgs) error {
+	one, err := s.store.schedule(ctx, a.Schedule)
+	var unknown *unknownError
+	switch {
+	case errors.As(err, &unknown):
+		return nil // it was removed
+	case err != nil:
+		return err
+	case s.upload == nil || one.Server != s.server:
+		return &snooze{time.Minute}
+	case one.Due.After(a.Due):
+		return nil // a later one has begun
+	}
+	one.Due, one.Begun, one.Ended, one.Run, one.Result = a.Due, time.Now(), time.Time{}, "", "running"
+	if err := s.store.note(ctx, one); err != nil {
+		return err
+	}
+	o, failed := s.upload(ctx, one)
+	one.Ended, one.Run, one.Result = time.Now(), o.Run, o.Summary
+	if failed != nil {
+		one.Result = "failed: " + failed.Error()
+	}
+	if err := s.store.note(context.WithoutCancel(ctx), one); err != nil {
+		return errors.Join(failed, err)
+	}
+	if !o.Until.IsZero() {
+		return &snooze{time.Until(o.Until)}
+	}
+	return failed
+}
+
+const scheduleColumns = `name, cron, zone, args, server, made, due, last_begun, last_ended, last_run, last_result`
+
+func scanSchedule(scan func(...any) error) (s Scheduled, err error) {
+	var args string
+	var made, due, begun, ended int64
+	if err := scan(&s.Name, &s.Cron, &s.Zone, &args, &s.Server, &made, &due, &begun, &ended, &s.Run, &s.Result); err != nil {
+		return s, err
+	}
+	for _, t := range []struct {
+		to   *time.Time
+		from int64
+	}{{&s.Made, made}, {&s.Due, due}, {&s.Begun, begun}, {&s.Ended, ended}} {
+		if t.from != 0 {
+			*t.to = time.UnixMilli(t.from)
+		}
+	}
+	return s, json.Unmarshal([]byte(args), &s.Args)
+}
+
+func (s store) schedules(ctx context.Context) (all []Scheduled, err error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT `+scheduleColumns+` FROM schedule ORDER BY name`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		one, err := scanSchedule(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+func (s store) schedule(ctx context.Context, name string) (Scheduled, error) {
+	one, err := scanSchedule(s.db.QueryRowContext(ctx, `SELECT `+scheduleColumns+` FROM schedule WHERE name = $1`, name).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return one, &unknownError{"schedule", name}
+	}
+	return one, err
+}
+
+// note keeps what became of a scheduled upload.
+func (s store) note(ctx context.Context, one Scheduled) error {
+	_, err := s.db.ExecContext(ctx, `UPDATE schedule SET due = $1, last_begun = $2, last_ended = $3, last_run = $4, last_result = $5 WHERE name = $6`,
+		millis(one.Due), millis(one.Begun), millis(one.Ended), one.Run, one.Result, one.Name)
+	return err
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

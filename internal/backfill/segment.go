@@ -1,0 +1,230 @@
+package backfill
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poolfill/internal/ledger"
+	"poolfill/pipeline"
+	"poolfill/ratelimit"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+const (
+	// beatEvery is how often a worker shows that it is alive, and looks whether
+	// it is to stop.
+	beatEvery = time.Second
+	// unsure is how long a beat may fail before the worker lets go: before others
+	// take the segment for abandoned. Were it late, both would name the same
+	// operations, and the ledger would take the word of the later one only.
+	unsure = 10 * time.Second
+	// shift is how long a job works at most before it makes room for others; it
+	// goes on where it was.
+	shift = 10 * time.Minute
+	// later is when a job looks again for what stands in its way just now.
+	later = 15 * time.Second
+	// soon is when it looks again for what takes a moment.
+	soon = time.Second
+)
+
+// Worker carries out jobs. It is safe for concurrent use.
+type Worker struct {
+	store  store
+	ledger *ledger.Ledger
+	api    uploader.ClientConfig
+	log    *zap.Logger
+	stop   <-chan struct{} // closed when no work is to be begun any more
+}
+
+// errChanged says that a file is not what it was when the backfill began.
+var errChanged = errors.New("the file changed since the backfill began: put the old one back and run 'poolfill backfill retry', or cancel this backfill and begin another one")
+
+// snooze is a job that is tried again, though nothing failed.
+type snooze struct{ wait time.Duration }
+
+func (s *snooze) Error() string { return fmt.Sprintf("again in %s", s.wait) }
+
+// work carries out a segment. A *snooze asks for the job again; any other error
+// is a failure, of which last says that it is the last that is borne.
+func (w *Worker) work(ctx context.Context, backfill int64, number int, generation int64, last bool) error {
+	g, err := w.store.segment(ctx, backfill, number)
+	if err != nil {
+		return err
+	}
+	switch {
+	case g.generation != generation || g.state == Finished || g.backfill.State != Running:
+		return nil // there is another job for it, or none is wanted
+	case g.backfill.Settings.Server != w.api.BaseURL || g.backfill.Settings.ActUnder != w.api.ActUnder:
+		w.log.Warn("a backfill is for another server or account than this worker's", zap.String("backfill", g.backfill.Name), zap.String("server", g.backfill.Settings.Server))
+		return &snooze{time.Minute}
+	case g.owner != "":
+		return &snooze{later}
+	}
+	owner := newToken()
+	ours, err := w.store.claim(ctx, g, owner)
+	if err != nil {
+		return err
+	}
+	if !ours {
+		return &snooze{later}
+	}
+	r, err := w.attempt(ctx, g, owner)
+	if err != nil {
+		r.state, r.err = Waiting, err.Error()
+		var again *snooze
+		switch {
+		case errors.As(err, &again):
+			r.err = ""
+		case last || errors.Is(err, errChanged):
+			r.state = Failed
+		}
+	}
+	// What became of the segment is kept whether or not the worker is stopped.
+	if failed := w.store.leave(context.WithoutCancel(ctx), g, owner, r); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
+}
+
+// attempt works at a claimed segment.
+func (w *Worker) attempt(ctx context.Context, g segment, owner string) (result, error) {
+	r := result{state: Waiting}
+	if err := unchanged(g.file); err != nil {
+		return r, err
+	}
+	client, err := uploader.NewClient(w.api)
+	if err != nil {
+		return r, err
+	}
+	defer client.Close()
+	pool, err := w.pool(ctx, client, g, owner)
+	if err != nil {
+		return r, err
+	}
+	p, err := pipeline.New(w.config(g, pool))
+	if err != nil {
+		return r, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := w.watch(ctx, g, owner, p.Stop, cancel)
+	report, err := p.Run(ctx)
+	cancel()
+	ended()
+	r.created, r.rejected = report.Totals.Created+report.Totals.Duplicate, report.Totals.Rejected
+	var parked *ratelimit.DayQuotaError
+	switch {
+	case errors.As(err, &parked) && report.State == pipeline.Parked || err == nil && report.State == pipeline.Parked:
+		r.until = time.Now().Add(later)
+		if report.Quota.Until != nil {
+			r.until = *report.Quota.Until
+		}
+		return r, &snooze{time.Until(r.until)}
+	case errors.Is(err, pipeline.ErrInterrupted), err == nil && report.State == pipeline.Interrupted:
+		return r, &snooze{soon}
+	case err != nil:
+		return r, err
+	case report.Totals.Unsent > 0:
+		return r, fmt.Errorf("%d rows are unsent", report.Totals.Unsent)
+	}
+	r.state = Finished
+	return r, nil
+}
+
+// config is the run of a segment.
+func (w *Worker) config(g segment, pool string) pipeline.Config {
+	s := g.backfill.Settings
+	reading := reader.Segment{From: g.from, Rows: g.rows}.Config(withMap(s.Reader, g.file.rules.Map))
+	limits := s.Limits
+	limits.Park = true
+	return pipeline.Config{
+		Files: []string{g.file.path}, Reader: reading, NoSpec: s.NoSpec,
+		PoolID: pool, API: w.api, Limits: limits, Mode: uploader.Async, ChunkSize: s.ChunkSize,
+		Part: g.run, Ledger: w.ledger, Command: "poolfill backfill resume " + g.backfill.Name,
+		Log: w.log.With(zap.String("segment", g.run)),
+	}
+}
+
+// withMap adds what a file's columns are.
+func withMap(c reader.Config, columns map[string]string) reader.Config {
+	if len(columns) > 0 {
+		all := make(map[string]string, len(c.Map)+len(columns))
+		maps.Copy(all, c.Map)
+		maps.Copy(all, columns)
+		c.Map = all
+	}
+	return c
+}
+
+// watch shows that the owner is alive until the function that it gives is called,
+// or ctx ends. It calls stop when the work is to end softly, and leave when the
+// segment is not the owner's any more.
+func (w *Worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (end func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(beatEvery)
+		defer ticker.Stop()
+		over := time.NewTimer(shift)
+		defer over.Stop()
+		alive := time.Now()
+		stopping := w.stop
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-stopping:
+				stopping = nil
+				stop()
+			case <-over.C:
+				stop()
+			case <-ticker.C:
+				state, lost, err := w.store.beat(ctx, g, owner)
+				switch {
+				case lost:
+					w.log.Warn("a segment was taken away", zap.String("segment", g.run))
+					leave()
+				case err != nil && time.Since(alive) > unsure:
+					w.log.Warn("the database can't be told that this worker is alive", zap.String("segment", g.run), zap.Error(err))
+					leave()
+				case err == nil && state != Running:
+					stop()
+				}
+				if err == nil {
+					alive = time.Now()
+				}
+			}
+		}
+	}()
+	return func() { <-done }
+}
+
+// unchanged reports a file that is not what it was when the backfill began.
+func unchanged(f file) error {
+	now, err := pipeline.Identify(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: this worker has no such file: each worker must reach each file under the same path", f.path)
+	case err != nil:
+		return err
+	case !now.Equal(pipeline.Identity{Size: f.size, Modified: f.modified, Ends: f.ends}):
+		return fmt.Errorf("%s: %w", f.path, errChanged)
+	}
+	return nil
+}
+
+// newToken gives a name that nobody else has.
+func newToken() string {
+	var id [12]byte
+	_, _ = rand.Read(id[:]) // never fails, by its contract
+	return hex.EncodeToString(id[:])
+}

@@ -1,0 +1,183 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"poolfill/internal/pgtest"
+	"poolfill/internal/postgres"
+)
+
+// Processes that come to an empty database together make its tables once.
+func TestManyMakeTheTablesAtOnce(t *testing.T) {
+	address := pgtest.URL(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			l, err := OpenURL(context.Background(), address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, err = l.Begin(Run{Name: fmt.Sprint(i)})
+			if err := errors.Join(err, l.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if runs, err := openURL(t, address).Runs(context.Background(), "", ""); err != nil || len(runs) != 8 {
+		t.Errorf("%d runs, %v", len(runs), err)
+	}
+}
+
+// Two processes keep what came of one run's chunks, and both see all of it.
+func TestProcessesShareARun(t *testing.T) {
+	onEach(t, func(t *testing.T, open func() *Ledger) {
+		one, two := open(), open()
+		run := begin(t, one, "r")
+		var wg sync.WaitGroup
+		for i, l := range []*Ledger{one, two} {
+			for j := range 20 {
+				wg.Go(func() {
+					r, _ := result(2*j+i, 5, Created)
+					if err := errors.Join(sending(l, run, r, "op"), l.Finish(run, r)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		for _, l := range []*Ledger{one, two} {
+			n := 0
+			check(t, l.Tasks(context.Background(), run.ID, func(Task) error { n++; return nil }))
+			if n != 200 {
+				t.Errorf("%d tasks", n)
+			}
+		}
+	})
+}
+
+// Of two processes that go on with a run, the later one does.
+func TestARunIsContinuedByOneProcess(t *testing.T) {
+	onEach(t, func(t *testing.T, open func() *Ledger) {
+		one, two := open(), open()
+		run := begin(t, one, "r")
+		first, err := one.Continue(run)
+		check(t, err)
+		second, err := two.Continue(run)
+		check(t, err)
+		r, _ := result(0, 5, Created)
+		var taken *TakenOverError
+		if err := one.Finish(first, r); !errors.As(err, &taken) {
+			t.Errorf("the first one writes on: %v", err)
+		}
+		check(t, two.Finish(second, r))
+		if _, err := one.Begin(Run{Name: "r"}); err == nil {
+			t.Error("two runs have one name")
+		}
+	})
+}
+
+// Changes and questions wait for a database that is restarted under them, and
+// each change is kept once.
+func TestTheDatabaseIsRestartedDuringUse(t *testing.T) {
+	ctx := context.Background()
+	server := pgtest.Start(t)
+	l := openURL(t, server.URL("postgres"))
+	run := begin(t, l, "r")
+	const writers, chunks = 4, 60
+	var wg sync.WaitGroup
+	begun := make(chan struct{}, writers*chunks)
+	for i := range writers {
+		wg.Go(func() {
+			for j := range chunks {
+				number := i*chunks + j
+				r, rows := result(number, 5, Created)
+				rows[4].Status, rows[4].TaskID = Unsent, ""
+				if err := errors.Join(sending(l, run, r, "op"), l.Finish(run, r), l.Aside(run, each(rows[4:]))); err != nil {
+					t.Error(err)
+				}
+				if _, known, err := l.Chunk(ctx, run.ID, number); err != nil || !known {
+					t.Errorf("chunk %d, known %v: %v", number, known, err)
+				}
+				begun <- struct{}{}
+			}
+		})
+	}
+	for range 2 {
+		for range writers * chunks / 4 {
+			<-begun
+		}
+		server.Kill()
+		server.Restart()
+	}
+	wg.Wait()
+	got := map[Status]int{}
+	check(t, l.Rows(ctx, run.ID, func(rows []Row) error {
+		for _, r := range rows {
+			got[r.Status]++
+		}
+		return nil
+	}))
+	// Each unsent row is in its chunk and in a segment.
+	if got[Created] != writers*chunks*4 || got[Unsent] != writers*chunks*2 {
+		t.Errorf("the rows are %v", got)
+	}
+}
+
+func TestErrorsOfADatabaseAreForPeople(t *testing.T) {
+	ctx := context.Background()
+	server := pgtest.Start(t)
+	good, err := url.Parse(server.URL("postgres"))
+	check(t, err)
+	password, _ := good.User.Password()
+	wrong, gone := *good, *good
+	wrong.User = url.UserPassword("poolfill", password+"x")
+	gone.Host = "127.0.0.1:1"
+	l := openURL(t, good.String())
+	execute := func(statement string) {
+		_, err := l.DB().ExecContext(ctx, statement)
+		check(t, err)
+	}
+	execute("CREATE DATABASE theirs")
+	other := strings.Replace(good.String(), "/postgres?", "/theirs?", 1)
+	theirs, err := postgres.Open(other)
+	check(t, err)
+	_, err = theirs.ExecContext(ctx, "CREATE TABLE run (id int)")
+	check(t, errors.Join(err, theirs.Close()))
+
+	for _, tt := range []struct{ name, address, want string }{
+		{"no URL", "host=localhost password=" + password, "can't be read"},
+		{"a broken URL", strings.Replace(good.String(), "@127.0.0.1", "@127.0.0.1:bad", 1), "can't be read"},
+		{"wrong password", wrong.String(), "doesn't let this user in"},
+		{"no server", gone.String(), "can't be reached"},
+		{"no such database", strings.Replace(good.String(), "/postgres?", "/missing?", 1), "there is no such database"},
+		{"somebody else's", other, "tables of another program"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := OpenURL(ctx, tt.address)
+			if err == nil {
+				t.Fatal(errors.Join(errors.New("it was opened"), l.Close()))
+			}
+			if !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), password) || strings.Contains(err.Error(), url.QueryEscape(password)) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+
+	execute("INSERT INTO ledger_version VALUES (99)")
+	var newer *NewerError
+	if _, err := OpenURL(ctx, good.String()); !errors.As(err, &newer) || !strings.Contains(err.Error(), "--db") || strings.Contains(err.Error(), password) {
+		t.Errorf("the error is %v", err)
+	}
+	execute("ALTER DATABASE theirs SET default_transaction_read_only = on")
+	if _, err := OpenURL(ctx, other); err == nil || !strings.Contains(err.Error(), "can only be read") {
+		t.Errorf("the error is %v", err)
+	}
+}

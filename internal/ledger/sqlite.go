@@ -1,0 +1,195 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// applicationID marks a SQLite file as a ledger ("pfil").
+const applicationID = 0x7066696c
+
+func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error) {
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, unusable(filepath.Dir(path), err)
+	}
+	if err != nil {
+		// SQLite would make it readable for everybody.
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, unusable(filepath.Dir(path), err)
+		}
+		if err := f.Close(); err != nil {
+			return nil, unusable(filepath.Dir(path), err)
+		}
+	}
+	if err := notForeign(path); err != nil {
+		return nil, err
+	}
+	// The driver sets the journal mode last. That makes the file, with its page
+	// size: a chunk is some ten pages, not many small ones, and its changes to
+	// tables and indexes are still cheap.
+	q := url.Values{"_txlock": {"immediate"}, "_journal_mode": {"WAL"}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
+		"page_size(8192)", "wal_autocheckpoint(500)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
+	}}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, unusable(filepath.Dir(path), err)
+	}
+	d := &lite{db: db, where: path, busy: busy}
+	if info != nil && info.Size() <= checkUpTo {
+		if err := d.check(ctx); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return serve(ctx, db, d)
+}
+
+// notForeign refuses the database of another program by its header, before
+// SQLite is told to keep it in write-ahead mode, which changes it.
+func notForeign(path string) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return unusable(filepath.Dir(path), err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	const magic, versionAt, applicationAt = "SQLite format 3\x00", 60, 68
+	header := make([]byte, 100)
+	if _, err := io.ReadFull(f, header); err != nil || string(header[:len(magic)]) != magic {
+		return nil // it is empty, or SQLite says what is wrong with it
+	}
+	if foreign(int(binary.BigEndian.Uint32(header[applicationAt:])), int(binary.BigEndian.Uint32(header[versionAt:]))) {
+		return &DamagedError{path, errForeign}
+	}
+	return nil
+}
+
+// lite is a ledger in a file of SQLite.
+type lite struct {
+	db    *sql.DB
+	where string
+	busy  time.Duration // how long a transaction waits for another process's
+}
+
+func (l *lite) path() string              { return l.where }
+func (*lite) shared() bool                { return false }
+func (*lite) lost(error) bool             { return false }
+func (*lite) text(s string) string        { return s }
+func (*lite) translate(sql string) string { return sql }
+func (*lite) forShare() string            { return "" } // a transaction has the database for itself
+
+func (l *lite) try(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return l.transact(ctx, do)
+}
+
+func (l *lite) transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	tx, err := l.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(ctx, tx); err != nil {
+		return errors.Join(err, rollback(tx))
+	}
+	return tx.Commit()
+}
+
+// rollback gives no error where the transaction is over already, as it is when
+// its context ends.
+func rollback(tx *sql.Tx) error {
+	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
+		return err
+	}
+	return nil
+}
+
+// lock has nothing to do: each transaction has the file for itself.
+func (*lite) lock(context.Context, *sql.Tx) error { return nil }
+
+// check reads the whole file for damage.
+func (l *lite) check(ctx context.Context) error {
+	var verdict string
+	if err := l.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return l.explain(err)
+	}
+	if verdict != "ok" {
+		return &DamagedError{l.where, errors.New(verdict)}
+	}
+	return nil
+}
+
+func (l *lite) version(ctx context.Context, q querier) (int, error) {
+	var version, application int
+	if err := q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return 0, err
+	}
+	if err := q.QueryRowContext(ctx, "PRAGMA application_id").Scan(&application); err != nil {
+		return 0, err
+	}
+	switch {
+	case foreign(application, version):
+		return 0, &DamagedError{l.where, errForeign}
+	case version > len(migrations):
+		return 0, &NewerError{l.where, version, len(migrations), "--state-dir"}
+	}
+	return version, nil
+}
+
+func (*lite) setVersion(ctx context.Context, tx *sql.Tx, version int) error {
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", applicationID, version))
+	return err
+}
+
+var errForeign = errors.New("it is a database of another program")
+
+// foreign reports whether the marks of a database are another program's. An
+// empty one has none.
+func foreign(application, version int) bool {
+	return application != applicationID && (application != 0 || version != 0)
+}
+
+func (*lite) hold(context.Context, string) (func() error, bool, error) {
+	return func() error { return nil }, true, nil
+}
+
+func (l *lite) tidy(ctx context.Context) error {
+	// Both work outside of transactions only.
+	for _, command := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
+		if _, err := l.db.ExecContext(ctx, command); err != nil {
+			return l.explain(err)
+		}
+	}
+	return nil
+}
+
+func (l *lite) explain(err error) error {
+	var failed *sqlite.Error
+	if !errors.As(err, &failed) {
+		return err
+	}
+	switch failed.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return &DamagedError{l.where, err}
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return &BusyError{l.where, l.busy, err}
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("the disk is full: the ledger %s can't be written. Make space and run the same command again (%w)", l.where, err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return unusable(filepath.Dir(l.where), err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("the ledger %s can't be written or read: check the disk, and run the same command again (%w)", l.where, err)
+	}
+	return fmt.Errorf("the ledger %s: %w", l.where, err)
+}

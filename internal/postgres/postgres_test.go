@@ -1,0 +1,153 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"poolfill/internal/pgtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t *testing.T, address string) *Database {
+	t.Helper()
+	db, err := Open(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// proxy stands between the database and its client, and cuts connections at a
+// word that the client sends, before or after the server has it.
+type proxy struct {
+	word []byte
+	cuts atomic.Int32 // so many more of them
+	pass bool         // the server gets the word, and only its answer is lost
+}
+
+// through gives an address at which the proxy is.
+func (p *proxy) through(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := u.Host
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			var dialer net.Dialer
+			behind, err := dialer.DialContext(context.WithoutCancel(t.Context()), "tcp", server)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			wg.Go(func() { back(client, behind) })
+			wg.Go(func() { p.forward(behind, client) })
+		}
+	})
+	u.Host = l.Addr().String()
+	return u.String()
+}
+
+// back passes on what the server sends, and goes on reading it where the client
+// is gone.
+func back(client, server net.Conn) {
+	_, _ = io.Copy(client, server)
+	client.Close()
+	_, _ = io.Copy(io.Discard, server)
+	server.Close()
+}
+
+func (p *proxy) forward(server, client net.Conn) {
+	defer server.(*net.TCPConn).CloseWrite()
+	buffer := make([]byte, 4096)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		if bytes.Contains(buffer[:n], p.word) && p.cuts.Add(-1) >= 0 {
+			client.Close()
+			if p.pass {
+				server.Write(buffer[:n])
+			}
+			return
+		}
+		if _, err := server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// Whether the commit or only the answer to it is lost: what was done is there
+// once.
+func TestATransactionIsCommittedOnce(t *testing.T) {
+	for name, tt := range map[string]struct {
+		word  string
+		pass  bool
+		tries int
+	}{
+		"nothing is lost":       {"", false, 1},
+		"the change is lost":    {"INSERT INTO a", false, 2},
+		"the commit is lost":    {"commit\x00", false, 2},
+		"its answer is lost":    {"commit\x00", true, 1},
+		"the beginning is lost": {"begin\x00", false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			address := pgtest.URL(t)
+			p := &proxy{word: []byte(tt.word), pass: tt.pass}
+			db := open(t, p.through(t, address))
+			if err := db.Transact(ctx, func(context.Context, *sql.Tx) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if tt.word != "" {
+				p.cuts.Store(1)
+			}
+			direct := open(t, address)
+			if _, err := direct.ExecContext(ctx, `CREATE TABLE a (b BIGINT)`); err != nil {
+				t.Fatal(err)
+			}
+			tries := 0
+			if err := db.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+				tries++
+				_, err := tx.ExecContext(ctx, `INSERT INTO a VALUES ($1)`, 1)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			var rows int
+			if err := direct.QueryRowContext(ctx, `SELECT count(*) FROM a`).Scan(&rows); err != nil || rows != 1 {
+				t.Errorf("%d rows, %v", rows, err)
+			}
+			if tries != tt.tries {
+				t.Errorf("it was done %d times, want %d", tries, tt.tries)
+			}
+			if p.cuts.Load() > 0 {
+				t.Error("nothing was cut")
+			}
+		})
+	}
+}
