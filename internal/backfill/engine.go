@@ -3,6 +3,7 @@ package backfill
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 	_ "modernc.org/sqlite" // the driver of the queue's file
@@ -60,6 +62,8 @@ func (segmentArgs) Kind() string { return fmt.Sprintf("poolfill_segment_%d", for
 // queue takes jobs.
 type queue interface {
 	insert(context.Context, []wanted) error
+	// running gives the jobs that River takes for running.
+	running(context.Context) ([]jobKey, error)
 }
 
 // engine is a River client of one of its drivers.
@@ -236,6 +240,26 @@ func (c client[T]) insert(ctx context.Context, all []wanted) error {
 	}
 	_, err := c.InsertMany(ctx, params)
 	return err
+}
+
+// mostRunning bounds the jobs that are looked at at once: more than a fleet has,
+// with those of its dead.
+const mostRunning = 10_000
+
+func (c client[T]) running(ctx context.Context) ([]jobKey, error) {
+	list, err := c.JobList(ctx, river.NewJobListParams().Kinds(segmentArgs{}.Kind()).States(rivertype.JobStateRunning).First(mostRunning))
+	if err != nil {
+		return nil, err
+	}
+	jobs := make([]jobKey, 0, len(list.Jobs))
+	for _, job := range list.Jobs {
+		var a segmentArgs
+		if err := json.Unmarshal(job.EncodedArgs, &a); err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, jobKey{a.Backfill, a.Segment, a.Generation})
+	}
+	return jobs, nil
 }
 
 func (c client[T]) insertScheduled(ctx context.Context, a scheduleArgs) error {

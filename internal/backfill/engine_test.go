@@ -71,8 +71,14 @@ func begin(t *testing.T, m *Manager, api uploader.ClientConfig, rows int) Backfi
 	return b
 }
 
-// queued collects the jobs that are asked for.
-type queued struct{ jobs []wanted }
+// queued collects the jobs that are asked for. River takes those in atWork for
+// running.
+type queued struct {
+	jobs   []wanted
+	atWork []jobKey
+}
+
+func (q *queued) running(context.Context) ([]jobKey, error) { return q.atWork, nil }
 
 func (q *queued) insert(_ context.Context, all []wanted) error {
 	q.jobs = append(q.jobs, all...)
@@ -130,6 +136,42 @@ func TestASegmentOfADeadWorkerGoesToAnother(t *testing.T) {
 	}
 	if g, err = m.store.segment(t.Context(), b.ID, 0); err != nil || g.state != Waiting {
 		t.Fatalf("the segment is %s, %v", g.state, err)
+	}
+}
+
+// A worker can die between River and the segment: before it has it, or after it
+// has left it.
+func TestAJobThatWasLostWithItsWorkerIsReplaced(t *testing.T) {
+	server := tolokatest.New(t, tolokatest.Config{})
+	m := manage(t, place(t))
+	b := begin(t, m, server.API(), 3)
+	q := &queued{}
+	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop()}
+	now := time.Now()
+	keep := func(after time.Duration) {
+		t.Helper()
+		if now = now.Add(after); k.keep(t.Context(), now) != nil {
+			t.Fatal("keeping failed")
+		}
+	}
+	keep(0)
+	keep(10 * abandoned) // it waits for its turn
+	if len(q.jobs) != 1 {
+		t.Fatalf("the jobs are %+v", q.jobs)
+	}
+	q.atWork = []jobKey{{b.ID, 0, 1}}
+	keep(0)
+	keep(abandoned - time.Second)
+	if len(q.jobs) != 1 {
+		t.Fatal("a job was replaced too early")
+	}
+	keep(time.Second)
+	if len(q.jobs) != 2 || q.jobs[1].generation != 2 {
+		t.Fatalf("the jobs are %+v", q.jobs)
+	}
+	keep(10 * abandoned)
+	if len(q.jobs) != 2 {
+		t.Fatalf("the jobs are %+v", q.jobs)
 	}
 }
 

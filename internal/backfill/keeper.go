@@ -28,7 +28,8 @@ type keeper struct {
 	api   uploader.ClientConfig
 	log   *zap.Logger
 
-	seen map[beatKey]sighting
+	seen    map[beatKey]sighting
+	orphans map[jobKey]time.Time // jobs that nobody seems to be at, and since when
 }
 
 type beatKey struct {
@@ -96,6 +97,40 @@ func (k *keeper) rescue(ctx context.Context, now time.Time) error {
 		}
 	}
 	k.seen = seen
+	return k.replace(ctx, now)
+}
+
+// replace makes another job for segments whose job River takes for running though
+// nobody is at them: its worker died before it had the segment, or just after it
+// had left it. River itself notices that by the job's age only.
+func (k *keeper) replace(ctx context.Context, now time.Time) error {
+	running, err := k.queue.running(ctx)
+	if err != nil {
+		return err
+	}
+	orphans := make(map[jobKey]time.Time)
+	for _, job := range running {
+		idle, err := k.store.idle(ctx, job)
+		if err != nil {
+			return err
+		}
+		if !idle {
+			continue
+		}
+		since, known := k.orphans[job]
+		if !known {
+			since = now
+		}
+		orphans[job] = since
+		if now.Sub(since) < abandoned {
+			continue
+		}
+		if err := k.store.renew(ctx, job); err != nil {
+			return err
+		}
+		k.log.Warn("a job was lost with its worker: there is another one for its segment", zap.Int("segment", job.number))
+	}
+	k.orphans = orphans
 	return nil
 }
 

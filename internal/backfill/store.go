@@ -430,6 +430,28 @@ func (s store) free(ctx context.Context, h held) (bool, error) {
 	return freed, err
 }
 
+// jobKey names a job.
+type jobKey struct {
+	backfill   int64
+	number     int
+	generation int64
+}
+
+// idle reports whether a job is the one of a segment, and nobody is at that.
+func (s store) idle(ctx context.Context, j jobKey) (bool, error) {
+	var n int
+	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM backfill_segment WHERE backfill = $1 AND number = $2 AND generation = $3 AND state = $4 AND owner = '' AND queued = 1`,
+		j.backfill, j.number, j.generation, string(Waiting)).Scan(&n)
+	return n > 0, err
+}
+
+// renew asks for another job for a segment that is idle.
+func (s store) renew(ctx context.Context, j jobKey) error {
+	_, err := s.db.ExecContext(ctx, `UPDATE backfill_segment SET generation = generation + 1, queued = 0, until = 0
+		WHERE backfill = $1 AND number = $2 AND generation = $3 AND state = $4 AND owner = ''`, j.backfill, j.number, j.generation, string(Waiting))
+	return err
+}
+
 // wanted is a segment that needs a job.
 type wanted struct {
 	backfill   int64
