@@ -104,7 +104,7 @@ func backfillsPage(w http.ResponseWriter, r *http.Request, statuses Statuses, ri
 	for i := range all {
 		all[i].Pools = all[i].Pools[:min(len(all[i].Pools), mostPools)]
 	}
-	page, err := template.New("").Funcs(template.FuncMap{"share": share}).Parse(backfillsTemplate)
+	page, err := template.New("").Funcs(template.FuncMap{"share": share, "in": in}).Parse(backfillsTemplate)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -119,6 +119,11 @@ func backfillsPage(w http.ResponseWriter, r *http.Request, statuses Statuses, ri
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(b.Bytes()) // who went away needs no answer
+}
+
+// in counts the segments in a state.
+func in(segments map[backfill.State]int64, state string) int64 {
+	return segments[backfill.State(state)]
 }
 
 // share is a part in percent.
@@ -146,7 +151,7 @@ progress{width:100%;height:.8rem}.trouble{color:#c33}small{opacity:.75}
 <h2>{{.Name}} <small>{{.State}}, begun {{.Begun.Format "2006-01-02 15:04 UTC"}}</small></h2>
 <progress max="{{.Rows}}" value="{{.Done}}"></progress>
 <p>{{share .Done .Rows}}%: {{.Created}} of {{.Rows}} rows created, {{.Rejected}} rejected.
-Segments: {{index .Segments "finished"}} finished, {{index .Segments "running"}} under way, {{index .Segments "waiting"}} waiting, {{index .Segments "failed"}} failed.
+Segments: {{in .Segments "finished"}} finished, {{in .Segments "running"}} under way, {{in .Segments "waiting"}} waiting, {{in .Segments "failed"}} failed.
 {{with .Until}}Waits for the day's quota until {{.Format "2006-01-02 15:04:05 UTC"}}.{{end}}</p>
 {{range .Trouble}}<p class="trouble">{{.Segment}} ({{.File}}): {{.Error}}</p>{{end}}
 <table><tr><th>pool</th><th>rows</th><th>created</th><th>rejected</th></tr>
