@@ -1,6 +1,9 @@
 package pipeline
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // State says how a run ended.
 type State string
@@ -52,6 +55,40 @@ type Report struct {
 	Settings Settings `json:"settings"`
 	// Series is nil where the run was over before it began to send.
 	Series *Series `json:"series,omitempty"`
+}
+
+// Add adds what another report counts: its rows, files, rejections and requests.
+// A file that both have is one of both; rejections of one kind are one, with the
+// first samples of both.
+func (r *Report) Add(other Report) {
+	r.Totals.merge(&other.Totals)
+	for _, f := range other.Files {
+		i := slices.IndexFunc(r.Files, func(g File) bool { return g.Path == f.Path })
+		if i < 0 {
+			r.Files = append(r.Files, f)
+			continue
+		}
+		r.Files[i].merge(&f.Totals)
+	}
+	for _, x := range other.Rejections {
+		i := slices.IndexFunc(r.Rejections, func(y Rejection) bool {
+			return x.Stage == y.Stage && x.Field == y.Field && x.Code == y.Code
+		})
+		if i < 0 {
+			r.Rejections = append(r.Rejections, x)
+			continue
+		}
+		y := &r.Rejections[i]
+		y.Count += x.Count
+		y.Samples = append(y.Samples, x.Samples[:min(len(x.Samples), maxSamples-len(y.Samples))]...)
+	}
+	r.Requests.Sent += other.Requests.Sent
+	r.Requests.Retried += other.Requests.Retried
+	r.Requests.Chunks += other.Requests.Chunks
+	for status, n := range other.Requests.ByStatus {
+		r.Requests.ByStatus[status] += n
+	}
+	r.Quota.Refused += other.Quota.Refused
 }
 
 // Totals counts rows. Rows is the sum of all the others: a run whose counts

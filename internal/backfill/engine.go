@@ -49,6 +49,9 @@ const (
 	overtime = 5 * time.Minute
 )
 
+// noStack is above all levels: a stack of River's tells nobody what to do.
+const noStack = slog.LevelError + 1
+
 // segmentArgs are what River knows of a segment's job. Its kind tells the version
 // of what is stored: a worker fetches no job of another.
 type segmentArgs struct {
@@ -119,9 +122,9 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{store: s, log: slog.New(zapslog.NewHandler(o.Log.Core())), stopping: make(chan struct{})}
+	e := &Engine{store: s, log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), stopping: make(chan struct{})}
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &segmentJob{work: &Worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, stop: e.stopping}}); err != nil {
+	if err := river.AddWorkerSafely(workers, &segmentJob{work: &worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, stop: e.stopping}}); err != nil {
 		return nil, err
 	}
 	e.sched = &scheduler{store: s, upload: o.Upload, server: o.API.BaseURL, log: o.Log}
@@ -274,7 +277,7 @@ func (c client[T]) ui(prefix string, log *slog.Logger) (*riverui.Handler, error)
 // segmentJob is the job of a segment.
 type segmentJob struct {
 	river.WorkerDefaults[segmentArgs]
-	work *Worker
+	work *worker
 }
 
 // Work is part of river.Worker.

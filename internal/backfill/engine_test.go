@@ -85,19 +85,27 @@ func (q *queued) insert(_ context.Context, all []wanted) error {
 	return nil
 }
 
+// keeping gives the queue of a keeper, and a function that has it keep after more
+// time has passed.
+func keeping(t *testing.T, m *Manager, server *tolokatest.Server) (q *queued, keep func(after time.Duration)) {
+	t.Helper()
+	q = &queued{}
+	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop()}
+	now := time.Now()
+	return q, func(after time.Duration) {
+		t.Helper()
+		now = now.Add(after)
+		if err := k.keep(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestASegmentOfADeadWorkerGoesToAnother(t *testing.T) {
 	server := tolokatest.New(t, tolokatest.Config{})
 	m := manage(t, place(t))
 	b := begin(t, m, server.API(), 3)
-	q := &queued{}
-	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop()}
-	now := time.Now()
-	keep := func(after time.Duration) {
-		t.Helper()
-		if now = now.Add(after); k.keep(t.Context(), now) != nil {
-			t.Fatal("keeping failed")
-		}
-	}
+	q, keep := keeping(t, m, server)
 	keep(0)
 	keep(time.Second)
 	if len(q.jobs) != 1 || q.jobs[0].generation != 1 {
@@ -145,15 +153,7 @@ func TestAJobThatWasLostWithItsWorkerIsReplaced(t *testing.T) {
 	server := tolokatest.New(t, tolokatest.Config{})
 	m := manage(t, place(t))
 	b := begin(t, m, server.API(), 3)
-	q := &queued{}
-	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop()}
-	now := time.Now()
-	keep := func(after time.Duration) {
-		t.Helper()
-		if now = now.Add(after); k.keep(t.Context(), now) != nil {
-			t.Fatal("keeping failed")
-		}
-	}
+	q, keep := keeping(t, m, server)
 	keep(0)
 	keep(10 * abandoned) // it waits for its turn
 	if len(q.jobs) != 1 {
@@ -181,7 +181,7 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 			server := tolokatest.New(t, tolokatest.Config{})
 			m := manage(t, place(t))
 			b := begin(t, m, server.API(), 3)
-			w := &Worker{store: m.store, ledger: m.ledger, api: server.API(), log: zap.NewNop()}
+			w := &worker{store: m.store, ledger: m.ledger, api: server.API(), log: zap.NewNop()}
 			client, err := uploader.NewClient(server.API())
 			if err != nil {
 				t.Fatal(err)
@@ -234,7 +234,7 @@ func TestClonesAreLimited(t *testing.T) {
 	server := tolokatest.New(t, tolokatest.Config{})
 	m := manage(t, place(t))
 	b := begin(t, m, server.API(), 9) // two pools
-	w := &Worker{store: m.store, log: zap.NewNop()}
+	w := &worker{store: m.store, log: zap.NewNop()}
 	s := b.Settings
 	s.ClonesPerMinute = 1
 	first, err := m.store.slot(t.Context(), b.ID, 0)

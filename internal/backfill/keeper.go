@@ -158,7 +158,7 @@ func (k *keeper) conclude(ctx context.Context) error {
 		return err
 	}
 	for _, b := range running {
-		if b.Settings.Server != k.api.BaseURL {
+		if !b.Settings.isFor(k.api) {
 			continue
 		}
 		if b.Settings.OpenPools {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -317,14 +318,14 @@ func (m *Manager) Schedule(ctx context.Context, s Scheduled) error {
 	if _, err := s.Next(s.Made); err != nil {
 		return err
 	}
-	args, err := marshal(s.Args)
+	args, err := json.Marshal(s.Args)
 	if err != nil {
 		return err
 	}
 	_, err = m.store.db.ExecContext(ctx, `INSERT INTO schedule (name, cron, zone, args, server, made, due, last_begun, last_ended, last_run, last_result)
 		VALUES ($1, $2, $3, $4, $5, $6, $6, 0, 0, '', '')
 		ON CONFLICT (name) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, args = excluded.args, server = excluded.server, made = excluded.made, due = excluded.due`,
-		s.Name, s.Cron, s.Zone, args, s.Server, s.Made.UnixMilli())
+		s.Name, s.Cron, s.Zone, string(args), s.Server, s.Made.UnixMilli())
 	return err
 }
 

@@ -17,7 +17,7 @@ const adoptMargin = 10 * time.Minute
 
 // pool gives the pool of a segment, and clones it where it isn't there yet. While
 // that has to wait, it fails with a *snooze.
-func (w *Worker) pool(ctx context.Context, client *uploader.Client, g segment, owner string) (string, error) {
+func (w *worker) pool(ctx context.Context, client *uploader.Client, g segment, owner string) (string, error) {
 	p, err := w.store.slot(ctx, g.backfill.ID, g.slot)
 	if err != nil || p.pool != "" {
 		return p.pool, err
@@ -59,7 +59,7 @@ func (w *Worker) pool(ctx context.Context, client *uploader.Client, g segment, o
 
 // untilClone says how long the limits of clones make the next one wait. One that
 // was asked for before has been counted.
-func (w *Worker) untilClone(ctx context.Context, s Settings, p slot) (time.Duration, error) {
+func (w *worker) untilClone(ctx context.Context, s Settings, p slot) (time.Duration, error) {
 	if !p.asked.IsZero() {
 		return 0, nil
 	}
@@ -84,7 +84,7 @@ func (w *Worker) untilClone(ctx context.Context, s Settings, p slot) (time.Durat
 // adopt finds the clone that was asked for before and whose id got lost, with the
 // worker or with the answer: the one with its name, or else one that still has
 // the template's, is empty and nobody's.
-func (w *Worker) adopt(ctx context.Context, client *uploader.Client, template toloka.Pool, p slot, name string) (string, error) {
+func (w *worker) adopt(ctx context.Context, client *uploader.Client, template toloka.Pool, p slot, name string) (string, error) {
 	if p.asked.IsZero() {
 		return "", nil
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -13,11 +12,6 @@ import (
 	"poolfill/pipeline"
 	"poolfill/reader"
 )
-
-func marshal(v any) (string, error) {
-	text, err := json.Marshal(v)
-	return string(text), err
-}
 
 // part is a segment as a report needs it.
 type part struct {
@@ -99,7 +93,7 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 		for i := range r.Files {
 			r.Files[i].Path = p.name()
 		}
-		add(&all, r)
+		all.Add(r)
 	}
 	all.PoolID = joinNames(pools)
 	return all, nil
@@ -156,46 +150,4 @@ func stateOf(s State) pipeline.State {
 		return pipeline.Running
 	}
 	return pipeline.Interrupted
-}
-
-// add adds the report of a segment.
-func add(all *pipeline.Report, r pipeline.Report) {
-	all.Totals = sum(all.Totals, r.Totals)
-	for _, f := range r.Files {
-		i := slices.IndexFunc(all.Files, func(g pipeline.File) bool { return g.Path == f.Path })
-		if i < 0 {
-			all.Files = append(all.Files, f)
-			continue
-		}
-		all.Files[i].Totals = sum(all.Files[i].Totals, f.Totals)
-	}
-	for _, x := range r.Rejections {
-		i := slices.IndexFunc(all.Rejections, func(y pipeline.Rejection) bool {
-			return x.Stage == y.Stage && x.Field == y.Field && x.Code == y.Code
-		})
-		if i < 0 {
-			all.Rejections = append(all.Rejections, x)
-			continue
-		}
-		y := &all.Rejections[i]
-		y.Count += x.Count
-		y.Samples = append(y.Samples, x.Samples[:min(len(x.Samples), max(0, mostSamples-len(y.Samples)))]...)
-	}
-	all.Requests.Sent += r.Requests.Sent
-	all.Requests.Retried += r.Requests.Retried
-	all.Requests.Chunks += r.Requests.Chunks
-	for _, status := range slices.Sorted(maps.Keys(r.Requests.ByStatus)) {
-		all.Requests.ByStatus[status] += r.Requests.ByStatus[status]
-	}
-	all.Quota.Refused += r.Quota.Refused
-}
-
-// mostSamples bounds the samples of a rejection, as those of a run are.
-const mostSamples = 5
-
-func sum(a, b pipeline.Totals) pipeline.Totals {
-	return pipeline.Totals{
-		Rows: a.Rows + b.Rows, Created: a.Created + b.Created, Valid: a.Valid + b.Valid,
-		Rejected: a.Rejected + b.Rejected, Duplicate: a.Duplicate + b.Duplicate, Unsent: a.Unsent + b.Unsent,
-	}
 }

@@ -256,23 +256,17 @@ func scanSchedule(scan func(...any) error) (s Scheduled, err error) {
 			*t.to = time.UnixMilli(t.from)
 		}
 	}
-	return s, json.Unmarshal([]byte(args), &s.Args)
+	err = json.Unmarshal([]byte(args), &s.Args)
+	return s, err
 }
 
 func (s store) schedules(ctx context.Context) (all []Scheduled, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+scheduleColumns+` FROM schedule ORDER BY name`)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		one, err := scanSchedule(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
+	err = s.each(ctx, `SELECT `+scheduleColumns+` FROM schedule ORDER BY name`, func(scan func(...any) error) error {
+		one, err := scanSchedule(scan)
 		all = append(all, one)
-	}
-	return all, rows.Err()
+		return err
+	})
+	return all, err
 }
 
 func (s store) schedule(ctx context.Context, name string) (Scheduled, error) {

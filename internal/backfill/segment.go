@@ -36,8 +36,8 @@ const (
 	soon = time.Second
 )
 
-// Worker carries out jobs. It is safe for concurrent use.
-type Worker struct {
+// worker carries out jobs. It is safe for concurrent use.
+type worker struct {
 	store  store
 	ledger *ledger.Ledger
 	api    uploader.ClientConfig
@@ -55,7 +55,7 @@ func (s *snooze) Error() string { return fmt.Sprintf("again in %s", s.wait) }
 
 // work carries out a segment. A *snooze asks for the job again; any other error
 // is a failure, of which last says that it is the last that is borne.
-func (w *Worker) work(ctx context.Context, backfill int64, number int, generation int64, last bool) error {
+func (w *worker) work(ctx context.Context, backfill int64, number int, generation int64, last bool) error {
 	g, err := w.store.segment(ctx, backfill, number)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (w *Worker) work(ctx context.Context, backfill int64, number int, generatio
 	switch {
 	case g.generation != generation || g.state == Finished || g.backfill.State != Running:
 		return nil // there is another job for it, or none is wanted
-	case g.backfill.Settings.Server != w.api.BaseURL || g.backfill.Settings.ActUnder != w.api.ActUnder:
+	case !g.backfill.Settings.isFor(w.api):
 		w.log.Warn("a backfill is for another server or account than this worker's", zap.String("backfill", g.backfill.Name), zap.String("server", g.backfill.Settings.Server))
 		return &snooze{time.Minute}
 	case g.owner != "":
@@ -96,7 +96,7 @@ func (w *Worker) work(ctx context.Context, backfill int64, number int, generatio
 }
 
 // attempt works at a claimed segment.
-func (w *Worker) attempt(ctx context.Context, g segment, owner string) (result, error) {
+func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, error) {
 	r := result{state: Waiting}
 	if err := unchanged(g.file); err != nil {
 		return r, err
@@ -123,11 +123,8 @@ func (w *Worker) attempt(ctx context.Context, g segment, owner string) (result, 
 	r.created, r.rejected = report.Totals.Created+report.Totals.Duplicate, report.Totals.Rejected
 	var parked *ratelimit.DayQuotaError
 	switch {
-	case errors.As(err, &parked) && report.State == pipeline.Parked || err == nil && report.State == pipeline.Parked:
-		r.until = time.Now().Add(later)
-		if report.Quota.Until != nil {
-			r.until = *report.Quota.Until
-		}
+	case report.State == pipeline.Parked && errors.As(err, &parked):
+		r.until = parked.Until
 		return r, &snooze{time.Until(r.until)}
 	case errors.Is(err, pipeline.ErrInterrupted), err == nil && report.State == pipeline.Interrupted:
 		return r, &snooze{soon}
@@ -141,7 +138,7 @@ func (w *Worker) attempt(ctx context.Context, g segment, owner string) (result, 
 }
 
 // config is the run of a segment.
-func (w *Worker) config(g segment, pool string) pipeline.Config {
+func (w *worker) config(g segment, pool string) pipeline.Config {
 	s := g.backfill.Settings
 	reading := reader.Segment{From: g.from, Rows: g.rows}.Config(withMap(s.Reader, g.file.rules.Map))
 	limits := s.Limits
@@ -168,7 +165,7 @@ func withMap(c reader.Config, columns map[string]string) reader.Config {
 // watch shows that the owner is alive until the function that it gives is called,
 // or ctx ends. It calls stop when the work is to end softly, and leave when the
 // segment is not the owner's any more.
-func (w *Worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (end func()) {
+func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (end func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -2,27 +2,20 @@ package backfill
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
 // counts gives the segments of a backfill by their state.
-func (s store) counts(ctx context.Context, backfill int64) (counts map[State]int64, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT state, count(*) FROM backfill_segment WHERE backfill = $1 GROUP BY state`, backfill)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	counts = make(map[State]int64)
-	for rows.Next() {
+func (s store) counts(ctx context.Context, backfill int64) (map[State]int64, error) {
+	counts := make(map[State]int64)
+	err := s.each(ctx, `SELECT state, count(*) FROM backfill_segment WHERE backfill = $1 GROUP BY state`, func(scan func(...any) error) error {
 		var state State
 		var n int64
-		if err := rows.Scan((*string)(&state), &n); err != nil {
-			return nil, err
-		}
+		err := scan((*string)(&state), &n)
 		counts[state] = n
-	}
-	return counts, rows.Err()
+		return err
+	}, backfill)
+	return counts, err
 }
 
 // Status says how far a backfill has come. Its JSON form is what
@@ -168,19 +161,4 @@ func (s store) status(ctx context.Context, b Backfill) (out Status, err error) {
 		out.Until = &at
 	}
 	return out, nil
-}
-
-// each calls yield for every row of a query's answer.
-func (s store) each(ctx context.Context, query string, yield func(scan func(...any) error) error, args ...any) (err error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := yield(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

@@ -12,6 +12,7 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/uploader"
 )
 
 // format is the version of what is stored. A worker leaves backfills of another
@@ -47,6 +48,11 @@ type Settings struct {
 	// ClonesPerMinute and ClonesPerDay bound the pools that are made; 0 is none.
 	ClonesPerMinute, ClonesPerDay int
 	OpenPools                     bool
+}
+
+// isFor reports whether a worker with this server and account may work at it.
+func (s Settings) isFor(api uploader.ClientConfig) bool {
+	return s.Server == api.BaseURL && s.ActUnder == api.ActUnder
 }
 
 // Backfill is one backfill.
@@ -90,7 +96,6 @@ type segment struct {
 	state      State
 	generation int64
 	owner      string
-	beat       int64
 	run        string // the name of its run in the ledger
 }
 
@@ -214,6 +219,21 @@ func (s store) tx(ctx context.Context, do func(*sql.Tx) error) error {
 	return s.ledger.Transact(ctx, func(_ context.Context, tx *sql.Tx) error { return do(tx) })
 }
 
+// each calls yield for every row of a query's answer.
+func (s store) each(ctx context.Context, query string, yield func(scan func(...any) error) error, args ...any) (err error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := yield(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // enter stores a backfill and its plan.
 func (s store) enter(ctx context.Context, b Backfill, files []file, l Layout) error {
 	settings, err := json.Marshal(b.Settings)
@@ -272,7 +292,8 @@ func scanBackfill(scan func(...any) error) (b Backfill, err error) {
 	if ended != 0 {
 		b.Ended = time.UnixMilli(ended)
 	}
-	return b, json.Unmarshal([]byte(settings), &b.Settings)
+	err = json.Unmarshal([]byte(settings), &b.Settings)
+	return b, err
 }
 
 // find gives a backfill by its name; "" is the latest.
@@ -286,19 +307,12 @@ func (s store) find(ctx context.Context, name string) (Backfill, error) {
 
 // list gives all backfills, the latest first; with a state only those in it.
 func (s store) list(ctx context.Context, state State) (all []Backfill, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+backfillColumns+` FROM backfill WHERE $1 = '' OR state = $1 ORDER BY begun DESC, id DESC`, string(state))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		b, err := scanBackfill(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
+	err = s.each(ctx, `SELECT `+backfillColumns+` FROM backfill WHERE $1 = '' OR state = $1 ORDER BY begun DESC, id DESC`, func(scan func(...any) error) error {
+		b, err := scanBackfill(scan)
 		all = append(all, b)
-	}
-	return all, rows.Err()
+		return err
+	}, string(state))
+	return all, err
 }
 
 // move changes a backfill's state, if it is one of from. It reports whether it was.
@@ -325,12 +339,12 @@ func (s store) segment(ctx context.Context, backfill int64, number int) (g segme
 	var begun, ended, modified int64
 	b := &g.backfill
 	err = s.db.QueryRowContext(ctx, `SELECT b.id, b.name, b.state, b.settings, b.command, b.begun, b.ended,
-			s.number, s.from_bytes, s.from_line, s.from_record, s.rows_planned, s.pool, s.state, s.generation, s.owner, s.beat, s.run,
+			s.number, s.from_bytes, s.from_line, s.from_record, s.rows_planned, s.pool, s.state, s.generation, s.owner, s.run,
 			f.number, f.path, f.size, f.modified, f.ends, f.rules
 		FROM backfill_segment s JOIN backfill b ON b.id = s.backfill JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
 		WHERE s.backfill = $1 AND s.number = $2`, backfill, number).Scan(
 		&b.ID, &b.Name, (*string)(&b.State), &settings, &b.Command, &begun, &ended,
-		&g.number, &g.from.Offset, &g.from.Line, &g.from.Record, &g.rows, &g.slot, (*string)(&g.state), &g.generation, &g.owner, &g.beat, &g.run,
+		&g.number, &g.from.Offset, &g.from.Line, &g.from.Record, &g.rows, &g.slot, (*string)(&g.state), &g.generation, &g.owner, &g.run,
 		&g.file.number, &g.file.path, &g.file.size, &modified, &ends, &rule)
 	if err != nil {
 		return g, err
@@ -339,7 +353,8 @@ func (s store) segment(ctx context.Context, backfill int64, number int) (g segme
 	if g.file.ends, err = hex.DecodeString(ends); err != nil {
 		return g, err
 	}
-	return g, errors.Join(json.Unmarshal([]byte(settings), &b.Settings), json.Unmarshal([]byte(rule), &g.file.rules))
+	err = errors.Join(json.Unmarshal([]byte(settings), &b.Settings), json.Unmarshal([]byte(rule), &g.file.rules))
+	return g, err
 }
 
 // claim makes owner the one who is at a segment. It reports whether it is.
@@ -391,27 +406,20 @@ func (s store) leave(ctx context.Context, g segment, owner string, r result) err
 
 // held is a segment that somebody is at.
 type held struct {
-	backfill   int64
-	number     int
-	owner      string
-	beat       int64
-	generation int64
+	backfill int64
+	number   int
+	owner    string
+	beat     int64
 }
 
 func (s store) held(ctx context.Context) (all []held, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT backfill, number, owner, beat, generation FROM backfill_segment WHERE state = $1 AND owner <> ''`, string(Running))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = s.each(ctx, `SELECT backfill, number, owner, beat FROM backfill_segment WHERE state = $1 AND owner <> ''`, func(scan func(...any) error) error {
 		var h held
-		if err := rows.Scan(&h.backfill, &h.number, &h.owner, &h.beat, &h.generation); err != nil {
-			return nil, err
-		}
+		err := scan(&h.backfill, &h.number, &h.owner, &h.beat)
 		all = append(all, h)
-	}
-	return all, rows.Err()
+		return err
+	}, string(Running))
+	return all, err
 }
 
 // free takes a segment away from an owner who showed no life since, and asks for
@@ -463,28 +471,23 @@ type wanted struct {
 
 // wanted gives segments that have no job yet.
 func (s store) wanted(ctx context.Context, most int) (all []wanted, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT s.backfill, s.number, s.generation, f.rules
+	err = s.each(ctx, `SELECT s.backfill, s.number, s.generation, f.rules
 		FROM backfill_segment s JOIN backfill b ON b.id = s.backfill JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
-		WHERE s.state = $1 AND s.queued = 0 AND b.state = $2 AND b.format = $3 ORDER BY b.begun, s.number LIMIT $4`,
-		string(Waiting), string(Running), format, most)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+		WHERE s.state = $1 AND s.queued = 0 AND b.state = $2 AND b.format = $3 ORDER BY b.begun, s.number LIMIT $4`, func(scan func(...any) error) error {
 		var w wanted
 		var text string
-		if err := rows.Scan(&w.backfill, &w.number, &w.generation, &text); err != nil {
-			return nil, err
+		if err := scan(&w.backfill, &w.number, &w.generation, &text); err != nil {
+			return err
 		}
 		var r rules
 		if err := json.Unmarshal([]byte(text), &r); err != nil {
-			return nil, err
+			return err
 		}
 		w.priority, w.notBefore = r.Priority, r.NotBefore
 		all = append(all, w)
-	}
-	return all, rows.Err()
+		return nil
+	}, string(Waiting), string(Running), format, most)
+	return all, err
 }
 
 // queued notes that a segment has its job.
@@ -511,7 +514,7 @@ func (s store) again(ctx context.Context, backfill int64, state State) (int64, e
 	return result.RowsAffected()
 }
 
-// poolOf gives a slot.
+// slot gives a slot.
 func (s store) slot(ctx context.Context, backfill int64, number int) (p slot, err error) {
 	p.backfill, p.number = backfill, number
 	var asked int64
@@ -572,20 +575,14 @@ func (s store) clonedSince(ctx context.Context, server string, since time.Time) 
 // done gives the slots all of whose segments are finished and that are not open
 // yet.
 func (s store) done(ctx context.Context, backfill int64) (all []slot, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT number, pool FROM backfill_pool p WHERE backfill = $1 AND pool <> '' AND opened = 0 AND NOT EXISTS (
-		SELECT 1 FROM backfill_segment s WHERE s.backfill = p.backfill AND s.pool = p.number AND s.state <> $2) ORDER BY number`, backfill, string(Finished))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = s.each(ctx, `SELECT number, pool FROM backfill_pool p WHERE backfill = $1 AND pool <> '' AND opened = 0 AND NOT EXISTS (
+		SELECT 1 FROM backfill_segment s WHERE s.backfill = p.backfill AND s.pool = p.number AND s.state <> $2) ORDER BY number`, func(scan func(...any) error) error {
 		p := slot{backfill: backfill}
-		if err := rows.Scan(&p.number, &p.pool); err != nil {
-			return nil, err
-		}
+		err := scan(&p.number, &p.pool)
 		all = append(all, p)
-	}
-	return all, rows.Err()
+		return err
+	}, backfill, string(Finished))
+	return all, err
 }
 
 func (s store) opened(ctx context.Context, p slot) error {
