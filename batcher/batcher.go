@@ -50,6 +50,9 @@ type Config struct {
 	// input, except that a chunk always takes one; 0 means 8 MiB. It is a bound
 	// on memory and only cuts where columns that are not sent are wide.
 	MaxRawBytes int
+	// Buffers are what chunks are made in; nil means the Batcher's own. Batchers
+	// that follow each other, or work at the same time, can have them in common.
+	Buffers *Buffers
 	// ItemIndex gives each task the key "__item_idx" with its index in the
 	// chunk. Asynchronous operations echo it in their log.
 	ItemIndex bool
@@ -90,6 +93,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxRawBytes == 0 {
 		c.MaxRawBytes = DefaultMaxRawBytes
 	}
+	if c.Buffers == nil {
+		c.Buffers = new(Buffers)
+	}
 	return c
 }
 
@@ -100,12 +106,51 @@ type Batcher struct {
 	prefix []byte // a task's opening brace and pool_id
 	next   int    // the number of the chunk that is being filled
 	open   *Chunk // nil between chunks
+}
+
+// Buffers lend later chunks what earlier ones don't need any more. They hold as
+// many as were in use at once. The zero value is ready; they are safe for
+// concurrent use.
+//
+// The collector would empty a sync.Pool several times a second, and the buffers
+// of every chunk would have to grow again.
+type Buffers struct {
+	mu   sync.Mutex
+	free []*Chunk
 
 	// The sizes of the largest chunk so far: a new one gets its buffers at once.
-	rowCount, bodySize, rawSize int
+	rows, body, raw int
+}
 
-	mu   sync.Mutex
-	free []*Chunk // as many as were alive at once, at most
+// put takes a chunk that nobody uses any more.
+func (b *Buffers) put(c *Chunk) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = append(b.free, c)
+}
+
+// get gives a chunk whose buffers can be used again, or one with new ones.
+func (b *Buffers) get() *Chunk {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.free); n > 0 {
+		c := b.free[n-1]
+		b.free = b.free[:n-1]
+		return c
+	}
+	const slack = 16 // a sixteenth more, as chunks differ a little
+	return &Chunk{
+		rows: make([]row, 0, b.rows),
+		body: make([]byte, 0, b.body+b.body/slack),
+		raw:  make([]byte, 0, b.raw+b.raw/slack),
+	}
+}
+
+// learn takes notice of how large a full chunk is.
+func (b *Buffers) learn(c *Chunk) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rows, b.body, b.raw = max(b.rows, len(c.rows)), max(b.body, len(c.body)), max(b.raw, len(c.raw))
 }
 
 // New returns a Batcher, or an error that says what is wrong with cfg.
@@ -159,34 +204,14 @@ func (b *Batcher) Flush() *Chunk {
 		return nil
 	}
 	c.body = append(c.body, ']')
-	b.rowCount, b.bodySize, b.rawSize = max(b.rowCount, len(c.rows)), max(b.bodySize, len(c.body)), max(b.rawSize, len(c.raw))
+	b.cfg.Buffers.learn(c)
 	b.open = nil
 	b.next++
 	return c
 }
 
 // Recycle takes back a chunk that nobody uses any more. It is safe for concurrent use.
-//
-// The collector would empty a sync.Pool several times a second, and the buffers
-// of every chunk would have to grow again.
-func (b *Batcher) Recycle(c *Chunk) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.free = append(b.free, c)
-}
-
-// recycled gives a chunk whose buffers can be used again, or an empty one.
-func (b *Batcher) recycled() *Chunk {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := len(b.free)
-	if n == 0 {
-		return &Chunk{}
-	}
-	c := b.free[n-1]
-	b.free = b.free[:n-1]
-	return c
-}
+func (b *Batcher) Recycle(c *Chunk) { b.cfg.Buffers.put(c) }
 
 func (b *Batcher) fits(t *reader.Task) bool {
 	c := b.open
@@ -197,13 +222,7 @@ func (b *Batcher) fits(t *reader.Task) bool {
 }
 
 func (b *Batcher) begin() *Chunk {
-	c := b.recycled()
-	if c.body == nil && b.bodySize > 0 {
-		const slack = 16 // a sixteenth more, as chunks differ a little
-		c.rows = make([]row, 0, b.rowCount)
-		c.body = make([]byte, 0, b.bodySize+b.bodySize/slack)
-		c.raw = make([]byte, 0, b.rawSize+b.rawSize/slack)
-	}
+	c := b.cfg.Buffers.get()
 	*c = Chunk{Number: b.next, rows: c.rows[:0], files: c.files[:0], body: append(c.body[:0], '['), raw: c.raw[:0], keys: c.keys[:0]}
 	return c
 }

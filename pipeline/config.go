@@ -108,6 +108,10 @@ type Config struct {
 	// many pay, from 1 to 64: more while that gets more done, fewer where the
 	// server is overloaded, and no more than fit into some 12 MiB.
 	Workers int
+	// Buffers are what chunks are made in. Runs of one process that follow each
+	// other, or go on at the same time, can have them in common, which saves them
+	// making their own; nil means that the run does.
+	Buffers *batcher.Buffers
 	// RunKey makes the names of operations: the same key, pool and rows give
 	// the same operations, which the server creates once. Empty means the
 	// pool's id, as no server knows it but the one that has the pool, and the

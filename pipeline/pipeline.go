@@ -136,6 +136,7 @@ func New(cfg Config) (*Pipeline, error) {
 		PoolID:    cmp.Or(cfg.PoolID, "0"), // a check without a pool cuts the same chunks
 		MaxTasks:  chunkTasks(cfg.ChunkSize, cfg.Limits),
 		ItemIndex: cfg.Mode == uploader.Async,
+		Buffers:   cfg.Buffers,
 	})
 	if err != nil {
 		return nil, err

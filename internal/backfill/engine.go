@@ -123,8 +123,9 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e := &Engine{store: s, log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), stopping: make(chan struct{})}
+	e.keeper = &keeper{store: s, api: o.API, log: o.Log, wake: make(chan struct{}, 1)}
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &segmentJob{work: &worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, stop: e.stopping}}); err != nil {
+	if err := river.AddWorkerSafely(workers, &segmentJob{work: &worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, stop: e.stopping, left: e.keeper.nudge}}); err != nil {
 		return nil, err
 	}
 	e.sched = &scheduler{store: s, upload: o.Upload, server: o.API.BaseURL, log: o.Log}
@@ -146,7 +147,7 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 		return nil, errors.Join(fmt.Errorf("the engine can't start: %w", err), e.close())
 	}
 	e.sched.engine = e.engine
-	e.keeper = &keeper{store: s, queue: e.engine, api: o.API, log: o.Log}
+	e.keeper.queue = e.engine
 	e.keeping.Go(func() { e.keeper.run(ctx) })
 	e.keeping.Go(func() { e.sched.run(ctx) })
 	return e, nil
@@ -191,7 +192,7 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 		if err != nil {
 			return nil, nil, errors.New("the URL of the database can't be understood") // it may hold a password
 		}
-		e, err := newClient(ctx, riverpgxv5.New(pool), config)
+		e, err := alone(ctx, pool, func() (engine, error) { return newClient(ctx, riverpgxv5.New(pool), config) })
 		if err != nil {
 			pool.Close()
 			return nil, nil, err
@@ -210,6 +211,22 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
 	return e, db.Close, nil
+}
+
+// alone calls connect while no other worker does: two that begin at the same moment
+// would make the same tables, of which one can't.
+func alone(ctx context.Context, pool *pgxpool.Pool, connect func() (engine, error)) (e engine, err error) {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The lock goes with the connection, however that ends.
+	own := conn.Hijack()
+	defer func() { err = errors.Join(err, own.Close(context.WithoutCancel(ctx))) }()
+	if _, err := own.Exec(ctx, `SELECT pg_advisory_lock(hashtext('poolfill queue'))`); err != nil {
+		return nil, err
+	}
+	return connect()
 }
 
 // client is a River client with one type of transactions.

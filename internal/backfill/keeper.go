@@ -27,6 +27,7 @@ type keeper struct {
 	queue queue
 	api   uploader.ClientConfig
 	log   *zap.Logger
+	wake  chan struct{} // holds one where there is something to do before the next time
 
 	seen    map[beatKey]sighting
 	orphans map[jobKey]time.Time // jobs that nobody seems to be at, and since when
@@ -43,6 +44,14 @@ type sighting struct {
 	at    time.Time // when it was first seen like this
 }
 
+// nudge has it keep at once. It waits for nothing.
+func (k *keeper) nudge() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
 // run keeps until ctx ends.
 func (k *keeper) run(ctx context.Context) {
 	ticker := time.NewTicker(keepEvery)
@@ -55,6 +64,7 @@ func (k *keeper) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-k.wake:
 		case <-ticker.C:
 		}
 	}

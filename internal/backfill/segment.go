@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/batcher"
 	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
@@ -43,6 +44,9 @@ type worker struct {
 	api    uploader.ClientConfig
 	log    *zap.Logger
 	stop   <-chan struct{} // closed when no work is to be begun any more
+	left   func()          // is called when a segment was left, whatever came of it
+
+	buffers batcher.Buffers // of all segments
 }
 
 // errChanged says that a file is not what it was when the backfill began.
@@ -88,6 +92,7 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 			r.state = Failed
 		}
 	}
+	defer w.left()
 	// What became of the segment is kept whether or not the worker is stopped.
 	if failed := w.store.leave(context.WithoutCancel(ctx), g, owner, r); failed != nil {
 		return errors.Join(err, failed)
@@ -145,7 +150,7 @@ func (w *worker) config(g segment, pool string) pipeline.Config {
 	limits.Park = true
 	return pipeline.Config{
 		Files: []string{g.file.path}, Reader: reading, NoSpec: s.NoSpec,
-		PoolID: pool, API: w.api, Limits: limits, Mode: uploader.Async, ChunkSize: s.ChunkSize,
+		PoolID: pool, API: w.api, Limits: limits, Mode: uploader.Async, ChunkSize: s.ChunkSize, Buffers: &w.buffers,
 		Part: g.run, Ledger: w.ledger, Command: "poolfill backfill resume " + g.backfill.Name,
 		Log: w.log.With(zap.String("segment", g.run)),
 	}
