@@ -57,10 +57,10 @@ func valuesOf() map[string]values {
 
 // describeValues tells all flags of a command, and of those below it, what
 // their values can be.
-func describeValues(cmd *cobra.Command) error {
+func describeValues(cmd *cobra.Command, known map[string]values) error {
 	var err error
 	describe := func(f *pflag.Flag) {
-		v, ok := valuesOf()[f.Name]
+		v, ok := known[f.Name]
 		if !ok || err != nil {
 			return
 		}
@@ -84,7 +84,7 @@ func describeValues(cmd *cobra.Command) error {
 	cmd.PersistentFlags().VisitAll(describe)
 	for _, sub := range cmd.Commands() {
 		if err == nil {
-			err = describeValues(sub)
+			err = describeValues(sub, known)
 		}
 	}
 	return err

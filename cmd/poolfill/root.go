@@ -64,5 +64,5 @@ file; 'poolfill config upload' shows what is in force and where it comes from.`,
 		return nil
 	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	return root, errors.Join(describeValues(root), root.RegisterFlagCompletionFunc("profile", completeProfiles))
+	return root, errors.Join(describeValues(root, valuesOf()), root.RegisterFlagCompletionFunc("profile", completeProfiles))
 }
