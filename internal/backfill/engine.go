@@ -199,6 +199,9 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 		}
 		return e, func() error { pool.Close(); return nil }, nil
 	}
+	// What is told through SQLite is found by asking it ten times a second; looking
+	// for jobs is enough.
+	config.PollOnly = true
 	path := filepath.Join(at.Dir, queueFile)
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(30000)", "journal_mode(WAL)", "synchronous(NORMAL)"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
