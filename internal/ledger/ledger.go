@@ -91,6 +91,7 @@ type Ledger struct {
 	db      *sql.DB
 	dialect dialect
 	codec   *codec
+	pools   sync.Map // from poolKey to holder: those that are held
 
 	// Writers that wait at the same time share one transaction, and so one
 	// synchronisation of the disk.
@@ -143,11 +144,46 @@ func serve(ctx context.Context, db *sql.DB, d dialect) (*Ledger, error) {
 	return l, nil
 }
 
-// HoldPool keeps other machines from a pool until release, or until the
-// connection to the database is lost. Where another has it, held is false. With a
-// file there are no other machines: see state.LockPool.
+// PoolTakenError says that the connection that held a pool was lost, and that
+// another machine has got the pool meanwhile.
+type PoolTakenError struct{ Pool string }
+
+func (e *PoolTakenError) Error() string {
+	return fmt.Sprintf("while the connection to the database was lost, another machine has begun to upload to pool %s: "+
+		"this run has stopped. Wait until that one has ended, see 'poolfill runs', and run the same command again", e.Pool)
+}
+
+// HoldPool keeps other machines from a pool until release. Where another has it,
+// held is false. It lasts as long as the connection to the database; Sending takes
+// it again where that was lost, and fails with a *PoolTakenError where another has
+// it then. With a file there are no other machines: see state.LockPool.
 func (l *Ledger) HoldPool(ctx context.Context, server, pool string) (release func() error, held bool, err error) {
-	return l.dialect.hold(ctx, "poolfill pool "+server+" "+pool)
+	h, held, err := l.dialect.hold(ctx, "poolfill pool "+server+" "+pool)
+	if err != nil || !held {
+		return nil, false, err
+	}
+	key := poolKey{server, pool}
+	l.pools.Store(key, h)
+	return func() error {
+		l.pools.Delete(key)
+		return h.Release()
+	}, true, nil
+}
+
+// poolKey names a pool.
+type poolKey struct{ server, pool string }
+
+// keepPool sees to it that the pool of a run is still held, where it was.
+func (l *Ledger) keepPool(ctx context.Context, run Run) error {
+	h, holding := l.pools.Load(poolKey{run.Server, run.Pool})
+	if !holding {
+		return nil
+	}
+	held, err := h.(holder).Keep(ctx)
+	if err == nil && !held {
+		err = &PoolTakenError{run.Pool}
+	}
+	return err
 }
 
 // DB is the database itself, for the tables that other packages keep in it.

@@ -72,7 +72,7 @@ func (*server) setVersion(ctx context.Context, tx *sql.Tx, version int) error {
 	return err
 }
 
-func (s *server) hold(ctx context.Context, name string) (func() error, bool, error) {
+func (s *server) hold(ctx context.Context, name string) (holder, bool, error) {
 	return s.db.Hold(ctx, name)
 }
 

@@ -160,9 +160,13 @@ func foreign(application, version int) bool {
 	return application != applicationID && (application != 0 || version != 0)
 }
 
-func (*lite) hold(context.Context, string) (func() error, bool, error) {
-	return func() error { return nil }, true, nil
-}
+func (*lite) hold(context.Context, string) (holder, bool, error) { return alone{}, true, nil }
+
+// alone is a holder without others.
+type alone struct{}
+
+func (alone) Keep(context.Context) (bool, error) { return true, nil }
+func (alone) Release() error                     { return nil }
 
 func (l *lite) tidy(ctx context.Context) error {
 	// Both work outside of transactions only.

@@ -160,30 +160,6 @@ func Public(address string) string {
 	return u.String()
 }
 
-// Hold keeps a name for the caller among all clients of the database until
-// release, or until its connection ends. Where another has it, held is false.
-func (d *Database) Hold(ctx context.Context, name string) (release func() error, held bool, err error) {
-	conn, err := d.Conn(ctx)
-	if err != nil {
-		return nil, false, Explain(d.Where, err)
-	}
-	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, name).Scan(&held); err != nil || !held {
-		return nil, false, Explain(d.Where, errors.Join(err, conn.Close()))
-	}
-	return func() error {
-		// The connection goes back to its pool, so it must not keep the name. Where
-		// it was lost, it doesn't.
-		_, err := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, name)
-		if Lost(err) {
-			err = nil
-		}
-		if closed := conn.Close(); !Lost(closed) {
-			err = errors.Join(err, closed)
-		}
-		return err
-	}, true, nil
-}
-
 // Shared is true, see ledger.Ledger.Shared.
 func (*Database) Shared() bool { return true }
 
