@@ -27,6 +27,7 @@ type keeper struct {
 	queue queue
 	api   uploader.ClientConfig
 	log   *zap.Logger
+	alarm *alarm
 
 	seen    map[beatKey]sighting
 	orphans map[jobKey]time.Time // jobs that nobody seems to be at, and since when
@@ -50,6 +51,7 @@ func (k *keeper) run(ctx context.Context) {
 	for {
 		if err := k.keep(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			// The database comes back, or the jobs fail for the same reason and say so.
+			k.alarm.see(err)
 			k.log.Warn("looking after the backfills failed and is tried again", zap.Error(err))
 		}
 		select {

@@ -85,6 +85,24 @@ func (e *BusyError) Error() string {
 // Unwrap gives the cause.
 func (e *BusyError) Unwrap() error { return e.Err }
 
+// DiskError is a ledger in a file whose disk is full or fails. To wait doesn't
+// help.
+type DiskError struct {
+	Path string
+	Full bool
+	Err  error
+}
+
+func (e *DiskError) Error() string {
+	if e.Full {
+		return fmt.Sprintf("the disk is full: the ledger %s can't be written. Make space and run the same command again (%v)", e.Path, e.Err)
+	}
+	return fmt.Sprintf("the ledger %s can't be written or read: check the disk, and run the same command again (%v)", e.Path, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *DiskError) Unwrap() error { return e.Err }
+
 // Ledger is an open ledger. It is safe for concurrent use, and several
 // processes can have the same one open.
 type Ledger struct {
@@ -271,6 +289,10 @@ func (l *Ledger) patiently(ctx context.Context, f func() error) error {
 	}
 	return l.explain(postgres.Patiently(ctx, f))
 }
+
+// Explain gives an error of DB words for people. With a file it is a *DiskError
+// where the disk is full or fails.
+func (l *Ledger) Explain(err error) error { return l.explain(err) }
 
 // explain gives the database's errors words for people.
 func (l *Ledger) explain(err error) error { return l.dialect.explain(err) }

@@ -179,8 +179,11 @@ func (l *lite) tidy(ctx context.Context) error {
 }
 
 func (l *lite) explain(err error) error {
-	var failed *sqlite.Error
-	if !errors.As(err, &failed) {
+	var (
+		failed *sqlite.Error
+		disk   *DiskError
+	)
+	if !errors.As(err, &failed) || errors.As(err, &disk) {
 		return err
 	}
 	switch failed.Code() & 0xff {
@@ -189,11 +192,11 @@ func (l *lite) explain(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return &BusyError{l.where, l.busy, err}
 	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("the disk is full: the ledger %s can't be written. Make space and run the same command again (%w)", l.where, err)
+		return &DiskError{l.where, true, err}
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return unusable(filepath.Dir(l.where), err)
 	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("the ledger %s can't be written or read: check the disk, and run the same command again (%w)", l.where, err)
+		return &DiskError{l.where, false, err}
 	}
 	return fmt.Errorf("the ledger %s: %w", l.where, err)
 }
