@@ -306,6 +306,15 @@ func (l *Ledger) change(do func(context.Context, *sql.Tx) error) error {
 	return <-w.done
 }
 
+// changeLong carries out a change that may take long. With PostgreSQL it keeps no
+// other change waiting; a file has one after the other.
+func (l *Ledger) changeLong(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	if !l.Shared() {
+		return l.change(do)
+	}
+	return l.explain(l.dialect.long(ctx, do))
+}
+
 // exec carries out a statement of a change, and prepares it only once. Only
 // serve may call it.
 func (l *Ledger) exec(ctx context.Context, tx *sql.Tx, statement string, args ...any) (sql.Result, error) {

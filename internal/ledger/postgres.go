@@ -35,6 +35,10 @@ func (s *server) transact(ctx context.Context, do func(context.Context, *sql.Tx)
 	return s.db.Transact(ctx, do)
 }
 
+func (s *server) long(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return s.db.TransactLong(ctx, do)
+}
+
 func (s *server) try(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	return s.db.Try(ctx, do)
 }

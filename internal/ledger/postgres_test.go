@@ -2,12 +2,14 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"poolfill/internal/pgtest"
 	"poolfill/internal/postgres"
@@ -223,4 +225,25 @@ func TestAPoolIsHeldOverARestart(t *testing.T) {
 	check(t, release())
 	check(t, other())
 	check(t, hold(two, true)())
+}
+
+// patient is a dialect that counts what takes as long as it takes.
+type patient struct {
+	dialect
+	waited int
+}
+
+func (p *patient) long(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	p.waited++
+	return p.dialect.long(ctx, do)
+}
+
+func TestToPruneTakesAsLongAsItTakes(t *testing.T) {
+	l := openURL(t, pgtest.URL(t))
+	p := &patient{dialect: l.dialect}
+	l.dialect = p
+	check(t, l.End(begin(t, l, "r"), "finished", nil))
+	if n, err := l.Prune(context.Background(), time.Now().Add(time.Hour), false); n != 1 || err != nil || p.waited != 1 {
+		t.Errorf("%d runs were forgotten, %v, in %d long transactions", n, err, p.waited)
+	}
 }

@@ -19,8 +19,10 @@ type dialect interface {
 	forShare() string
 	// transact is Ledger.Transact, but for the words of its errors.
 	transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error
-	// try is the same, but leaves nothing of its own in a database that may be
-	// another program's.
+	// long is the same, but takes as long as it takes.
+	long(ctx context.Context, do func(context.Context, *sql.Tx) error) error
+	// try is the same as long, but is not done again, and leaves nothing of its own
+	// in a database that may be another program's.
 	try(ctx context.Context, do func(context.Context, *sql.Tx) error) error
 	// lock keeps others from changing the schema until the transaction's end.
 	lock(ctx context.Context, tx *sql.Tx) error

@@ -91,6 +91,10 @@ func (*lite) text(s string) string        { return s }
 func (*lite) translate(sql string) string { return sql }
 func (*lite) forShare() string            { return "" } // a transaction has the database for itself
 
+func (l *lite) long(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return l.transact(ctx, do)
+}
+
 func (l *lite) try(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	return l.transact(ctx, do)
 }

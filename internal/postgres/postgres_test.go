@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -229,4 +230,29 @@ func TestAClientIsNotInItsOwnWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold(t, two, true)
+}
+
+// What may take long is not given up, and what should not is.
+func TestOnlyEverydayTransactionsHaveALimit(t *testing.T) {
+	db := open(t, pgtest.URL(t))
+	if err := db.Transact(t.Context(), func(context.Context, *sql.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	db.limit = 0
+	for name, tt := range map[string]struct {
+		transact func(context.Context, func(context.Context, *sql.Tx) error) error
+		limited  bool
+	}{
+		"everyday": {db.try, true}, // which Transact repeats
+		"long":     {db.TransactLong, false},
+		"one try":  {db.Try, false},
+	} {
+		err := tt.transact(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `SELECT pg_sleep(0.01)`)
+			return err
+		})
+		if errors.Is(err, context.DeadlineExceeded) != tt.limited || !tt.limited && err != nil {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+	}
 }
