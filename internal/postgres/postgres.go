@@ -246,19 +246,32 @@ func (d *Database) prepare(ctx context.Context) error {
 		return nil
 	}
 	err := d.try(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, statement := range []string{
-			`SELECT pg_advisory_xact_lock(hashtextextended('poolfill_commit', 0))`, // two can't make one table at once
-			`CREATE TABLE IF NOT EXISTS poolfill_commit (mark BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT now())`,
-			`DELETE FROM poolfill_commit WHERE at < now() - INTERVAL '1 day'`,
-		} {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
+		// Two can't make one table at once.
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('poolfill_commit', 0))`); err != nil {
+			return err
+		}
+		known, err := Has(ctx, tx, "poolfill_commit")
+		if err != nil {
+			return err
+		}
+		if !known {
+			if _, err := tx.ExecContext(ctx, `CREATE TABLE poolfill_commit (mark BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT now())`); err != nil {
 				return err
 			}
 		}
-		return nil
+		_, err = tx.ExecContext(ctx, `DELETE FROM poolfill_commit WHERE at < now() - INTERVAL '1 day'`)
+		return err
 	})
 	d.prepared = err == nil
 	return err
+}
+
+// Has reports whether there are all these tables and indexes. To make what is there,
+// even with IF NOT EXISTS, takes rights that its user need not have.
+func Has(ctx context.Context, tx *sql.Tx, names ...string) (bool, error) {
+	var n int
+	err := tx.QueryRowContext(ctx, `SELECT count(DISTINCT relname) FROM pg_catalog.pg_class WHERE relname = ANY ($1) AND pg_table_is_visible(oid)`, names).Scan(&n)
+	return n == len(names), err
 }
 
 // takeMarks gives the marks that nobody asks for any more.

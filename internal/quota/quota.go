@@ -145,6 +145,11 @@ func Prepare(ctx context.Context, db Database) error {
 			if _, err := tx.ExecContext(ctx, lockServer, "quota"); err != nil {
 				return err
 			}
+			var made bool // to make them again takes rights that the user need not have
+			if err := tx.QueryRowContext(ctx, `SELECT count(DISTINCT relname) = 2 FROM pg_catalog.pg_class
+				WHERE relname IN ('quota_day', 'quota_grant') AND pg_table_is_visible(oid)`).Scan(&made); err != nil || made {
+				return err
+			}
 		}
 		for _, table := range schema {
 			if _, err := tx.ExecContext(ctx, table); err != nil {
