@@ -15,6 +15,7 @@ import (
 
 	"poolfill/internal/emulator"
 	"poolfill/internal/ledger"
+	"poolfill/internal/pgtest"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/uploader"
@@ -361,4 +362,37 @@ func TestALedgerIsOpenedBesideTheFirstQuestion(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// A program opens the ledger where the command line program has it: in a folder, or
+// in PostgreSQL.
+func TestALedgerIsOpenedInAFolderOrADatabase(t *testing.T) {
+	path := write(t, "a.tsv", images(50, 3, 44))
+	for place, shared := range map[string]bool{t.TempDir(): false, pgtest.URL(t): true} {
+		server, url := serve(t, emulator.Config{}, nil)
+		for i := range 2 {
+			l, err := pipeline.OpenLedger(t.Context(), place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.Shared() != shared {
+				t.Errorf("it is shared: %v, want %v", l.Shared(), shared)
+			}
+			cfg := config(url, path)
+			cfg.Ledger, cfg.RunID = l, fmt.Sprint("run-", i)
+			if _, err := run(t, cfg); err != nil {
+				t.Error(err)
+			}
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := server.Stats().Pools["1"]; got != 48 {
+			t.Errorf("%d tasks were created", got)
+		}
+	}
+	var address *pipeline.AddressError
+	if _, err := pipeline.OpenLedger(t.Context(), "postgres://me:secret@host:bad/db"); !errors.As(err, &address) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error is %v", err)
+	}
 }

@@ -122,7 +122,12 @@ func (p *Pipeline) retell(ctx context.Context) (Report, error) {
 	return p.cfg.Recorder.Finish(r)
 }
 
+// isTakenOver reports an error that says that another process has the run, or its
+// pool, now.
 func isTakenOver(err error) bool {
-	var other *ledger.TakenOverError
-	return errors.As(err, &other)
+	var (
+		run  *ledger.TakenOverError
+		pool *ledger.PoolTakenError
+	)
+	return errors.As(err, &run) || errors.As(err, &pool)
 }

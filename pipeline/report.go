@@ -3,6 +3,8 @@ package pipeline
 import (
 	"slices"
 	"time"
+
+	"poolfill/reader"
 )
 
 // State says how a run ended.
@@ -59,7 +61,8 @@ type Report struct {
 
 // Add adds what another report counts: its rows, files, rejections and requests.
 // A file that both have is one of both; rejections of one kind are one, with the
-// first samples of both.
+// first samples of both. There are as many kinds and samples as one run's report
+// can have; what is beyond is a rejection of CodeOther.
 func (r *Report) Add(other Report) {
 	r.Totals.merge(&other.Totals)
 	for _, f := range other.Files {
@@ -70,18 +73,7 @@ func (r *Report) Add(other Report) {
 		}
 		r.Files[i].merge(&f.Totals)
 	}
-	for _, x := range other.Rejections {
-		i := slices.IndexFunc(r.Rejections, func(y Rejection) bool {
-			return x.Stage == y.Stage && x.Field == y.Field && x.Code == y.Code
-		})
-		if i < 0 {
-			r.Rejections = append(r.Rejections, x)
-			continue
-		}
-		y := &r.Rejections[i]
-		y.Count += x.Count
-		y.Samples = append(y.Samples, x.Samples[:min(len(x.Samples), maxSamples-len(y.Samples))]...)
-	}
+	r.addRejections(other.Rejections)
 	r.Requests.Sent += other.Requests.Sent
 	r.Requests.Retried += other.Requests.Retried
 	r.Requests.Chunks += other.Requests.Chunks
@@ -90,6 +82,33 @@ func (r *Report) Add(other Report) {
 	}
 	r.Quota.Refused += other.Quota.Refused
 }
+
+func (r *Report) addRejections(all []Rejection) {
+	places := make(map[groupKey]int, len(r.Rejections))
+	for i, y := range r.Rejections {
+		places[keyOf(y)] = i
+	}
+	for _, x := range all {
+		i, known := places[keyOf(x)]
+		if !known && len(r.Rejections) >= maxGroups {
+			x = Rejection{Code: CodeOther, Message: otherMessage, Count: x.Count, Samples: x.Samples}
+			i, known = places[keyOf(x)]
+		}
+		if !known {
+			i = len(r.Rejections)
+			places[keyOf(x)] = i
+			y := x
+			y.Count, y.Samples = 0, nil // which are other's
+			r.Rejections = append(r.Rejections, y)
+		}
+		y := &r.Rejections[i]
+		y.Count += x.Count
+		room := max(0, maxSamples-len(y.Samples))
+		y.Samples = append(y.Samples, x.Samples[:min(len(x.Samples), room)]...)
+	}
+}
+
+func keyOf(r Rejection) groupKey { return groupKey{reader.Stage(r.Stage), r.Field, r.Code} }
 
 // Totals counts rows. Rows is the sum of all the others: a run whose counts
 // don't close has failed.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -112,5 +113,36 @@ func TestCountsThatDoNotCloseAreALoudFailure(t *testing.T) {
 	r, err := p.report(time.Now())
 	if err == nil || r.State != Failed || r.Error == "" {
 		t.Errorf("%v: %s", err, r.State)
+	}
+}
+
+func TestAddedReportsKeepABoundedNumberOfRejections(t *testing.T) {
+	var all Report
+	var sum int64
+	for i := range 3 {
+		var other Report
+		for j := range maxGroups {
+			kind := i*maxGroups/2 + j // half of them are known from the report before
+			other.Rejections = append(other.Rejections, Rejection{Stage: "check", Field: fmt.Sprint("INPUT:", kind), Code: "C", Count: 2, Samples: []string{"f:1", "f:2", "f:3"}})
+			sum += 2
+		}
+		all.Add(other)
+		all.Add(Report{Rejections: []Rejection{{Stage: "check", Field: "INPUT:0", Code: "C", Count: 1, Samples: slices.Repeat([]string{"g:1"}, 2*maxSamples)}}})
+		sum++
+		if other.Rejections[0].Count != 2 || len(other.Rejections[0].Samples) != 3 {
+			t.Fatal("the report that is added is changed")
+		}
+	}
+	if len(all.Rejections) != maxGroups+1 || all.Rejections[maxGroups].Code != CodeOther {
+		t.Fatalf("%d kinds of rejections", len(all.Rejections))
+	}
+	for _, r := range all.Rejections {
+		sum -= r.Count
+		if len(r.Samples) > maxSamples {
+			t.Errorf("%s has %d samples", r.Field, len(r.Samples))
+		}
+	}
+	if sum != 0 {
+		t.Errorf("%d rejections are not counted", sum)
 	}
 }

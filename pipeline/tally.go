@@ -18,6 +18,9 @@ const (
 // CodeOther stands for the rejections that no longer have a group of their own.
 const CodeOther = "OTHER"
 
+// otherMessage is the message of CodeOther.
+const otherMessage = "further kinds of rejections, not told apart here: see the file of rejected rows"
+
 type groupKey struct {
 	stage reader.Stage
 	field string
@@ -105,7 +108,7 @@ func (t *tally) groupOf(key groupKey, message, value string) *Rejection {
 		return g
 	}
 	if len(t.groups) >= maxGroups {
-		key, message = groupKey{code: CodeOther}, "further kinds of rejections, not told apart here: see the file of rejected rows"
+		key, message = groupKey{code: CodeOther}, otherMessage
 		if g, ok = t.groups[key]; ok {
 			return g
 		}

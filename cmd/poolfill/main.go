@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"poolfill/internal/ledger"
 	"poolfill/internal/state"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
@@ -19,7 +20,7 @@ const (
 	exitUsage       = 2   // nothing was sent: the command, its settings or its input must change first
 	exitRejected    = 3   // finished, some rows rejected
 	exitParked      = 4   // the day's quota is used up; the message says when to go on
-	exitLocked      = 5   // another run on this machine uploads to this pool
+	exitLocked      = 5   // another run uploads to this pool
 	exitInterrupted = 130 // the user ended it
 )
 
@@ -98,6 +99,7 @@ func exitCode(err error) int {
 		rejected    *rejectedError
 		interrupted *interruptedError
 		held        *state.HeldError
+		taken       *ledger.PoolTakenError
 		quotaUsed   *ratelimit.DayQuotaError
 	)
 	switch {
@@ -109,7 +111,7 @@ func exitCode(err error) int {
 		return exitRejected
 	case errors.As(err, &quotaUsed):
 		return exitParked
-	case errors.As(err, &held):
+	case errors.As(err, &held), errors.As(err, &taken):
 		return exitLocked
 	case errors.As(err, &interrupted), errors.Is(err, pipeline.ErrInterrupted):
 		return exitInterrupted

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,10 +102,11 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 		return err
 	}
 	stopped, hard := make(chan struct{}), make(chan struct{})
+	leave := sync.OnceFunc(func() { close(hard) })
 	release := stopOnSignals(func() {
 		fmt.Fprintln(display, "poolfill: stopping: what is in flight is finished. Once more leaves at once.")
 		close(stopped)
-	}, func() { close(hard) }, w.grace)
+	}, leave, w.grace)
 	defer release()
 	defer func() {
 		ending, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -131,6 +133,9 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 		select {
 		case <-stopped:
 			return nil
+		case err := <-engine.Failed():
+			leave() // nothing of what is under way can be kept
+			return err
 		case <-ticker.C:
 		}
 		ended, err := done(ctx)

@@ -109,6 +109,7 @@ type Engine struct {
 	log    *slog.Logger
 	sched  *scheduler
 	close  func() error
+	alarm  *alarm
 
 	stopping chan struct{}
 	stopOnce sync.Once
@@ -122,13 +123,16 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{store: s, log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), stopping: make(chan struct{})}
-	e.keeper = &keeper{store: s, api: o.API, log: o.Log, wake: make(chan struct{}, 1)}
+	e := &Engine{
+		store: s, log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), alarm: newAlarm(at.Ledger), stopping: make(chan struct{}),
+	}
+	e.keeper = &keeper{store: s, api: o.API, log: o.Log, alarm: e.alarm, wake: make(chan struct{}, 1)}
+	segments := &worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, left: e.keeper.nudge}
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &segmentJob{work: &worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, stop: e.stopping, left: e.keeper.nudge}}); err != nil {
+	if err := river.AddWorkerSafely(workers, &segmentJob{work: segments}); err != nil {
 		return nil, err
 	}
-	e.sched = &scheduler{store: s, upload: o.Upload, server: o.API.BaseURL, log: o.Log}
+	e.sched = &scheduler{store: s, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
 	if err := river.AddWorkerSafely(workers, &scheduledJob{sched: e.sched}); err != nil {
 		return nil, err
 	}
@@ -172,6 +176,11 @@ func (e *Engine) Stop(ctx context.Context) error {
 	e.keeping.Wait()
 	return errors.Join(err, e.close())
 }
+
+// Failed gives the error, in words for people, of which no waiting helps the
+// engine: its disk is full, say. It goes on trying until Stop. Errors of a
+// database that is away for a while don't come here.
+func (e *Engine) Failed() <-chan error { return e.alarm.raised }
 
 // UI is River's own page over the jobs, for requests below prefix.
 func (e *Engine) UI(ctx context.Context, prefix string) (http.Handler, error) {
@@ -303,7 +312,9 @@ type segmentJob struct {
 // Work is part of river.Worker.
 func (j *segmentJob) Work(ctx context.Context, job *river.Job[segmentArgs]) error {
 	a := job.Args
-	return forRiver(j.work.work(ctx, a.Backfill, a.Segment, a.Generation, job.Attempt >= job.MaxAttempts))
+	err := j.work.work(ctx, a.Backfill, a.Segment, a.Generation, job.Attempt >= job.MaxAttempts)
+	j.work.alarm.see(err)
+	return forRiver(err)
 }
 
 // NextRetry is part of river.Worker.

@@ -90,7 +90,7 @@ func (q *queued) insert(_ context.Context, all []wanted) error {
 func keeping(t *testing.T, m *Manager, server *tolokatest.Server) (q *queued, keep func(after time.Duration)) {
 	t.Helper()
 	q = &queued{}
-	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop()}
+	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.ledger)}
 	now := time.Now()
 	return q, func(after time.Duration) {
 		t.Helper()
@@ -181,7 +181,7 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 			server := tolokatest.New(t, tolokatest.Config{})
 			m := manage(t, place(t))
 			b := begin(t, m, server.API(), 3)
-			w := &worker{store: m.store, ledger: m.ledger, api: server.API(), log: zap.NewNop(), left: func() {}}
+			w := &worker{store: m.store, ledger: m.ledger, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}}
 			client, err := uploader.NewClient(server.API())
 			if err != nil {
 				t.Fatal(err)
@@ -234,7 +234,7 @@ func TestClonesAreLimited(t *testing.T) {
 	server := tolokatest.New(t, tolokatest.Config{})
 	m := manage(t, place(t))
 	b := begin(t, m, server.API(), 9) // two pools
-	w := &worker{store: m.store, log: zap.NewNop(), left: func() {}}
+	w := &worker{store: m.store, log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}}
 	s := b.Settings
 	s.ClonesPerMinute = 1
 	first, err := m.store.slot(t.Context(), b.ID, 0)

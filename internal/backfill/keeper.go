@@ -27,6 +27,7 @@ type keeper struct {
 	queue queue
 	api   uploader.ClientConfig
 	log   *zap.Logger
+	alarm *alarm
 	wake  chan struct{} // holds one where there is something to do before the next time
 
 	seen    map[beatKey]sighting
@@ -59,6 +60,7 @@ func (k *keeper) run(ctx context.Context) {
 	for {
 		if err := k.keep(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			// The database comes back, or the jobs fail for the same reason and say so.
+			k.alarm.see(err)
 			k.log.Warn("looking after the backfills failed and is tried again", zap.Error(err))
 		}
 		select {

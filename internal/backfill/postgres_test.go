@@ -26,6 +26,20 @@ func TestWorkersThatStartTogetherMakeTheTablesOnce(t *testing.T) {
 	}
 }
 
+// A user who may make no tables works with those that are there: the ledger's, those
+// of backfills, and River's.
+func TestAUserWithoutTheRightToMakeTables(t *testing.T) {
+	address, api := pgtest.URL(t), tolokatest.New(t, tolokatest.Config{}).API()
+	work := func(address string) {
+		t.Helper()
+		if err := startAndStop(t.Context(), address, Options{API: api, Jobs: 1, Log: zap.NewNop()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	work(address)
+	work(pgtest.Restricted(t, address))
+}
+
 func startAndStop(ctx context.Context, address string, o Options) (err error) {
 	l, err := ledger.OpenURL(ctx, address)
 	if err != nil {

@@ -20,6 +20,7 @@ type part struct {
 	pool string
 	each bool // of a file that every pool gets
 	rows int64
+	info reader.Info // of the whole file, as it was when the backfill began
 }
 
 // name is what the report calls the part's file: one that every pool gets is
@@ -36,17 +37,17 @@ func (p part) name() string {
 // segment has not begun are in no file of it; they count as unsent.
 func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) (pipeline.Report, error) {
 	var parts []part
-	err := m.store.each(ctx, `SELECT s.run, f.path, p.pool, f.rules, s.rows_planned
+	err := m.store.each(ctx, `SELECT s.run, f.path, p.pool, f.rules, f.info, s.rows_planned
 		FROM backfill_segment s JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
 		JOIN backfill_pool p ON p.backfill = s.backfill AND p.number = s.pool
 		WHERE s.backfill = $1 ORDER BY s.file, p.number, s.from_record`, func(scan func(...any) error) error {
 		var p part
-		var text string
-		if err := scan(&p.run, &p.path, &p.pool, &text, &p.rows); err != nil {
+		var text, info string
+		if err := scan(&p.run, &p.path, &p.pool, &text, &info, &p.rows); err != nil {
 			return err
 		}
 		var r rules
-		if err := json.Unmarshal([]byte(text), &r); err != nil {
+		if err := errors.Join(json.Unmarshal([]byte(text), &r), json.Unmarshal([]byte(info), &p.info)); err != nil {
 			return err
 		}
 		p.each = r.Each
@@ -94,6 +95,14 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 			r.Files[i].Path = p.name()
 		}
 		all.Add(r)
+	}
+	whole := make(map[string]reader.Info, len(all.Files))
+	for _, p := range parts {
+		whole[p.name()] = p.info
+	}
+	for i := range all.Files {
+		f := &all.Files[i] // of a segment, which has no hash
+		f.SHA256, f.Bytes = whole[f.Path].SHA256, whole[f.Path].Bytes
 	}
 	all.PoolID = joinNames(pools)
 	return all, nil

@@ -78,6 +78,7 @@ type scheduler struct {
 	upload func(context.Context, Scheduled) (Outcome, error)
 	server string
 	log    *zap.Logger
+	alarm  *alarm
 
 	periodic map[string]periodic // the schedules that River has
 }
@@ -98,6 +99,7 @@ func (s *scheduler) run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.sync(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			s.alarm.see(err)
 			s.log.Warn("looking after the schedules failed and is tried again", zap.Error(err))
 		}
 		select {
@@ -197,7 +199,9 @@ type scheduledJob struct {
 
 // Work is part of river.Worker.
 func (j *scheduledJob) Work(ctx context.Context, job *river.Job[scheduleArgs]) error {
-	return forRiver(j.sched.work(ctx, job.Args))
+	err := j.sched.work(ctx, job.Args)
+	j.sched.alarm.see(err)
+	return forRiver(err)
 }
 
 // NextRetry is part of river.Worker.

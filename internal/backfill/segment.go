@@ -43,6 +43,7 @@ type worker struct {
 	ledger *ledger.Ledger
 	api    uploader.ClientConfig
 	log    *zap.Logger
+	alarm  *alarm
 	stop   <-chan struct{} // closed when no work is to be begun any more
 	left   func()          // is called when a segment was left, whatever came of it
 
@@ -191,6 +192,7 @@ func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave
 				stop()
 			case <-ticker.C:
 				state, lost, err := w.store.beat(ctx, g, owner)
+				w.alarm.see(err)
 				switch {
 				case lost:
 					w.log.Warn("a segment was taken away", zap.String("segment", g.run))

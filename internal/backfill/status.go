@@ -57,6 +57,9 @@ type SegmentTrouble struct {
 	File    string `json:"file"`
 	State   State  `json:"state"`
 	Error   string `json:"error"`
+	// Attempts is how often a worker has begun with it, also to go on where an
+	// earlier one had left it without a failure.
+	Attempts int64 `json:"attempts"`
 }
 
 // mostTrouble bounds the segments that a Status names.
@@ -139,10 +142,10 @@ func (s store) status(ctx context.Context, b Backfill) (out Status, err error) {
 	if err != nil {
 		return out, err
 	}
-	err = s.each(ctx, `SELECT s.run, f.path, s.state, s.error FROM backfill_segment s JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
+	err = s.each(ctx, `SELECT s.run, f.path, s.state, s.error, s.attempts FROM backfill_segment s JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
 		WHERE s.backfill = $1 AND s.error <> '' AND s.state <> $2 ORDER BY s.number LIMIT $3`, func(scan func(...any) error) error {
 		var t SegmentTrouble
-		if err := scan(&t.Segment, &t.File, (*string)(&t.State), &t.Error); err != nil {
+		if err := scan(&t.Segment, &t.File, (*string)(&t.State), &t.Error, &t.Attempts); err != nil {
 			return err
 		}
 		out.Trouble = append(out.Trouble, t)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"poolfill/internal/ledger"
+	"poolfill/internal/postgres"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -173,6 +174,9 @@ var schema = []string{
 	)`,
 }
 
+// names are those of what schema makes.
+var names = []string{"backfill", "backfill_file", "backfill_pool", "backfill_segment", "backfill_segment_by_state", "schedule"}
+
 // store is the tables of the package. It is safe for concurrent use.
 type store struct {
 	db     *sql.DB
@@ -183,6 +187,9 @@ func openStore(ctx context.Context, l *ledger.Ledger) (store, error) {
 	err := l.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if l.Shared() { // there two can't make the same table at once
 			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('poolfill backfill'))`); err != nil {
+				return err
+			}
+			if made, err := postgres.Has(ctx, tx, names...); err != nil || made {
 				return err
 			}
 		}

@@ -30,8 +30,9 @@ type Attempt struct {
 }
 
 // Sending keeps an attempt before it leaves. It is an error if something else
-// was sent under the chunk's number before, and a *TakenOverError where another
-// attempt goes on with the run.
+// was sent under the chunk's number before, a *TakenOverError where another attempt
+// goes on with the run, and a *PoolTakenError where the pool was held and is not any
+// more.
 func (l *Ledger) Sending(run Run, a Attempt) error {
 	p := l.codec.packer()
 	defer p.release()
@@ -44,6 +45,11 @@ func (l *Ledger) Sending(run Run, a Attempt) error {
 	}
 	keys := p.joinKeys(a.Keys)
 	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
+		// Within the transaction, so that it is asked again after each loss of the
+		// connection.
+		if err := l.keepPool(ctx, run); err != nil {
+			return err
+		}
 		kept, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
 			VALUES ($1, $2, $3, 'sent', $4, 0, 0, 0, $5, 0, $6, $7, $8)
 			ON CONFLICT (run_id, number) DO UPDATE SET state = 'sent' WHERE chunk.sum = excluded.sum AND chunk.tasks = excluded.tasks`,

@@ -85,12 +85,31 @@ func (e *BusyError) Error() string {
 // Unwrap gives the cause.
 func (e *BusyError) Unwrap() error { return e.Err }
 
+// DiskError is a ledger in a file whose disk is full or fails. To wait doesn't
+// help.
+type DiskError struct {
+	Path string
+	Full bool
+	Err  error
+}
+
+func (e *DiskError) Error() string {
+	if e.Full {
+		return fmt.Sprintf("the disk is full: the ledger %s can't be written. Make space and run the same command again (%v)", e.Path, e.Err)
+	}
+	return fmt.Sprintf("the ledger %s can't be written or read: check the disk, and run the same command again (%v)", e.Path, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *DiskError) Unwrap() error { return e.Err }
+
 // Ledger is an open ledger. It is safe for concurrent use, and several
 // processes can have the same one open.
 type Ledger struct {
 	db      *sql.DB
 	dialect dialect
 	codec   *codec
+	pools   sync.Map // from poolKey to holder: those that are held
 
 	// Writers that wait at the same time share one transaction, and so one
 	// synchronisation of the disk.
@@ -143,11 +162,46 @@ func serve(ctx context.Context, db *sql.DB, d dialect) (*Ledger, error) {
 	return l, nil
 }
 
-// HoldPool keeps other machines from a pool until release, or until the
-// connection to the database is lost. Where another has it, held is false. With a
-// file there are no other machines: see state.LockPool.
+// PoolTakenError says that the connection that held a pool was lost, and that
+// another machine has got the pool meanwhile.
+type PoolTakenError struct{ Pool string }
+
+func (e *PoolTakenError) Error() string {
+	return fmt.Sprintf("while the connection to the database was lost, another machine has begun to upload to pool %s: "+
+		"this run has stopped. Wait until that one has ended, see 'poolfill runs', and run the same command again", e.Pool)
+}
+
+// HoldPool keeps other machines from a pool until release. Where another has it,
+// held is false. It lasts as long as the connection to the database; Sending takes
+// it again where that was lost, and fails with a *PoolTakenError where another has
+// it then. With a file there are no other machines: see state.LockPool.
 func (l *Ledger) HoldPool(ctx context.Context, server, pool string) (release func() error, held bool, err error) {
-	return l.dialect.hold(ctx, "poolfill pool "+server+" "+pool)
+	h, held, err := l.dialect.hold(ctx, "poolfill pool "+server+" "+pool)
+	if err != nil || !held {
+		return nil, false, err
+	}
+	key := poolKey{server, pool}
+	l.pools.Store(key, h)
+	return func() error {
+		l.pools.Delete(key)
+		return h.Release()
+	}, true, nil
+}
+
+// poolKey names a pool.
+type poolKey struct{ server, pool string }
+
+// keepPool sees to it that the pool of a run is still held, where it was.
+func (l *Ledger) keepPool(ctx context.Context, run Run) error {
+	h, holding := l.pools.Load(poolKey{run.Server, run.Pool})
+	if !holding {
+		return nil
+	}
+	held, err := h.(holder).Keep(ctx)
+	if err == nil && !held {
+		err = &PoolTakenError{run.Pool}
+	}
+	return err
 }
 
 // DB is the database itself, for the tables that other packages keep in it.
@@ -236,6 +290,10 @@ func (l *Ledger) patiently(ctx context.Context, f func() error) error {
 	return l.explain(postgres.Patiently(ctx, f))
 }
 
+// Explain gives an error of DB words for people. With a file it is a *DiskError
+// where the disk is full or fails.
+func (l *Ledger) Explain(err error) error { return l.explain(err) }
+
 // explain gives the database's errors words for people.
 func (l *Ledger) explain(err error) error { return l.dialect.explain(err) }
 
@@ -246,6 +304,15 @@ func (l *Ledger) change(do func(context.Context, *sql.Tx) error) error {
 	w := &write{do, make(chan error, 1)}
 	l.queue <- w
 	return <-w.done
+}
+
+// changeLong carries out a change that may take long. With PostgreSQL it keeps no
+// other change waiting; a file has one after the other.
+func (l *Ledger) changeLong(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	if !l.Shared() {
+		return l.change(do)
+	}
+	return l.explain(l.dialect.long(ctx, do))
 }
 
 // exec carries out a statement of a change, and prepares it only once. Only

@@ -35,6 +35,10 @@ func (s *server) transact(ctx context.Context, do func(context.Context, *sql.Tx)
 	return s.db.Transact(ctx, do)
 }
 
+func (s *server) long(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return s.db.TransactLong(ctx, do)
+}
+
 func (s *server) try(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	return s.db.Try(ctx, do)
 }
@@ -72,7 +76,7 @@ func (*server) setVersion(ctx context.Context, tx *sql.Tx, version int) error {
 	return err
 }
 
-func (s *server) hold(ctx context.Context, name string) (func() error, bool, error) {
+func (s *server) hold(ctx context.Context, name string) (holder, bool, error) {
 	return s.db.Hold(ctx, name)
 }
 

@@ -2,12 +2,14 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"poolfill/internal/pgtest"
 	"poolfill/internal/postgres"
@@ -179,5 +181,69 @@ func TestErrorsOfADatabaseAreForPeople(t *testing.T) {
 	execute("ALTER DATABASE theirs SET default_transaction_read_only = on")
 	if _, err := OpenURL(ctx, other); err == nil || !strings.Contains(err.Error(), "can only be read") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// A pool is held over a restart of the database; nothing is sent to it any more
+// where another machine has got it meanwhile.
+func TestAPoolIsHeldOverARestart(t *testing.T) {
+	ctx := context.Background()
+	server := pgtest.Start(t)
+	one, two := openURL(t, server.URL("postgres")), openURL(t, server.URL("postgres"))
+	run := begin(t, one, "r")
+	hold := func(l *Ledger, want bool) func() error {
+		t.Helper()
+		release, held, err := l.HoldPool(ctx, run.Server, run.Pool)
+		check(t, err)
+		if held != want {
+			t.Fatalf("held: %v, want %v", held, want)
+		}
+		return release
+	}
+	send := func(chunk int) error {
+		r, _ := result(chunk, 5, Created)
+		return sending(one, run, r, "op")
+	}
+	release := hold(one, true)
+	check(t, send(0))
+	server.Kill()
+	server.Restart()
+	check(t, send(1))
+	hold(two, false)
+
+	server.Kill()
+	server.Restart()
+	other := hold(two, true)
+	var taken *PoolTakenError
+	if err := send(2); !errors.As(err, &taken) || taken.Pool != run.Pool {
+		t.Errorf("a chunk of a run that has lost its pool: %v", err)
+	}
+	if _, known, err := one.Chunk(ctx, run.ID, 2); err != nil || known {
+		t.Errorf("the chunk is known: %v, %v", known, err)
+	}
+	check(t, one.End(run, "failed", nil)) // what was sent is still kept
+	check(t, release())
+	check(t, other())
+	check(t, hold(two, true)())
+}
+
+// patient is a dialect that counts what takes as long as it takes.
+type patient struct {
+	dialect
+	waited int
+}
+
+func (p *patient) long(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	p.waited++
+	return p.dialect.long(ctx, do)
+}
+
+func TestToPruneTakesAsLongAsItTakes(t *testing.T) {
+	l := openURL(t, pgtest.URL(t))
+	p := &patient{dialect: l.dialect}
+	l.dialect = p
+	check(t, l.End(begin(t, l, "r"), "finished", nil))
+	if n, err := l.Prune(context.Background(), time.Now().Add(time.Hour), false); n != 1 || err != nil || p.waited != 1 {
+		t.Errorf("%d runs were forgotten, %v, in %d long transactions", n, err, p.waited)
 	}
 }

@@ -259,7 +259,7 @@ func (l *Ledger) files(ctx context.Context, run int64) (files []File, err error)
 // that it forgot.
 func (l *Ledger) Prune(ctx context.Context, before time.Time, unfinished bool) (int64, error) {
 	var n int64
-	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
+	err := l.changeLong(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `DELETE FROM run WHERE (CASE WHEN ended > 0 THEN ended ELSE started END) < $1 AND (state = 'finished' OR $2)`,
 			before.UnixMilli(), unfinished)
 		if err != nil {

@@ -19,22 +19,31 @@ type dialect interface {
 	forShare() string
 	// transact is Ledger.Transact, but for the words of its errors.
 	transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error
-	// try is the same, but leaves nothing of its own in a database that may be
-	// another program's.
+	// long is the same, but takes as long as it takes.
+	long(ctx context.Context, do func(context.Context, *sql.Tx) error) error
+	// try is the same as long, but is not done again, and leaves nothing of its own
+	// in a database that may be another program's.
 	try(ctx context.Context, do func(context.Context, *sql.Tx) error) error
 	// lock keeps others from changing the schema until the transaction's end.
 	lock(ctx context.Context, tx *sql.Tx) error
 	// version reads the schema's version; 0 is an empty database.
 	version(ctx context.Context, q querier) (int, error)
 	setVersion(ctx context.Context, tx *sql.Tx, version int) error
-	// hold is Ledger.HoldPool.
-	hold(ctx context.Context, name string) (release func() error, held bool, err error)
+	// hold keeps others from a name, see Ledger.HoldPool.
+	hold(ctx context.Context, name string) (h holder, held bool, err error)
 	// tidy gives back the space of what was deleted.
 	tidy(ctx context.Context) error
 	// lost reports whether the same may succeed later, see postgres.Lost.
 	lost(err error) bool
 	// explain gives errors words for people.
 	explain(err error) error
+}
+
+// holder has a name for itself, as *postgres.Hold does.
+type holder interface {
+	// Keep takes it again where it was lost; held is false where another has it.
+	Keep(ctx context.Context) (held bool, err error)
+	Release() error
 }
 
 // querier is a database or a transaction.

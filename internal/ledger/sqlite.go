@@ -91,6 +91,10 @@ func (*lite) text(s string) string        { return s }
 func (*lite) translate(sql string) string { return sql }
 func (*lite) forShare() string            { return "" } // a transaction has the database for itself
 
+func (l *lite) long(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return l.transact(ctx, do)
+}
+
 func (l *lite) try(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	return l.transact(ctx, do)
 }
@@ -160,9 +164,13 @@ func foreign(application, version int) bool {
 	return application != applicationID && (application != 0 || version != 0)
 }
 
-func (*lite) hold(context.Context, string) (func() error, bool, error) {
-	return func() error { return nil }, true, nil
-}
+func (*lite) hold(context.Context, string) (holder, bool, error) { return alone{}, true, nil }
+
+// alone is a holder without others.
+type alone struct{}
+
+func (alone) Keep(context.Context) (bool, error) { return true, nil }
+func (alone) Release() error                     { return nil }
 
 func (l *lite) tidy(ctx context.Context) error {
 	// Both work outside of transactions only.
@@ -175,8 +183,11 @@ func (l *lite) tidy(ctx context.Context) error {
 }
 
 func (l *lite) explain(err error) error {
-	var failed *sqlite.Error
-	if !errors.As(err, &failed) {
+	var (
+		failed *sqlite.Error
+		disk   *DiskError
+	)
+	if !errors.As(err, &failed) || errors.As(err, &disk) {
 		return err
 	}
 	switch failed.Code() & 0xff {
@@ -185,11 +196,11 @@ func (l *lite) explain(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return &BusyError{l.where, l.busy, err}
 	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("the disk is full: the ledger %s can't be written. Make space and run the same command again (%w)", l.where, err)
+		return &DiskError{l.where, true, err}
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return unusable(filepath.Dir(l.where), err)
 	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("the ledger %s can't be written or read: check the disk, and run the same command again (%w)", l.where, err)
+		return &DiskError{l.where, false, err}
 	}
 	return fmt.Errorf("the ledger %s: %w", l.where, err)
 }

@@ -73,6 +73,31 @@ func URL(t testing.TB) string {
 	return u.String()
 }
 
+// Restricted gives the URL of a database of URL's for a user of its own who may use
+// all tables that there are by now, and make none. It is gone after the test.
+func Restricted(t testing.TB, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal("the address is no URL") // the error has the password
+	}
+	name := "restricted_" + strings.TrimPrefix(u.Path, "/")
+	for _, statement := range []string{
+		"CREATE ROLE " + name + " LOGIN PASSWORD '" + Password + "'",
+		"REVOKE CREATE ON SCHEMA public FROM PUBLIC", // older servers let everybody
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + name,
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO " + name,
+	} {
+		admin(t, address, statement)
+	}
+	t.Cleanup(func() {
+		admin(t, address, "DROP OWNED BY "+name)
+		admin(t, address, "DROP ROLE "+name)
+	})
+	u.User = url.UserPassword(name, Password)
+	return u.String()
+}
+
 // databases numbers those that this process has made.
 var databases atomic.Int64
 

@@ -35,8 +35,8 @@ const (
 	// patience bounds for how long lost work is tried again: a server that is
 	// restarted or replaced by another is back within it.
 	patience = 2 * time.Minute
-	// tryFor bounds a transaction, so that a server that is gone without a word is
-	// noticed.
+	// tryFor bounds a transaction of everyday, so that a server that has stopped to
+	// work, though its connection stands, is noticed.
 	tryFor = time.Minute
 	// A try waits so long after the first failure, and up to twice as long after
 	// each further one.
@@ -61,6 +61,8 @@ type Database struct {
 	*sql.DB
 	// Where is its address without user and password.
 	Where string
+
+	limit time.Duration // tryFor, but for tests
 
 	mu       sync.Mutex
 	prepared bool    // there is a table of marks
@@ -98,7 +100,7 @@ func Open(address string) (*Database, error) {
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections)
 	db.SetConnMaxIdleTime(idleFor)
-	return &Database{DB: db, Where: "postgres://" + net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))) + "/" + config.Database}, nil
+	return &Database{DB: db, limit: tryFor, Where: "postgres://" + net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))) + "/" + config.Database}, nil
 }
 
 // Lost reports whether an error is one of the connection or of the server's
@@ -160,30 +162,6 @@ func Public(address string) string {
 	return u.String()
 }
 
-// Hold keeps a name for the caller among all clients of the database until
-// release, or until its connection ends. Where another has it, held is false.
-func (d *Database) Hold(ctx context.Context, name string) (release func() error, held bool, err error) {
-	conn, err := d.Conn(ctx)
-	if err != nil {
-		return nil, false, Explain(d.Where, err)
-	}
-	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, name).Scan(&held); err != nil || !held {
-		return nil, false, Explain(d.Where, errors.Join(err, conn.Close()))
-	}
-	return func() error {
-		// The connection goes back to its pool, so it must not keep the name. Where
-		// it was lost, it doesn't.
-		_, err := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, name)
-		if Lost(err) {
-			err = nil
-		}
-		if closed := conn.Close(); !Lost(closed) {
-			err = errors.Join(err, closed)
-		}
-		return err
-	}, true, nil
-}
-
 // Shared is true, see ledger.Ledger.Shared.
 func (*Database) Shared() bool { return true }
 
@@ -195,7 +173,19 @@ func (*Database) Shared() bool { return true }
 // away. That of one that is done again waits there for what became of the first.
 // The number of a transaction would not do: a server that crashed gives those
 // again that it had not kept.
+//
+// A try takes a minute at the most, see TransactLong.
 func (d *Database) Transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return d.transact(ctx, d.try, do)
+}
+
+// TransactLong is Transact for what may take long, such as to delete millions of
+// rows: only ctx bounds its tries.
+func (d *Database) TransactLong(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return d.transact(ctx, d.Try, do)
+}
+
+func (d *Database) transact(ctx context.Context, try func(context.Context, func(context.Context, *sql.Tx) error) error, do func(context.Context, *sql.Tx) error) error {
 	if err := Patiently(ctx, func() error { return d.prepare(ctx) }); err != nil {
 		return err
 	}
@@ -203,7 +193,7 @@ func (d *Database) Transact(ctx context.Context, do func(context.Context, *sql.T
 	old := d.takeMarks()
 	err := Patiently(ctx, func() error {
 		var again bool // it was committed
-		err := d.Try(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		err := try(ctx, func(ctx context.Context, tx *sql.Tx) error {
 			result, err := tx.ExecContext(ctx, `WITH gone AS (DELETE FROM poolfill_commit WHERE mark = ANY ($2))
 				INSERT INTO poolfill_commit (mark) VALUES ($1) ON CONFLICT DO NOTHING`, mark, old)
 			if err != nil {
@@ -227,10 +217,16 @@ func (d *Database) Transact(ctx context.Context, do func(context.Context, *sql.T
 	return err
 }
 
-// Try does something in one transaction, which it doesn't do again.
-func (d *Database) Try(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, tryFor)
+// try is Try within the limit.
+func (d *Database) try(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()
+	return d.Try(ctx, do)
+}
+
+// Try does something in one transaction, which it doesn't do again. Only ctx
+// bounds how long it takes.
+func (d *Database) Try(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	tx, err := d.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -249,20 +245,33 @@ func (d *Database) prepare(ctx context.Context) error {
 	if d.prepared {
 		return nil
 	}
-	err := d.Try(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, statement := range []string{
-			`SELECT pg_advisory_xact_lock(hashtextextended('poolfill_commit', 0))`, // two can't make one table at once
-			`CREATE TABLE IF NOT EXISTS poolfill_commit (mark BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT now())`,
-			`DELETE FROM poolfill_commit WHERE at < now() - INTERVAL '1 day'`,
-		} {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
+	err := d.try(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// Two can't make one table at once.
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('poolfill_commit', 0))`); err != nil {
+			return err
+		}
+		known, err := Has(ctx, tx, "poolfill_commit")
+		if err != nil {
+			return err
+		}
+		if !known {
+			if _, err := tx.ExecContext(ctx, `CREATE TABLE poolfill_commit (mark BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT now())`); err != nil {
 				return err
 			}
 		}
-		return nil
+		_, err = tx.ExecContext(ctx, `DELETE FROM poolfill_commit WHERE at < now() - INTERVAL '1 day'`)
+		return err
 	})
 	d.prepared = err == nil
 	return err
+}
+
+// Has reports whether there are all these tables and indexes. To make what is there,
+// even with IF NOT EXISTS, takes rights that its user need not have.
+func Has(ctx context.Context, tx *sql.Tx, names ...string) (bool, error) {
+	var n int
+	err := tx.QueryRowContext(ctx, `SELECT count(DISTINCT relname) FROM pg_catalog.pg_class WHERE relname = ANY ($1) AND pg_table_is_visible(oid)`, names).Scan(&n)
+	return n == len(names), err
 }
 
 // takeMarks gives the marks that nobody asks for any more.

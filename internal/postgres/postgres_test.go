@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -32,8 +33,10 @@ func open(t *testing.T, address string) *Database {
 // word that the client sends, before or after the server has it.
 type proxy struct {
 	word []byte
-	cuts atomic.Int32 // so many more of them
-	pass bool         // the server gets the word, and only its answer is lost
+	cuts atomic.Int32  // so many more of them
+	pass bool          // the server gets the word, and only its answer is lost
+	over chan struct{} // closed after the test
+	hang bool          // the server doesn't hear that the connection is gone
 }
 
 // through gives an address at which the proxy is.
@@ -50,7 +53,8 @@ func (p *proxy) through(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	t.Cleanup(func() { l.Close(); wg.Wait() })
+	p.over = make(chan struct{})
+	t.Cleanup(func() { close(p.over); l.Close(); wg.Wait() })
 	wg.Go(func() {
 		for {
 			client, err := l.Accept()
@@ -92,6 +96,9 @@ func (p *proxy) forward(server, client net.Conn) {
 			client.Close()
 			if p.pass {
 				server.Write(buffer[:n])
+			}
+			if p.hang {
+				<-p.over
 			}
 			return
 		}
@@ -149,5 +156,103 @@ func TestATransactionIsCommittedOnce(t *testing.T) {
 				t.Error("nothing was cut")
 			}
 		})
+	}
+}
+
+// hold takes the name, which is to be held or not.
+func hold(t *testing.T, db *Database, want bool) *Hold {
+	t.Helper()
+	h, held, err := db.Hold(t.Context(), "name")
+	if err != nil || held != want {
+		t.Fatalf("held: %v, %v; want %v", held, err, want)
+	}
+	return h
+}
+
+func keeps(t *testing.T, h *Hold, want bool) {
+	t.Helper()
+	if held, err := h.Keep(t.Context()); err != nil || held != want {
+		t.Fatalf("it is still held: %v, %v; want %v", held, err, want)
+	}
+}
+
+func TestANameIsHeldByOne(t *testing.T) {
+	address := pgtest.URL(t)
+	one, two := open(t, address), open(t, address)
+	h := hold(t, one, true)
+	keeps(t, h, true)
+	hold(t, two, false)
+	hold(t, one, false)
+	if err := h.Release(); err != nil {
+		t.Fatal(err)
+	}
+	h = hold(t, two, true)
+	end := func() {
+		t.Helper()
+		for alive := true; alive; {
+			if err := one.QueryRowContext(t.Context(), `SELECT coalesce(bool_or(pg_terminate_backend(pid)), false)
+				FROM pg_stat_activity WHERE pid = $1`, h.session.pid).Scan(&alive); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	end()
+	keeps(t, h, true)
+	hold(t, one, false)
+	end()
+	other := hold(t, one, true)
+	keeps(t, h, false)
+	keeps(t, h, false)
+	if err := other.Release(); err != nil {
+		t.Fatal(err)
+	}
+	keeps(t, h, true)
+	if err := h.Release(); err != nil {
+		t.Fatal(err)
+	}
+	hold(t, one, true)
+}
+
+// A connection that only its client has lost has the name for the server until
+// it notices. It must not be taken for another's.
+func TestAClientIsNotInItsOwnWay(t *testing.T) {
+	address := pgtest.URL(t)
+	p := &proxy{word: []byte("-- ping"), hang: true}
+	one, two := open(t, p.through(t, address)), open(t, address)
+	h := hold(t, one, true)
+	p.cuts.Store(1)
+	keeps(t, h, true)
+	hold(t, two, false)
+	if p.cuts.Load() > 0 {
+		t.Error("nothing was cut")
+	}
+	if err := h.Release(); err != nil {
+		t.Fatal(err)
+	}
+	hold(t, two, true)
+}
+
+// What may take long is not given up, and what should not is.
+func TestOnlyEverydayTransactionsHaveALimit(t *testing.T) {
+	db := open(t, pgtest.URL(t))
+	if err := db.Transact(t.Context(), func(context.Context, *sql.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	db.limit = 0
+	for name, tt := range map[string]struct {
+		transact func(context.Context, func(context.Context, *sql.Tx) error) error
+		limited  bool
+	}{
+		"everyday": {db.try, true}, // which Transact repeats
+		"long":     {db.TransactLong, false},
+		"one try":  {db.Try, false},
+	} {
+		err := tt.transact(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `SELECT pg_sleep(0.01)`)
+			return err
+		})
+		if errors.Is(err, context.DeadlineExceeded) != tt.limited || !tt.limited && err != nil {
+			t.Errorf("%s: the error is %v", name, err)
+		}
 	}
 }

@@ -25,7 +25,8 @@ type lease struct {
 	limits ratelimit.Limits
 	since  time.Time
 
-	free int // tasks that may still be handed out
+	free   int // tasks that may still be handed out
+	booked int // tasks of its row, once the book has heard all reports so far
 
 	// What the book has not heard yet: tasks of grants that ended, and tasks
 	// that were never sent, as they were refunded or not handed out.
@@ -61,7 +62,8 @@ func leaseSize(limits ratelimit.Limits, inWindow, today, tasks, sharers int) int
 type holding struct {
 	current *lease // whose room is handed out; nil without one
 	grants  map[int64]grant
-	news    []*lease // leases of which the book has not heard all
+	news    []*lease // leases of which there is more to report
+	kept    []report // of which it isn't known whether the book has heard them
 }
 
 type grant struct {
@@ -134,31 +136,40 @@ func (h *holding) tell(l *lease) {
 	}
 }
 
-// report is what the book is to hear of a lease.
+// report is what the book is to hear of a lease. The row of one that was heard has
+// fewer tasks than before, so that it can't be heard twice.
 type report struct {
 	lease        *lease
+	before       int // tasks of the lease's row
 	used, unused int
 	answered     time.Time // the last of what was used
 }
 
-// reports takes what the book has not heard yet.
+// reports takes what the book has not heard yet, in the order in which it is to
+// hear it.
 func (h *holding) reports() []report {
-	all := make([]report, 0, len(h.news))
+	all := h.kept
 	for _, l := range h.news {
-		all = append(all, report{l, l.used, l.unused, l.answered})
+		all = append(all, report{l, l.booked, l.used, l.unused, l.answered})
+		l.booked -= l.used + l.unused
 		l.used, l.unused = 0, 0
 	}
-	h.news = nil
+	h.news, h.kept = nil, nil
 	return all
 }
 
-// keep takes reports back that the book could not be told.
-func (h *holding) keep(reports []report) {
-	for _, r := range reports {
-		r.lease.used += r.used
-		r.lease.unused += r.unused
-		h.tell(r.lease)
-	}
+// keep takes reports back that the book may not have heard. They stay as they
+// are, and before those to come.
+func (h *holding) keep(reports []report) { h.kept = reports }
+
+// untold reports whether there is something that the book has not heard yet.
+func (h *holding) untold() bool { return len(h.news)+len(h.kept) > 0 }
+
+// disown gives back a lease that was never handed out, as it isn't known whether
+// the book has it.
+func (h *holding) disown(l *lease) {
+	l.unused, l.free = l.free, 0
+	h.tell(l)
 }
 
 // newID gives a number that nobody else has.

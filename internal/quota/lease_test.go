@@ -2,7 +2,11 @@ package quota
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -64,38 +68,35 @@ func TestALeaseIsHandedOutForHalfASecondByAnyClock(t *testing.T) {
 
 func TestTheBookHearsAllOfALeaseOnce(t *testing.T) {
 	var h holding
-	l := &lease{since: time.Now(), limits: perMinute, free: 100}
+	l := &lease{since: time.Now(), limits: perMinute, free: 100, booked: 100}
 	used := h.begin(l, 10)
 	refunded, taken := h.take(20, perMinute, l.since)
 	if !taken {
 		t.Fatal("nothing is handed out")
 	}
 	late, _ := h.take(30, perMinute, l.since)
-	wants := func(what string, used, unused int) []report {
+	wants := func(what string, want ...report) []report {
 		t.Helper()
 		got := h.reports()
-		if used+unused == 0 && len(got) == 0 {
-			return nil
-		}
-		if len(got) != 1 || got[0] != (report{l, used, unused, l.answered}) {
-			t.Errorf("%s: the book hears %v", what, got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the book hears %v, want %v", what, got, want)
 		}
 		return got
 	}
-	wants("nothing has ended", 0, 0)
+	wants("nothing has ended")
 	h.settle(used, true, l.since)
 	h.settle(used, true, l.since)
 	h.settle(used, false, l.since)
 	h.settle(refunded, false, l.since) // can be handed out again
-	h.keep(wants("some have ended", 10, 0))
+	h.keep(wants("some have ended", report{l, 100, 10, 0, l.answered}))
 	again, _ := h.take(60, perMinute, l.since)
 	h.settle(again, true, l.since)
-	wants("after it could not be told", 70, 0)
+	wants("after it could not be told", report{l, 100, 10, 0, l.answered}, report{l, 90, 60, 0, l.answered})
 	next := &lease{since: l.since, limits: perMinute, free: 5}
 	h.begin(next, 5)
 	h.settle(late, false, l.since)
-	wants("of a lease that is not the current one", 0, 30)
-	wants("nothing more", 0, 0)
+	wants("of a lease that is not the current one", report{l, 30, 0, 30, l.answered})
+	wants("nothing more")
 	if len(h.grants) != 1 {
 		t.Errorf("%d grants are kept", len(h.grants))
 	}
@@ -222,4 +223,76 @@ func TestTwoProcessesUseNearlyAllOfTheMinute(t *testing.T) {
 	if got, most := len(counted)*tasks, 3*limit; got < most*99/100 {
 		t.Errorf("%d of %d tasks pass", got, most)
 	}
+}
+
+// unsure is a database of which the next transaction seems to fail, whether or
+// not it was committed.
+type unsure struct {
+	database
+	commits bool
+	failing bool
+}
+
+var errUnsure = errors.New("the connection is lost")
+
+func (u *unsure) Transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	failing := u.failing
+	u.failing = false
+	if !failing {
+		return u.database.Transact(ctx, do)
+	}
+	err := u.database.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := do(ctx, tx); err != nil || u.commits {
+			return err
+		}
+		return errUnsure
+	})
+	return errors.Join(err, errUnsure)
+}
+
+// Whether or not a transaction was committed whose end is not known: what it told
+// counts once, and what it took, which nobody has, is given back.
+func TestATransactionOfUnknownEndCountsOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, open func() database) {
+		for _, commits := range []bool{true, false} {
+			t.Run(fmt.Sprintf("committed: %v", commits), func(t *testing.T) {
+				c := noon()
+				db := &unsure{database: open(), commits: commits}
+				b, err := New(t.Context(), db, t.Name(), 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.setClock(c)
+				end := func(id int64, used bool) {
+					t.Helper()
+					if err := b.Settle(t.Context(), id, used); err != nil {
+						t.Fatal(err)
+					}
+					b.mu.Lock()
+					b.stopTimer() // it is told by the next call
+					b.mu.Unlock()
+				}
+				late := take(t, b, 50, large)
+				end(take(t, b, 20, large), true)
+				end(take(t, b, 10, large), false)
+				db.failing = true
+				if _, _, _, err := b.Take(t.Context(), 90, large); !errors.Is(err, errUnsure) {
+					t.Fatalf("the error is %v", err)
+				}
+				today(t, b, 70)
+				refused(t, b, 9931, large, ratelimit.Minute, ratelimit.ReasonMinute)
+
+				c.pass(time.Second)
+				end(late, true)
+				db.failing = true
+				if _, err := b.Today(t.Context()); !errors.Is(err, errUnsure) {
+					t.Fatalf("the error is %v", err)
+				}
+				today(t, b, 70)
+				c.pass(ratelimit.Minute - time.Second)
+				refused(t, b, 9951, large, time.Second, ratelimit.ReasonMinute)
+				take(t, b, 9950, large)
+			})
+		}
+	})
 }

@@ -68,3 +68,18 @@ func TestTheServerIsRestartedBetweenGrants(t *testing.T) {
 	}
 	today(t, b, grants*400)
 }
+
+// A user who may make no tables keeps the quota in those that are there.
+func TestAUserWithoutTheRightToMakeTables(t *testing.T) {
+	url := pgtest.URL(t)
+	owner, err := New(t.Context(), openURL(t, url), "someone", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := New(t.Context(), openURL(t, pgtest.Restricted(t, url)), "someone", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle(t, user, take(t, user, 30, perMinute), true)
+	today(t, owner, 30)
+}

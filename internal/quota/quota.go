@@ -15,7 +15,8 @@
 //
 // The bound: in the database one row for each lease that is under way, one for
 // each time that the book was told of answers in the last minute, and one for
-// each of the last 40 days; in memory the grants that are under way.
+// each of the last 40 days; in memory the grants that are under way, and those that
+// the book has not heard of.
 //
 // Times in the book are those of a wall clock, as no other is shared by processes
 // and outlives them: the computer's, or where many share the database its
@@ -106,6 +107,10 @@ type Book struct {
 	now     func() time.Time
 	time    func(context.Context, *sql.Tx) (time.Time, error) // of the book
 
+	// turn is held by the transaction that is under way: the next one has to know
+	// what became of it, for its news.
+	turn chan struct{}
+
 	mu      sync.Mutex
 	holding holding
 	sharers int
@@ -125,7 +130,7 @@ func New(ctx context.Context, db Database, account string, day time.Duration) (*
 	if err := Prepare(ctx, db); err != nil {
 		return nil, err
 	}
-	b := &Book{db: db, account: account, length: day, process: newID(), sharers: 1, now: time.Now}
+	b := &Book{db: db, account: account, length: day, process: newID(), sharers: 1, now: time.Now, turn: make(chan struct{}, 1)}
 	b.time = func(context.Context, *sql.Tx) (time.Time, error) { return b.now(), nil }
 	if db.Shared() {
 		b.time = serverTime
@@ -138,6 +143,11 @@ func Prepare(ctx context.Context, db Database) error {
 	err := db.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if db.Shared() { // there two can't make the same table at once
 			if _, err := tx.ExecContext(ctx, lockServer, "quota"); err != nil {
+				return err
+			}
+			var made bool // to make them again takes rights that the user need not have
+			if err := tx.QueryRowContext(ctx, `SELECT count(DISTINCT relname) = 2 FROM pg_catalog.pg_class
+				WHERE relname IN ('quota_day', 'quota_grant') AND pg_table_is_visible(oid)`).Scan(&made); err != nil || made {
 				return err
 			}
 		}
@@ -172,7 +182,7 @@ func (b *Book) Close(ctx context.Context) error {
 	if !took || err != nil {
 		return err
 	}
-	err = b.transact(ctx, b.news(true), func(t *page) error {
+	err = b.transact(ctx, func(t *page) error {
 		return t.exec(ctx, `UPDATE quota_grant SET process = $1 WHERE account = $2 AND process = $3`, nobody, b.account, b.process)
 	})
 	if err != nil {
@@ -197,7 +207,7 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 	}
 	var l *lease
 	var sharers int
-	err = b.transact(ctx, b.news(true), func(t *page) error {
+	err = b.transact(ctx, func(t *page) error {
 		l = nil // what an earlier try took is not in the book
 		others, err := t.number(ctx, `SELECT count(DISTINCT process) FROM quota_grant WHERE account = $1 AND process NOT IN ($2, $3)`,
 			b.account, b.process, nobody)
@@ -221,14 +231,17 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 			inWindow += c.Tasks
 		}
 		size := leaseSize(limits, inWindow, today, tasks, sharers)
-		l = &lease{id: newID(), limits: limits, since: t.local, free: size}
+		l = &lease{id: newID(), limits: limits, since: t.local, free: size, booked: size}
 		return errors.Join(t.add(ctx, l.id, t.day, size, sql.NullInt64{}), t.count(ctx, t.day, size))
 	})
-	if err != nil {
-		return 0, 0, "", fmt.Errorf("taking from the quota: %w", err)
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err != nil {
+		if l != nil {
+			b.holding.disown(l)
+		}
+		return 0, 0, "", fmt.Errorf("taking from the quota: %w", err)
+	}
 	b.sharers = sharers
 	if l == nil {
 		return 0, wait, reason, nil
@@ -273,7 +286,7 @@ func (b *Book) Settle(ctx context.Context, id int64, used bool) error {
 // room that other processes hold just now.
 func (b *Book) Today(ctx context.Context) (int, error) {
 	var today int
-	err := b.transact(ctx, b.news(true), func(t *page) (err error) {
+	err := b.transact(ctx, func(t *page) (err error) {
 		today, err = t.today(ctx)
 		return err
 	})
@@ -296,11 +309,7 @@ func (b *Book) news(all bool) []report {
 
 // tell tells the book the news.
 func (b *Book) tell(ctx context.Context) error {
-	news := b.news(false)
-	if len(news) == 0 {
-		return nil
-	}
-	if err := b.transact(ctx, news, func(*page) error { return nil }); err != nil {
+	if err := b.transact(ctx, nil); err != nil {
 		return fmt.Errorf("noting the ends of grants in the quota: %w", err)
 	}
 	return nil
@@ -309,7 +318,7 @@ func (b *Book) tell(ctx context.Context) error {
 // tellSoon has the book told where there is something to tell, or will be. It
 // needs b.mu.
 func (b *Book) tellSoon(ctx context.Context) {
-	if b.timer != nil || len(b.holding.news) == 0 && (b.holding.current == nil || b.holding.current.free == 0) {
+	if b.timer != nil || !b.holding.untold() && (b.holding.current == nil || b.holding.current.free == 0) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx) // the ends of grants are noted even when the run was stopped
@@ -352,26 +361,36 @@ type page struct {
 	day     string        // its name
 }
 
-// transact tells the book the news and runs f on the page of now. Where it
-// fails, they are news again.
-func (b *Book) transact(ctx context.Context, news []report, f func(*page) error) (err error) {
-	defer func() {
-		if err != nil {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.holding.keep(news)
-		}
-	}()
-	return b.db.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+// transact tells the book the news and runs f on the page of now; without f it
+// does nothing where there are no news. Where it fails, they are news again: it
+// may have been committed all the same, but nothing is heard twice.
+func (b *Book) transact(ctx context.Context, f func(*page) error) error {
+	select {
+	case b.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-b.turn }()
+	news := b.news(f != nil)
+	if f == nil && len(news) == 0 {
+		return nil
+	}
+	err := b.db.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		t := &page{tx: tx, account: b.account, process: b.process, length: b.length}
 		if err := b.turnTo(ctx, t); err != nil {
 			return err
 		}
-		if err := t.settle(ctx, news); err != nil {
+		if err := t.settle(ctx, news); err != nil || f == nil {
 			return err
 		}
 		return f(t)
 	})
+	if err != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.holding.keep(news)
+	}
+	return err
 }
 
 // turnTo waits until the page is this transaction's. Only then is the time taken,
@@ -402,7 +421,8 @@ func (b *Book) turnTo(ctx context.Context, t *page) (err error) {
 
 // settle moves the tasks of ended grants out of their leases: those that were
 // used to what was answered, at the time of the last. A lease that has ended by
-// itself has done so with all its tasks.
+// itself has done so with all its tasks, and one that has fewer tasks than before
+// the report was settled by it.
 func (t *page) settle(ctx context.Context, news []report) error {
 	type answers struct {
 		tasks int
@@ -412,8 +432,8 @@ func (t *page) settle(ctx context.Context, news []report) error {
 	for _, r := range news {
 		const open = `WHERE id = $1 AND account = $2 AND answered_at IS NULL`
 		var day string
-		err := t.tx.QueryRowContext(ctx, `UPDATE quota_grant SET tasks = tasks - $3 `+open+` RETURNING day`,
-			r.lease.id, t.account, r.used+r.unused).Scan(&day)
+		err := t.tx.QueryRowContext(ctx, `UPDATE quota_grant SET tasks = tasks - $3 `+open+` AND tasks = $4 RETURNING day`,
+			r.lease.id, t.account, r.used+r.unused, r.before).Scan(&day)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}

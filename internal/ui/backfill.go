@@ -163,7 +163,11 @@ func BackfillStatus(w io.Writer, s backfill.Status, asJSON bool) error {
 		return err
 	}
 	for _, t := range s.Trouble {
-		fmt.Fprintf(w, "\n%s of %s is %s: %s\n", t.Segment, t.File, t.State, t.Error)
+		begun := "once"
+		if t.Attempts != 1 {
+			begun = humanize.Comma(t.Attempts) + " times"
+		}
+		fmt.Fprintf(w, "\n%s of %s is %s, begun %s: %s\n", t.Segment, t.File, t.State, begun, t.Error)
 	}
 	return nil
 }
