@@ -394,7 +394,7 @@ func TestAMarkThatDoesNotFitAURLIsAnError(t *testing.T) {
 func TestAWaitForAServerCanBeBrokenOff(t *testing.T) {
 	for _, parallel := range []int{1, 3} {
 		for _, closes := range []bool{false, true} {
-			s := &site{text: table(20_000), etag: `"1"`, replies: []reply{{stalls: true, breaks: 100_000}}}
+			s := &site{text: table(20_000), etag: `"1"`, replies: []reply{{stalls: true, breaks: headSize + 1000}}}
 			inNetwork(t, s, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
