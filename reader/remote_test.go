@@ -374,6 +374,17 @@ func TestSegmentsOfAURLAreTheWhole(t *testing.T) {
 	}
 }
 
+// What is known of the text before the mark may be of more than the first read
+// behind it gives.
+func TestSegmentsOfAURLThatComesInDropsAreTheWhole(t *testing.T) {
+	s := &site{text: table(30), etag: `"1"`, replies: slices.Repeat([]reply{{breaks: 25}}, 1000)}
+	inNetwork(t, s, func(t *testing.T) {
+		if segments := checkSegments(t, siteURL, Config{}, 7); len(segments) != 5 {
+			t.Errorf("%d segments", len(segments))
+		}
+	})
+}
+
 func TestAMarkThatDoesNotFitAURLIsAnError(t *testing.T) {
 	s := &site{text: table(20_000), etag: `"1"`}
 	inNetwork(t, s, func(t *testing.T) {

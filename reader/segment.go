@@ -156,6 +156,8 @@ func (r *RecordReader) goTo(m Mark, in *input) error {
 				return err
 			}
 			r.pos, r.end, r.off, r.eof = 0, 0, before, false
+			// They may tell of text that isn't in the buffer any more.
+			r.lf, r.cr, r.quote, r.delim = sight{}, sight{}, sight{}, sight{}
 		}
 		if err := r.passTo(before); err != nil {
 			return err
