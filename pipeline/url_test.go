@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,13 +116,13 @@ func TestAStopBreaksOffTheReadingOfAURL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, url := serve(t, emulator.Config{}, nil)
 			waits := make(chan struct{}, 1)
-			asked := 0
+			var asked atomic.Int64
 			text := images(5000)
 			address := serveShelf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("ETag", `"1"`)
 				_, _ = w.Write([]byte(text[:len(text)-5]))
 				w.(http.Flusher).Flush()
-				if asked++; asked > 2 { // the header, the identity, the rows
+				if asked.Add(1) == 3 { // the header, the identity, the rows
 					waits <- struct{}{}
 				}
 				<-r.Context().Done()

@@ -213,7 +213,7 @@ func (r *remote) disconnect() {
 // connect asks for the bytes from the offset on.
 func (r *remote) connect() error {
 	c := newConnection(r.ctx)
-	answer, err := r.ask(c.ctx)
+	answer, err := r.ask(c.ctx) //nolint:bodyclose // the connection does
 	c.idle.Stop()
 	if err != nil {
 		err = transportError(c.why(err), r.opened)
