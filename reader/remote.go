@@ -147,7 +147,7 @@ func (r *remote) Read(p []byte) (int, error) {
 		case n > 0:
 			r.tries, r.failed = 0, err
 			return n, nil
-		case err == nil, errors.Is(err, io.EOF):
+		case err == nil, r.ended:
 			return 0, err
 		}
 		if err := r.retry(err); err != nil {
@@ -171,11 +171,12 @@ func (r *remote) read(p []byte) (int, error) {
 		return n, nil
 	}
 	r.disconnect()
-	switch {
-	case !errors.Is(err, io.EOF):
-		return n, &passingError{err}
-	case r.offset+int64(n) < r.version.size:
+	left := r.version.size - r.offset - int64(n)
+	switch sized := r.version.size >= 0; {
+	case sized && left > 0 && errors.Is(err, io.EOF):
 		return n, &passingError{io.ErrUnexpectedEOF}
+	case (!sized || left > 0) && !errors.Is(err, io.EOF):
+		return n, &passingError{err}
 	}
 	r.ended = true
 	return n, io.EOF
@@ -254,7 +255,7 @@ func (r *remote) take(answer *http.Response) error {
 	switch answer.StatusCode {
 	case http.StatusOK, http.StatusPartialContent:
 	case http.StatusRequestedRangeNotSatisfiable:
-		if r.offset > 0 && (now.size < 0 || now.size == r.offset) {
+		if r.offset > 0 && r.version.size < 0 && now.size == r.offset {
 			r.ended = true // it broke behind the last byte
 			return nil
 		}
@@ -321,11 +322,18 @@ func (v version) changed(now version) bool {
 	return now.modified != "" && v.modified != now.modified
 }
 
-// passingError is a failure that may not come again.
+// passingError is a failure that may not come again. It is never the io.EOF that
+// ends an input well.
 type passingError struct{ err error }
 
 func (e *passingError) Error() string { return e.err.Error() }
-func (e *passingError) Unwrap() error { return e.err }
+
+func (e *passingError) Unwrap() error {
+	if errors.Is(e.err, io.EOF) {
+		return nil
+	}
+	return e.err
+}
 
 // retry waits before the next try. An error is what the reading ends with.
 func (r *remote) retry(err error) error {
@@ -371,6 +379,8 @@ func transportError(err error, begun bool) error {
 		}
 	}
 	switch {
+	case errors.Is(err, io.EOF):
+		err = errors.New("it hung up without an answer")
 	case errors.As(err, &unknown) && unknown.IsNotFound && !begun:
 		return fmt.Errorf("there is no server of this name: check the address (%w)", err)
 	case errors.As(err, &trust):

@@ -30,6 +30,7 @@ type reply struct {
 	breaks int    // after so many bytes
 	part   int    // gives only so many bytes of a range, in good order
 	stalls bool   // gives nothing more then, or nothing at all
+	hangs  bool   // up without an answer
 	etag   string // another one
 	text   string // another one
 	whole  bool   // whatever range is asked for
@@ -76,6 +77,11 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case how.stalls && how.breaks == 0:
 		<-r.Context().Done()
+		return
+	case how.hangs:
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = conn.Close()
+		}
 		return
 	case how.status != 0:
 		w.WriteHeader(how.status)
@@ -222,7 +228,7 @@ func TestAURLGivesWhatAFileGives(t *testing.T) {
 	for _, form := range storedForms {
 		for what, s := range map[string]*site{
 			"whole":         {},
-			"ETag":          {etag: `"1"`, replies: []reply{{breaks: 1000}, {breaks: 70_000}, {status: 503}, {stalls: true, breaks: 5}, {breaks: 100_000}}},
+			"ETag":          {etag: `"1"`, replies: []reply{{breaks: 1000}, {breaks: 70_000}, {status: 503}, {hangs: true}, {stalls: true, breaks: 5}, {breaks: 100_000}}},
 			"Last-Modified": {modified: lastModified, replies: []reply{{stalls: true, breaks: 90_000}, {breaks: 1}}},
 			"in pieces":     {etag: `"1"`, replies: append([]reply{{breaks: 3000}}, slices.Repeat([]reply{{part: 2000}}, 2*readTries)...)},
 			"weak ETag":     {etag: `W/"1"`, replies: []reply{{breaks: 100_000}}},
@@ -267,6 +273,8 @@ func TestAURLThatCannotBeReadSaysWhy(t *testing.T) {
 		"no content":    {site: &site{replies: every(reply{status: 204})}, says: "doesn't give the file (204 No Content)", asks: 1},
 		"fails":         {site: &site{replies: every(reply{status: 502})}, says: "it failed 4 times, the last time as 502 Bad Gateway: try again later", asks: openTries},
 		"silent":        {site: &site{replies: every(reply{stalls: true})}, says: "the server can't be reached (it sent nothing for 60 seconds)", asks: openTries},
+		"hangs up":      {site: &site{replies: every(reply{hangs: true})}, says: "the server can't be reached (it hung up without an answer)", asks: openTries},
+		"hangs up then": {site: &site{etag: `"1"`, replies: append([]reply{{breaks: 100_000}}, every(reply{hangs: true})...)}, opens: true, says: "8 tries to go on failed (it hung up without an answer)", asks: readTries},
 		"no such name":  {url: "http://unknown.example/", says: "there is no server of this name: check the address"},
 		"refused":       {url: "http://refused.example/", says: "the server can't be reached (connection refused): check the address and the network"},
 		"redirects":     {site: &site{replies: every(reply{to: "http://other.example/?" + secret})}, says: "redirects more than 10 times"},
@@ -277,6 +285,8 @@ func TestAURLThatCannotBeReadSaysWhy(t *testing.T) {
 		"weak change":   {site: &site{etag: `W/"1"`, replies: []reply{{breaks: 100_000}, {etag: `W/"2"`}}}, opens: true, says: "the file changed while it was read"},
 		"grown":         {site: &site{modified: "Mon, 23 Nov 2026 10:00:00 GMT", replies: []reply{{breaks: 100_000}, {text: text + "more\tof it\n"}}}, opens: true, says: "the file changed while it was read"},
 		"shrunk":        {site: &site{etag: `W/"1"`, replies: []reply{{breaks: 100_000}, {text: "a\tb\n"}}}, opens: true, says: "the file changed while it was read"},
+		"no such range": {site: &site{etag: `"1"`, replies: []reply{{breaks: 100_000}, {status: 416}}}, opens: true, says: "the file changed while it was read"},
+		"no end":        {site: &site{etag: `"1"`, noLength: true, replies: []reply{{breaks: 100_000}, {status: 416}}}, opens: true, says: "the file changed while it was read"},
 		"vanished":      {site: &site{etag: `"1"`, replies: []reply{{breaks: 100_000}, {status: 404}}}, opens: true, says: "the server has no such file"},
 		"fails halfway": {site: &site{etag: `"1"`, replies: append([]reply{{breaks: 100_000}}, every(reply{status: 500})...)}, opens: true, says: "the connection broke at byte 100000, and 8 tries to go on failed (500 Internal Server Error): run the same command again", asks: readTries},
 	} {
