@@ -74,8 +74,9 @@ func (m MaxRejected) String() string {
 
 // Config says what to upload, where to and by which rules.
 type Config struct {
-	// Files are the inputs, in order; "-" is Stdin. There is at least one of
-	// Files and Sources.
+	// Files are the inputs, in order: paths and URLs as in reader.Open; "-" is
+	// Stdin. There is at least one of Files and Sources. A URL is called by its
+	// reader.Name everywhere else, so that a secret behind its ? is kept nowhere.
 	Files []string
 	// Stdin is read for the input "-"; nil is an empty one.
 	Stdin io.Reader
@@ -176,6 +177,11 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("no input file: name at least one, or - for standard input"))
 	}
 	names := c.inputs()
+	for i, path := range c.Files {
+		if reader.IsURL(path) && slices.Contains(names[:i], names[i]) {
+			errs = append(errs, fmt.Errorf("two inputs have the name %q", names[i]))
+		}
+	}
 	for i, s := range c.Sources {
 		if err := s.Validate(); err != nil {
 			errs = append(errs, err)
@@ -254,7 +260,10 @@ func (c Config) withDefaults() Config {
 
 // inputs are the names of all inputs: the files, then the sources.
 func (c Config) inputs() []string {
-	names := slices.Clone(c.Files)
+	names := make([]string, 0, len(c.Files)+len(c.Sources))
+	for _, path := range c.Files {
+		names = append(names, reader.Name(path))
+	}
 	for _, s := range c.Sources {
 		names = append(names, s.Name)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"poolfill/internal/ledger"
 	"poolfill/uploader"
@@ -40,30 +39,6 @@ func (c Config) validatePart() error {
 		report("its run key follows from its name")
 	}
 	return errors.Join(errs...)
-}
-
-// Identity tells a file from what it was before, at a glance.
-type Identity struct {
-	// Size is in bytes.
-	Size     int64     `json:"size"`
-	Modified time.Time `json:"modified"`
-	// Ends is a hash of the size and of the first and last 64 KiB. It is empty
-	// where the file is no regular one.
-	Ends []byte `json:"ends"`
-}
-
-// Identify looks at a file without reading all of it.
-func Identify(path string) (Identity, error) {
-	f, err := identifyFile(path)
-	return identityOf(f), err
-}
-
-func identityOf(f ledger.File) Identity { return Identity{f.Size, f.Modified, f.Ends} }
-
-// Equal reports whether a file is what it was: the same size, time, beginning
-// and end. What is no regular file can't be known to be the same.
-func (i Identity) Equal(was Identity) bool {
-	return len(i.Ends) > 0 && i.Size == was.Size && i.Modified.Equal(was.Modified) && bytes.Equal(i.Ends, was.Ends)
 }
 
 // enterPart enters a part in the ledger, or goes on with it. It reports whether

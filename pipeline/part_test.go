@@ -77,7 +77,7 @@ func TestAllPartsAreTheFile(t *testing.T) {
 	b := openBook(t)
 	path := write(t, "a.tsv", images(100, 7, 50, 51))
 	var parts []pipeline.Config
-	if _, err := reader.Cut(path, reader.Config{}, 30, func(s reader.Segment) error {
+	if _, err := reader.Cut(t.Context(), path, reader.Config{}, 30, func(s reader.Segment) error {
 		cfg := part(url, path, fmt.Sprintf("job/%d", len(parts)+1))
 		cfg.Ledger, cfg.Reader = b.Ledger, s.Config(cfg.Reader)
 		parts = append(parts, cfg)
@@ -133,7 +133,7 @@ func TestAPartThatIsNotWhatItWasIsRefused(t *testing.T) {
 	if _, err := run(t, cfg); err != nil {
 		t.Fatal(err)
 	}
-	before, err := pipeline.Identify(path)
+	before, err := reader.Identify(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,8 +155,8 @@ func TestAPartThatIsNotWhatItWasIsRefused(t *testing.T) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
-	now, err := pipeline.Identify(path)
-	if same, again := pipeline.Identify(path); err != nil || again != nil || now.Equal(before) || !now.Equal(same) {
+	now, err := reader.Identify(t.Context(), path)
+	if same, again := reader.Identify(t.Context(), path); err != nil || again != nil || now.Equal(before) || !now.Equal(same) {
 		t.Errorf("%+v is now %+v (%v)", before, now, err)
 	}
 	if server.Stats().Pools["1"] != 20 || server.Stats().Pools["5"] != 0 {

@@ -245,7 +245,7 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 	group.Go(func() error {
 		taking, release := p.untilStop(ctx)
 		defer release()
-		return p.produce(ctx, func(c *batcher.Chunk) error { return p.send(ctx, taking, c, &group) })
+		return p.produce(ctx, taking, func(c *batcher.Chunk) error { return p.send(ctx, taking, c, &group) })
 	})
 	// Every failure goes through stop as well, which keeps the first one.
 	if err := group.Wait(); err != nil {
@@ -303,8 +303,8 @@ func (p *Pipeline) untilStop(ctx context.Context) (taking context.Context, relea
 	return taking, release
 }
 
-// produce reads all inputs and sends the chunks.
-func (p *Pipeline) produce(ctx context.Context, send func(*batcher.Chunk) error) error {
+// produce reads all inputs, until taking ends, and sends the chunks.
+func (p *Pipeline) produce(ctx, taking context.Context, send func(*batcher.Chunk) error) error {
 	var rows int64
 	for i, path := range p.inputs {
 		if p.stopped() {
@@ -313,7 +313,7 @@ func (p *Pipeline) produce(ctx context.Context, send func(*batcher.Chunk) error)
 		if p.unchanged[i] != "" {
 			continue
 		}
-		n, err := p.readInput(path, send)
+		n, err := p.readInput(taking, path, send)
 		rows += n
 		if err != nil {
 			return errors.Join(p.fail(err), p.leave(ctx), p.flush())
@@ -354,10 +354,10 @@ func (p *Pipeline) fail(err error) error {
 
 // readInput reads one input and gives its chunks to send. It returns the number
 // of rows that it read.
-func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows int64, err error) {
-	r, err := p.open(path)
+func (p *Pipeline) readInput(ctx context.Context, path string, send func(*batcher.Chunk) error) (rows int64, err error) {
+	r, err := p.open(ctx, path)
 	if err != nil {
-		return 0, err
+		return 0, p.unlessLeft(ctx, err)
 	}
 	info := r.Info()
 	p.infoMu.Lock()
@@ -368,7 +368,7 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 	}
 	defer func() {
 		p.count(path)
-		err = errors.Join(err, p.closeInput(r))
+		err = errors.Join(err, p.closeInput(ctx, r))
 	}()
 	for !p.stopped() {
 		batch, err := r.NextBatch()
@@ -381,7 +381,7 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 			p.warn(path, reader.Warning{Code: reader.CodeNoRows, Message: empty.Findings[0].Message, Count: 1})
 			return rows, nil
 		case err != nil:
-			return rows, err
+			return rows, p.unlessLeft(ctx, err)
 		}
 		n, err := p.takeAll(batch.Rows, path, send)
 		rows += n
@@ -393,6 +393,16 @@ func (p *Pipeline) readInput(path string, send func(*batcher.Chunk) error) (rows
 		}
 	}
 	return rows, nil
+}
+
+// unlessLeft gives an error of reading; none where the reading was broken off by
+// ctx, as the run takes no further rows.
+func (p *Pipeline) unlessLeft(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+		p.Stop() // if it is ctx that came first
+		return nil
+	}
+	return err
 }
 
 // takeAll moves rows on until the run is stopped, and gives their number.
@@ -498,7 +508,7 @@ func (p *Pipeline) printTask(t *reader.Task) error {
 }
 
 // closeInput keeps what is known of an input at its end.
-func (p *Pipeline) closeInput(r *reader.Reader) error {
+func (p *Pipeline) closeInput(ctx context.Context, r *reader.Reader) error {
 	info := r.Info()
 	err := r.Close()
 	p.progress.doneBytes.Add(info.Bytes)
@@ -508,7 +518,7 @@ func (p *Pipeline) closeInput(r *reader.Reader) error {
 	}
 	if p.run != nil {
 		err = errors.Join(err, p.cfg.Ledger.Opened(p.run.ID, p.numbers[info.File], info))
-		p.watchChange(info.File)
+		p.watchChange(ctx, info.File)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

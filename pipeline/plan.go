@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -152,49 +151,31 @@ func baseline(want ledger.Run, related []ledger.Run) []ledger.Run {
 	return related
 }
 
-// endBytes is how much of a file's beginning and end tells it apart at a
-// glance.
-const endBytes = 64 << 10
-
 // identify looks at the inputs without reading them.
-func identify(paths []string) ([]ledger.File, error) {
+func identify(ctx context.Context, paths []string) ([]ledger.File, error) {
 	files := make([]ledger.File, len(paths))
 	for i, path := range paths {
 		if path == stdinName {
 			files[i].Path = stdinName
 			continue
 		}
-		var err error
-		if files[i], err = identifyFile(path); err != nil {
+		id, err := reader.Identify(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		files[i] = ledger.File{Path: reader.Name(path), Size: id.Size, Modified: id.Modified, Ends: id.Ends}
+		if reader.IsURL(path) {
+			continue
+		}
+		if files[i].Path, err = filepath.Abs(path); err != nil {
 			return nil, err
 		}
 	}
 	return files, nil
 }
 
-func identifyFile(path string) (f ledger.File, err error) {
-	if f.Path, err = filepath.Abs(path); err != nil {
-		return f, err
-	}
-	in, err := os.Open(path)
-	if err != nil {
-		return f, err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	info, err := in.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return f, err
-	}
-	f.Size, f.Modified = info.Size(), info.ModTime()
-	h := sha256.New()
-	fmt.Fprintln(h, f.Size)
-	for _, from := range []int64{0, max(0, f.Size-endBytes)} {
-		if _, err := io.Copy(h, io.NewSectionReader(in, from, endBytes)); err != nil {
-			return f, err
-		}
-	}
-	f.Ends = h.Sum(nil)
-	return f, nil
+func identityOf(f ledger.File) reader.Identity {
+	return reader.Identity{Size: f.Size, Modified: f.Modified, Ends: f.Ends}
 }
 
 // contentOf is the hash of a file's content in hex.
@@ -231,7 +212,7 @@ func (p *Pipeline) settingsOf() ([]byte, error) {
 // enter finds out what the run has to do with earlier ones and enters it in
 // the ledger. It reports whether there is anything to do.
 func (p *Pipeline) enter(ctx context.Context) (bool, error) {
-	files, err := identify(p.cfg.Files)
+	files, err := identify(ctx, p.cfg.Files)
 	if err != nil {
 		return false, &SetupError{err}
 	}
@@ -288,7 +269,7 @@ func (p *Pipeline) skipUnchanged(plan *plan, files []ledger.File) error {
 		if len(runs) == 0 {
 			continue
 		}
-		if plan.sure[i] {
+		if plan.sure[i] { // as a URL always is
 			p.unchanged[i] = runs[0].Name
 			continue
 		}

@@ -49,7 +49,7 @@ func (p *Pipeline) consult(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.consultInputs()
+	return p.consultInputs(ctx)
 }
 
 // consultPool asks the server about the pool and takes the spec from its
@@ -109,17 +109,17 @@ func PoolProblems(pool uploader.Pool) []*PoolProblem {
 // consultInputs opens each input and maps its header, so that a mistake in the
 // last file is found before the first is sent. Standard input can't be read
 // twice and stays open.
-func (p *Pipeline) consultInputs() error {
+func (p *Pipeline) consultInputs(ctx context.Context) error {
 	var errs []error
-	for _, path := range p.inputs {
-		r, err := p.openNew(path)
+	for _, name := range p.inputs {
+		r, err := p.openNew(ctx, name)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		info := r.Info()
 		p.progress.inputBytes.Add(info.Size)
-		if path == stdinName {
+		if name == stdinName {
 			p.stdin = r
 			continue
 		}
@@ -136,18 +136,18 @@ func (p *Pipeline) consultInputs() error {
 // stdinName is how a user names standard input.
 const stdinName = "-"
 
-// open opens an input for the run.
-func (p *Pipeline) open(path string) (*reader.Reader, error) {
-	if path == stdinName {
+// open opens an input for the run. A URL is read until ctx ends.
+func (p *Pipeline) open(ctx context.Context, name string) (*reader.Reader, error) {
+	if name == stdinName {
 		return p.stdin, nil
 	}
-	return p.openNew(path)
+	return p.openNew(ctx, name)
 }
 
 // openNew opens an input from its beginning. A source gives no row by that.
-func (p *Pipeline) openNew(path string) (*reader.Reader, error) {
-	if s, ok := p.sources[path]; ok {
+func (p *Pipeline) openNew(ctx context.Context, name string) (*reader.Reader, error) {
+	if s, ok := p.sources[name]; ok {
 		return s.Open(p.cfg.Reader)
 	}
-	return reader.Open(path, p.cfg.Stdin, p.cfg.Reader)
+	return reader.Open(ctx, p.cfg.Files[p.numbers[name]], p.cfg.Stdin, p.cfg.Reader)
 }

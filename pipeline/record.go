@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"iter"
-	"os"
 	"slices"
 	"time"
 
@@ -329,22 +329,27 @@ func (p *Pipeline) untouched() []File {
 const CodeChanged = "CHANGED_WHILE_READ"
 
 // watchChange warns of a file that is no longer what it was at the beginning.
-func (p *Pipeline) watchChange(path string) {
-	if path == stdinName || p.stopped() {
+func (p *Pipeline) watchChange(ctx context.Context, name string) {
+	i := p.numbers[name]
+	if i >= len(p.cfg.Files) || name == stdinName || p.stopped() {
 		return
 	}
-	was := p.run.Files[p.numbers[path]]
-	if len(was.Ends) == 0 {
+	was := identityOf(p.run.Files[i])
+	if !was.Known() {
 		return
 	}
 	w := reader.Warning{Code: CodeChanged, Count: 1}
-	switch now, err := os.Stat(path); {
-	case err != nil:
+	switch now, err := reader.Identify(ctx, p.cfg.Files[i]); {
+	case p.stopped():
+		return
+	case errors.Is(err, fs.ErrNotExist):
 		w.Message = "the file vanished while it was read; what was read of it is uploaded (" + err.Error() + ")"
-	case now.Size() != was.Size || !now.ModTime().Equal(was.Modified):
+	case err != nil:
+		w.Message = "it is not known whether the file changed while it was read; what was read of it is uploaded (" + err.Error() + ")"
+	case !now.Equal(was):
 		w.Message = "the file changed while it was read: run the same command again to upload what is new in it"
 	default:
 		return
 	}
-	p.warn(path, w)
+	p.warn(name, w)
 }

@@ -263,7 +263,7 @@ func inFile(t *testing.T, text string, cfg Config) *Reader {
 		t.Fatal(err)
 	}
 	cfg.Parallel = 2
-	r, err := Open(path, nil, cfg)
+	r, err := Open(t.Context(), path, nil, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -340,7 +340,7 @@ func findingsOf(t *testing.T, path string) (findings string, good int) {
 			list = append(list, fmt.Sprintf("%d,%d,%s", f.Line, f.Column, f.Code))
 		}
 	}
-	in, err := openInput(path, nil, Config{})
+	in, err := openInput(t.Context(), path, nil, Config{})
 	var refused *InputError
 	if errors.As(err, &refused) {
 		add(refused.Findings)

@@ -1,10 +1,10 @@
 // Package reader turns dataset files into Toloka tasks.
 //
-// What goes in: a path, standard input or any io.Reader with CSV or TSV text,
-// plain or compressed (gzip, zstd, bzip2, xz), in any charset; or a Source, the
-// rows or structs of a program. What comes out:
-// one Row for each record, in file order: a Task, or a RowError that names
-// every problem of the row with line, column, code and message.
+// What goes in: a path, a URL, standard input or any io.Reader with CSV or TSV
+// text, plain or compressed (gzip, zstd, bzip2, xz), in any charset; or a Source,
+// the rows or structs of a program. What comes out: one Row for each record, in
+// file order: a Task, or a RowError that names every problem of the row with line,
+// column, code and message.
 //
 // The way of the data inside:
 //

@@ -1,6 +1,7 @@
 package reader_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func ExampleOpen() {
 		return
 	}
 	spec := &reader.Spec{Input: map[string]reader.FieldSpec{"image": {Type: reader.TypeString}}}
-	_, err = reader.Open(path, os.Stdin, reader.Config{Spec: spec})
+	_, err = reader.Open(context.Background(), path, os.Stdin, reader.Config{Spec: spec})
 	var problems *reader.InputError
 	if errors.As(err, &problems) {
 		for _, f := range problems.Findings {

@@ -12,14 +12,14 @@ import (
 // stdinName is the name that stands for standard input.
 const stdinName = "-"
 
-// Expand turns arguments into the paths of inputs: "-" is standard input, a
+// Expand turns arguments into the paths of inputs: "-" is standard input, a URL, a
 // path that exists and one without wildcards is taken as it is, and every other
 // argument is a pattern as path/filepath.Match has them, whose files come in
 // sorted order. Directories that a pattern matches are left out.
 //
 // A file that was named before, also by another path or a link, is not taken
-// again. A pattern that matches no file and a directory are errors; all of
-// them are reported.
+// again. URLs with the same Name that are not the same, a URL that can't be one, a
+// pattern that matches no file, and a directory are errors; all of them are reported.
 func Expand(args []string) ([]string, error) {
 	var e expander
 	for _, arg := range args {
@@ -39,16 +39,36 @@ func (e *expander) add(arg string) {
 		e.take(arg, nil)
 		return
 	}
+	if IsURL(arg) {
+		e.url(arg)
+		return
+	}
 	switch info, err := os.Stat(arg); {
 	case err == nil && info.IsDir():
 		e.errs = append(e.errs, directoryError(arg))
 	case err == nil:
 		e.take(arg, info)
+	case otherScheme(arg) != "":
+		e.errs = append(e.errs, otherSchemeError(otherScheme(arg)))
 	case !strings.ContainsAny(arg, "*?["):
 		e.take(arg, nil) // opening it says what is wrong
 	default:
 		e.glob(arg)
 	}
+}
+
+func (e *expander) url(address string) {
+	if err := checkAddress(address); err != nil {
+		e.errs = append(e.errs, err)
+		return
+	}
+	for _, known := range e.paths {
+		if known != address && Name(known) == Name(address) {
+			e.errs = append(e.errs, fmt.Errorf("%s: two URLs have this name, as what is behind the ? may be a secret and doesn't count: upload one after the other, or give the files names of their own", Name(address)))
+			return
+		}
+	}
+	e.take(address, nil)
 }
 
 func (e *expander) glob(pattern string) {

@@ -3,6 +3,7 @@ package reader
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -29,7 +30,8 @@ type input struct {
 	name    string
 	stored  *storedReader
 	file    io.Closer // nil for standard input
-	regular bool      // the file is none that may keep a reader waiting
+	lasting bool      // see storage
+	seeker  io.Seeker // nil where reading can't go on anywhere else
 	unpack  *decompressor
 	kind    string // the compression
 	charset charset
@@ -110,29 +112,57 @@ func (s *storedReader) stop() (busy bool) {
 	return s.reading
 }
 
-// openInput opens a file, or standard input for "-".
-func openInput(path string, stdin io.Reader, cfg Config) (*input, error) {
-	if path == stdinName {
-		return newInput(path, stdin, cfg)
+// storage is the bytes of an input where they stand: a file, or what a URL gives.
+type storage struct {
+	io.ReadSeekCloser
+	size int64 // 0 where it is unknown
+	// lasting says that they can be read again, and that Close ends a call of
+	// Read that is under way; seekable says that Seek works.
+	lasting, seekable bool
+}
+
+// openStorage opens what is no standard input.
+func openStorage(ctx context.Context, path string) (s storage, err error) {
+	if IsURL(path) {
+		r, err := openRemote(ctx, path)
+		if err != nil {
+			return s, err
+		}
+		return storage{r, max(0, r.version.size), true, r.seekable}, nil
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, openError(path, err)
+		return s, openError(path, err)
 	}
 	info, err := file.Stat()
 	if err == nil && info.IsDir() {
 		err = directoryError(path)
 	}
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return s, errors.Join(err, file.Close())
 	}
-	in, err := newInput(path, file, cfg)
+	if !info.Mode().IsRegular() {
+		return storage{ReadSeekCloser: file}, nil // which may keep a reader waiting
+	}
+	return storage{file, info.Size(), true, true}, nil
+}
+
+// openInput opens a file or a URL, or standard input for "-".
+func openInput(ctx context.Context, path string, stdin io.Reader, cfg Config) (*input, error) {
+	if path == stdinName {
+		return newInput(path, stdin, cfg)
+	}
+	s, err := openStorage(ctx, path)
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, err
 	}
-	in.file = file
-	if in.regular = info.Mode().IsRegular(); in.regular {
-		in.stored.size = info.Size()
+	in, err := newInput(Name(path), s, cfg)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	in.file, in.lasting, in.stored.size = s, s.lasting, s.size
+	if s.seekable {
+		in.seeker = s
 	}
 	return in, nil
 }
@@ -270,7 +300,7 @@ func (in *input) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the file; standard input stays open. Closing again does nothing.
+// Close closes the file or connection; standard input stays open. Closing again does nothing.
 func (in *input) Close() error {
 	in.closeUnpack()
 	return in.closeFile()

@@ -415,7 +415,7 @@ func TestFilesAreOpenedOrTheReasonIsTold(t *testing.T) {
 	if err := os.WriteFile(path, []byte(smallText), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	in, err := openInput(path, nil, Config{})
+	in, err := openInput(t.Context(), path, nil, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,13 +427,13 @@ func TestFilesAreOpenedOrTheReasonIsTold(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := openInput(filepath.Join(folder, "none.tsv"), nil, Config{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.tsv: there is no such file") {
+	if _, err := openInput(t.Context(), filepath.Join(folder, "none.tsv"), nil, Config{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.tsv: there is no such file") {
 		t.Errorf("a missing file: %v", err)
 	}
-	if _, err := openInput(folder, nil, Config{}); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, err := openInput(t.Context(), folder, nil, Config{}); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("a directory: %v", err)
 	}
-	in, err = openInput("-", strings.NewReader(smallText), Config{})
+	in, err = openInput(t.Context(), "-", strings.NewReader(smallText), Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package reader
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -67,21 +68,31 @@ func (b *Batch) Release() {
 	}
 }
 
-// Open opens a file, or standard input where path is "-", and reads its header.
+// Open opens a file, a URL (http:// or https://), or standard input where path is
+// "-", and reads its header.
+//
+// What a URL gives is read as it arrives. Where the connection breaks, or stays
+// silent for a minute, reading goes on with another one, from the byte that comes
+// next; the file having changed meanwhile is an error. A URL with a user and a
+// password is refused, and what stands behind the ? of one is part of no message,
+// see Name. The connections have the settings of http.DefaultTransport.
+//
+// ctx is that of all the reading of a URL, and not of Open alone. Files and standard
+// input don't look at it.
 //
 // A header that doesn't fit, or an input that can't be read as text, is an
 // *InputError with all findings. A failure of the file itself is a *ReadError
 // or the error of opening it. An invalid cfg is the error of Config.Validate.
 // The caller closes the Reader.
-func Open(path string, stdin io.Reader, cfg Config) (*Reader, error) {
+func Open(ctx context.Context, path string, stdin io.Reader, cfg Config) (*Reader, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	in, err := openInput(path, stdin, cfg)
+	in, err := openInput(ctx, path, stdin, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return start(in, path, cfg)
+	return start(in, in.name, cfg)
 }
 
 // New is Open for any io.Reader; name stands for it in messages. Closing the
@@ -269,7 +280,7 @@ func (r *Reader) Warnings() []Warning {
 	return append(r.warnings.clone(), r.odd.list()...)
 }
 
-// Close closes the file and ends the reader's goroutines. It is safe to call it
+// Close closes the file or connection and ends the reader's goroutines. It is safe to call it
 // twice. Rows that were given stay valid; later calls of NextBatch fail.
 //
 // A call of Read on standard input, or on the reader that was given to New,
@@ -284,11 +295,11 @@ func (r *Reader) Close() error {
 	if r.ahead == nil {
 		return r.in.Close()
 	}
-	// Where a file of another kind keeps a call of Read waiting, closing it
-	// ends the call.
+	// Where a connection or a file of another kind keeps a call of Read waiting,
+	// closing it ends the call.
 	err := r.in.closeFile()
 	r.ahead.stop()
-	if !busy || r.in.regular {
+	if !busy || r.in.lasting {
 		r.ahead.wait()
 	}
 	return err

@@ -96,7 +96,7 @@ func readText(t *testing.T, text string, cfg Config) result {
 func readCase(t *testing.T, name string, cfg Config) result {
 	t.Helper()
 	cfg.ControlOverlap = ControlOverlapPool // expected tasks have no overlap
-	return readAll(t, func() (*Reader, error) { return Open(filepath.Join(casesDir, name), nil, cfg) })
+	return readAll(t, func() (*Reader, error) { return Open(t.Context(), filepath.Join(casesDir, name), nil, cfg) })
 }
 
 // decode reads JSON with exact numbers.
@@ -402,11 +402,11 @@ func TestAFailureOfReadingIsNoEndOfTheInput(t *testing.T) {
 }
 
 func TestStandardInputAndMissingFiles(t *testing.T) {
-	res := readAll(t, func() (*Reader, error) { return Open("-", strings.NewReader("INPUT:a\n1\n"), Config{}) })
+	res := readAll(t, func() (*Reader, error) { return Open(t.Context(), "-", strings.NewReader("INPUT:a\n1\n"), Config{}) })
 	if !slices.Equal(res.tasks, []string{`{"input_values":{"a":"1"}}`}) || res.info.File != "-" {
 		t.Errorf("%+v", res)
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "none.tsv"), nil, Config{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(t.Context(), filepath.Join(t.TempDir(), "none.tsv"), nil, Config{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := New("f", strings.NewReader("a\n"), Config{SkipRows: -1}); err == nil {

@@ -2,6 +2,7 @@ package reader
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func (m *Mark) validate() error {
 	return nil
 }
 
-// Cut finds segments of at most so many rows of a file, and gives them in their
+// Cut finds segments of at most so many rows of a file or URL, and gives them in their
 // order. The rows of all segments, each read with Segment.Config, are those of
 // the file read whole with cfg: with the same positions and findings. The cuts
 // depend on nothing but the file, cfg and rows.
@@ -57,14 +58,14 @@ func (m *Mark) validate() error {
 // The Info is that of the end; its SHA256 is empty where the end was not read.
 //
 // The memory is that of a RecordReader.
-func Cut(path string, cfg Config, rows int64, yield func(Segment) error) (info Info, err error) {
+func Cut(ctx context.Context, path string, cfg Config, rows int64, yield func(Segment) error) (info Info, err error) {
 	if rows < 1 {
 		return Info{}, fmt.Errorf("a segment can't have %d rows", rows)
 	}
 	if path == stdinName || cfg.From != nil {
 		return Info{}, errors.New("only a whole file can be cut into segments")
 	}
-	r, err := Open(path, nil, cfg)
+	r, err := Open(ctx, path, nil, cfg)
 	if err != nil {
 		return Info{}, err
 	}
@@ -73,7 +74,7 @@ func Cut(path string, cfg Config, rows int64, yield func(Segment) error) (info I
 			err = errors.Join(err, closing)
 		}
 	}()
-	if !r.in.regular {
+	if !r.in.lasting {
 		return Info{}, fmt.Errorf("%s is no regular file: only a file can be cut into segments, as each of them is read by itself", path)
 	}
 	if err := r.cut(rows, yield); err != nil {
@@ -155,6 +156,8 @@ func (r *RecordReader) goTo(m Mark, in *input) error {
 				return err
 			}
 			r.pos, r.end, r.off, r.eof = 0, 0, before, false
+			// They may tell of text that isn't in the buffer any more.
+			r.lf, r.cr, r.quote, r.delim = sight{}, sight{}, sight{}, sight{}
 		}
 		if err := r.passTo(before); err != nil {
 			return err
@@ -193,14 +196,13 @@ func (r *RecordReader) misplaced(m Mark, where string) error {
 // seekable says whether the text stands in a file as it is, so that reading can
 // go on anywhere in it.
 func (in *input) seekable() bool {
-	_, ok := in.stored.src.(io.Seeker)
-	return ok && in.regular && in.kind == "" && in.charset.decoding == nil
+	return in.seeker != nil && in.kind == "" && in.charset.decoding == nil
 }
 
 // seek goes on at a place of the file. What was read is no longer hashed.
 func (in *input) seek(offset int64) error {
 	s := in.stored
-	if _, err := s.src.(io.Seeker).Seek(offset, io.SeekStart); err != nil {
+	if _, err := in.seeker.Seek(offset, io.SeekStart); err != nil {
 		return fmt.Errorf("%s: the file can't be read from offset %d: %w", in.name, offset, err)
 	}
 	s.hash, s.sum = nil, ""

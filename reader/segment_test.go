@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -16,7 +17,7 @@ import (
 
 // readFile gives all that a reader gives of a file.
 func readFile(t rapid.TB, path string, cfg Config) (g given) {
-	r, err := Open(path, nil, cfg)
+	r, err := Open(context.Background(), path, nil, cfg)
 	if err != nil {
 		g.end(err)
 		return g
@@ -40,7 +41,7 @@ func readFile(t rapid.TB, path string, cfg Config) (g given) {
 func checkSegments(t rapid.TB, path string, cfg Config, rows int64) []Segment {
 	whole := readFile(t, path, cfg)
 	var segments []Segment
-	info, err := Cut(path, cfg, rows, func(s Segment) error {
+	info, err := Cut(context.Background(), path, cfg, rows, func(s Segment) error {
 		segments = append(segments, s)
 		return nil
 	})
@@ -212,17 +213,17 @@ func TestCutsThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"no rows":          second(Cut(path, Config{}, 0, none)),
-		"standard input":   second(Cut("-", Config{}, 1, none)),
-		"a segment of one": second(Cut(path, Config{From: &Mark{4, 2, 1}}, 1, none)),
-		"no file":          second(Cut(path+"x", Config{}, 1, none)),
+		"no rows":          second(Cut(t.Context(), path, Config{}, 0, none)),
+		"standard input":   second(Cut(t.Context(), "-", Config{}, 1, none)),
+		"a segment of one": second(Cut(t.Context(), path, Config{From: &Mark{4, 2, 1}}, 1, none)),
+		"no file":          second(Cut(t.Context(), path+"x", Config{}, 1, none)),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", what)
 		}
 	}
 	enough, calls := errors.New("enough"), 0
-	_, err := Cut(path, Config{}, 1, func(Segment) error { calls++; return enough })
+	_, err := Cut(t.Context(), path, Config{}, 1, func(Segment) error { calls++; return enough })
 	if !errors.Is(err, enough) || calls != 1 {
 		t.Errorf("%v after %d calls", err, calls)
 	}
@@ -237,7 +238,7 @@ func TestASegmentIsReadAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var last Segment
-	if _, err := Cut(path, Config{}, 1000, func(s Segment) error { last = s; return nil }); err != nil {
+	if _, err := Cut(t.Context(), path, Config{}, 1000, func(s Segment) error { last = s; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if g := readFile(t, path, last.Config(Config{})); g.Bytes > 4*headSize || g.SHA256 != "" {
@@ -253,7 +254,7 @@ func BenchmarkCut(b *testing.B) {
 	}
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		if _, err := Cut(path, Config{}, 100_000, func(Segment) error { return nil }); err != nil {
+		if _, err := Cut(b.Context(), path, Config{}, 100_000, func(Segment) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

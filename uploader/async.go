@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/internal/backoff"
 	"poolfill/internal/toloka"
 )
 
@@ -160,7 +161,7 @@ func (u *Uploader) await(ctx context.Context, what, id string, op toloka.Operati
 	missing := 0
 	for n := 0; !op.Done(); n++ {
 		u.mu.Lock()
-		delay := pollDelay(n, u.typical, jitter())
+		delay := pollDelay(n, u.typical, backoff.Jitter())
 		u.mu.Unlock()
 		if existed && n == 0 {
 			delay = 0
@@ -169,7 +170,7 @@ func (u *Uploader) await(ctx context.Context, what, id string, op toloka.Operati
 		if left <= 0 {
 			return op, nil
 		}
-		if sleep(ctx, min(delay, left)) != nil {
+		if backoff.Sleep(ctx, min(delay, left)) != nil {
 			return op, canceled(ctx, what, nil)
 		}
 		next, failed := u.client.operation(ctx, id)
@@ -299,7 +300,7 @@ func (j *job) readLog(ctx context.Context, p part, id string, rereads int) (gone
 			j.nameCreated(p)
 			return failed != nil, nil
 		}
-		if sleep(ctx, time.Second<<n) != nil {
+		if backoff.Sleep(ctx, time.Second<<n) != nil {
 			return false, canceled(ctx, what, errLogLacks)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/internal/backoff"
 	"poolfill/internal/toloka"
 	"poolfill/ratelimit"
 )
@@ -364,12 +365,12 @@ func (c *Client) do(ctx context.Context, cl *call) *APIError {
 		if err.Kind == KindUnreachable && !c.answered.Load() && b.spent >= firstContact {
 			return err
 		}
-		delay, ok := b.next(ratelimit.ParseRetryAfter(err.RetryAfter, time.Now()), jitter())
+		delay, ok := b.next(ratelimit.ParseRetryAfter(err.RetryAfter, time.Now()), backoff.Jitter())
 		if !ok {
 			return err
 		}
 		c.warn(cl, err, zap.Duration("delay", delay))
-		if sleep(ctx, delay) != nil {
+		if backoff.Sleep(ctx, delay) != nil {
 			stopped := canceled(ctx, cl.what, last)
 			stopped.Attempts, stopped.InDoubt = cl.sent, cl.inDoubt
 			return stopped
@@ -717,7 +718,7 @@ func (c *Client) OpenPool(ctx context.Context, id string) error {
 // await polls an operation until its end. One without an id has none.
 func (c *Client) await(ctx context.Context, what string, op toloka.Operation) (toloka.Operation, *APIError) {
 	for n := 0; op.ID != "" && !op.Done(); n++ {
-		if sleep(ctx, pollDelay(n, 0, jitter())) != nil {
+		if backoff.Sleep(ctx, pollDelay(n, 0, backoff.Jitter())) != nil {
 			return op, canceled(ctx, what, nil)
 		}
 		now, err := c.operation(ctx, op.ID)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"poolfill/batcher"
+	"poolfill/internal/backoff"
 	"poolfill/internal/toloka"
 )
 
@@ -195,7 +196,7 @@ func (j *job) recall(ctx context.Context, open func() part) (gone bool, err erro
 func (u *Uploader) settled(ctx context.Context, id string, wait bool) (toloka.Operation, *APIError) {
 	op, failed := u.client.operation(ctx, id)
 	if failed != nil && failed.Kind == KindNotFound && wait {
-		if sleep(ctx, u.cfg.Settle) != nil {
+		if backoff.Sleep(ctx, u.cfg.Settle) != nil {
 			return op, canceled(ctx, "asking for operation "+id, failed)
 		}
 		op, failed = u.client.operation(ctx, id)
@@ -262,7 +263,7 @@ func (u *Uploader) Settle(ctx context.Context, operation string) (Settled, error
 			return s, nil
 		}
 		s.Created, s.LogGone = slices.Clone(now), gone
-		if sleep(ctx, time.Second<<n) != nil {
+		if backoff.Sleep(ctx, time.Second<<n) != nil {
 			return Settled{}, canceled(ctx, what, errLogLacks)
 		}
 	}

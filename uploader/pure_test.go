@@ -48,18 +48,6 @@ func TestOperationIDsAreNamesForContent(t *testing.T) {
 	}
 }
 
-func TestBackOffGrowsAndIsBounded(t *testing.T) {
-	for n, want := range map[int]time.Duration{1: 500, 2: 1000, 3: 2000, 6: 16000, 7: 30000, 1000: 30000} {
-		want *= time.Millisecond
-		if got := backOff(n, 0.9999999); got > want || got < want*99/100 {
-			t.Errorf("before repetition %d it waits up to %v, want %v", n, got, want)
-		}
-		if got := backOff(n, 0); got != 0 {
-			t.Errorf("before repetition %d it waits at least %v", n, got)
-		}
-	}
-}
-
 func TestABudgetIsNeverOverdrawn(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		all := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(rt, "all"))

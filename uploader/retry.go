@@ -2,25 +2,10 @@ package uploader
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
-)
 
-// The bounds of the pause between two attempts.
-const (
-	firstDelay = 500 * time.Millisecond
-	maxDelay   = 30 * time.Second
+	"poolfill/internal/backoff"
 )
-
-// backOff is the pause before attempt n, where 1 is the first repetition:
-// exponential, with full jitter, which must lie in [0, 1).
-func backOff(n int, jitter float64) time.Duration {
-	ceiling := firstDelay
-	for i := 1; i < n && ceiling < maxDelay; i++ {
-		ceiling *= 2
-	}
-	return time.Duration(jitter * float64(min(ceiling, maxDelay)))
-}
 
 // budget bounds the time that is spent on repeating one thing. Time waited for
 // the quota is not spent.
@@ -34,7 +19,7 @@ type budget struct {
 // asked for, and reports whether there is still time for it.
 func (b *budget) next(asked time.Duration, jitter float64) (time.Duration, bool) {
 	b.repeats++
-	delay := max(backOff(b.repeats, jitter), asked)
+	delay := max(backoff.Delay(b.repeats, jitter), asked)
 	if b.left <= 0 || delay > b.left {
 		return 0, false
 	}
@@ -46,8 +31,8 @@ func (b *budget) next(asked time.Duration, jitter float64) (time.Duration, bool)
 // pause waits before another attempt, and reports whether there is one; there
 // is none either where the context has ended.
 func (b *budget) pause(ctx context.Context, asked time.Duration) bool {
-	delay, ok := b.next(asked, jitter())
-	return ok && sleep(ctx, delay) == nil
+	delay, ok := b.next(asked, backoff.Jitter())
+	return ok && backoff.Sleep(ctx, delay) == nil
 }
 
 // The bounds of the pause between two polls of an operation.
@@ -87,23 +72,4 @@ func typicalAfter(typical, took time.Duration) time.Duration {
 		return took
 	}
 	return typical + (took-typical)/4
-}
-
-func jitter() float64 { return rand.Float64() }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

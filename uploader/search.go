@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"poolfill/internal/backoff"
 )
 
 // Task is a task that the server has.
@@ -79,7 +81,7 @@ func (u *Uploader) Strays(ctx context.Context, since time.Time, named Named) ([]
 	what := "looking for tasks of pool " + u.cfg.PoolID + " that are not recorded"
 	var found []Task
 	for listings, settled := 0, false; !settled; listings++ {
-		if sleep(ctx, u.cfg.Settle) != nil {
+		if backoff.Sleep(ctx, u.cfg.Settle) != nil {
 			return nil, canceled(ctx, what, nil)
 		}
 		var now []Task
@@ -176,7 +178,7 @@ func (j *job) search(ctx context.Context, p part, since time.Time, cause *APIErr
 	// Two listings must agree, unless one has found everything.
 	var found map[int]string
 	for listings, settled := 0, false; !settled; listings++ {
-		if sleep(ctx, settle) != nil {
+		if backoff.Sleep(ctx, settle) != nil {
 			return nil, canceled(ctx, what, last)
 		}
 		now, err := j.find(ctx, p, what, since)

@@ -20,6 +20,7 @@ import (
 	"poolfill/internal/toloka"
 	"poolfill/internal/ui"
 	"poolfill/pipeline"
+	"poolfill/reader"
 	"poolfill/uploader"
 )
 
@@ -61,7 +62,7 @@ itself. With --db postgres://… any number of 'poolfill worker' share it.`,
 }
 
 const manifestHelp = `A manifest is a CSV or TSV file with the columns
-  file           a path or a glob, from the manifest's folder
+  file           a path or a glob, from the manifest's folder, or a URL
   pool           the pool to fill, and when it is full clones of pool_template
   pool_template  a pool to clone; without pool, all rows go to clones of it
   priority       1 (first) to 4 (last); empty is 2
@@ -69,7 +70,8 @@ const manifestHelp = `A manifest is a CSV or TSV file with the columns
   not_before     a time (2026-11-30T06:00:00Z) or a day (2026-11-30), UTC
   mode           async, the only one that a backfill has
 of which file and one of the pools are needed. With --pool or --pool-template
-the arguments are the files themselves.`
+the arguments are the files themselves. A URL has no query (?…) here, as it is
+kept for all workers.`
 
 // backfillFlags say what a backfill is.
 type backfillFlags struct {
@@ -290,7 +292,7 @@ rejected; 130 interrupted, can be continued.`,
 
 // backfillName makes a name of a manifest's or a file's.
 func backfillName(path string) string {
-	base := filepath.Base(path)
+	base := filepath.Base(reader.Name(path))
 	base, _, _ = strings.Cut(base, ".")
 	name := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_' {

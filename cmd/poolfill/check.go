@@ -17,7 +17,7 @@ func newCheckCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Do everything that upload does, except sending",
-		Long: `Check reads the files as upload does and reports on every row in the same way:
+		Long: `Check reads the files (or URLs) as upload does and reports on every row in the same way:
 rows that would be sent have the status valid. With --pool it asks the server
 for the spec; with --spec or --no-spec it needs neither network nor token.
 

@@ -173,7 +173,7 @@ func serve(ctx context.Context, handler http.Handler, listener net.Listener) err
 
 // emulate starts an emulator in this process and points the run at it. It has
 // no quotas: what a run uploads to it costs nobody anything.
-func emulate(cfg *pipeline.Config) (stop func() error, err error) {
+func emulate(ctx context.Context, cfg *pipeline.Config) (stop func() error, err error) {
 	ec := emulator.Config{Limits: emulator.Limits{RequestsPerSecond: -1, TasksPerMinute: -1, TasksPerDay: -1}}
 	if cfg.PoolID != "" {
 		ec.Pools = []string{cfg.PoolID} // it has a pool of that id, so that a command can be tried as it stands
@@ -182,7 +182,7 @@ func emulate(cfg *pipeline.Config) (stop func() error, err error) {
 	case cfg.Reader.Spec != nil:
 		ec.Spec, err = json.Marshal(cfg.Reader.Spec)
 	case cfg.NoSpec:
-		ec.Spec, err = looseSpec(cfg.Files, cfg.Reader)
+		ec.Spec, err = looseSpec(ctx, cfg.Files, cfg.Reader)
 	}
 	if err != nil {
 		return nil, err
@@ -191,7 +191,7 @@ func emulate(cfg *pipeline.Config) (stop func() error, err error) {
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("the emulator can't start: %w", err)}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the run
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		cancel()
@@ -234,13 +234,13 @@ func passingLedger(cfg *pipeline.Config) (forget func() error, err error) {
 
 // looseSpec is a spec that takes every column of the files as an optional
 // string, as an upload without a spec does.
-func looseSpec(files []string, rc reader.Config) (json.RawMessage, error) {
+func looseSpec(ctx context.Context, files []string, rc reader.Config) (json.RawMessage, error) {
 	spec := toloka.TaskSpec{Input: map[string]toloka.FieldSpec{}, Output: map[string]toloka.FieldSpec{}}
 	for _, path := range files {
 		if path == "-" {
 			return nil, &usageError{errors.New("--emulator with --no-spec can't read standard input, since it looks at the columns first: give --spec, or a file")}
 		}
-		r, err := reader.Open(path, nil, rc)
+		r, err := reader.Open(ctx, path, nil, rc)
 		if err != nil {
 			return nil, &pipeline.SetupError{Err: err}
 		}

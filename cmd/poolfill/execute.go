@@ -55,7 +55,7 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		defer func() { err = errors.Join(err, leave()) }()
 	}
 	if api.emulator {
-		stop, startErr := emulate(&cfg)
+		stop, startErr := emulate(cmd.Context(), &cfg)
 		if startErr != nil {
 			return r, startErr
 		}

@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND …    runs a command and asserts its exit code
 //	get LOG PATH FILE WANT  asks the live view that a log names until it answers
 //	                        with something, and writes that to a file
+//	files FOLDER [BYTES]    serves the folder's files over HTTP, and sets $FILES; each
+//	                        connection breaks after so many bytes of a file. Those
+//	                        under signed/ want ?sig=SIGNATURE
 //	hold POOL OWNER         holds a pool as another run would
 //	hold-elsewhere POOL     holds a pool as a run of another machine would, by way
 //	                        of $POOLFILL_DB
@@ -94,6 +97,7 @@ func scripts(t *testing.T, params testscript.Params, variables map[string]string
 		"exits":    assertExit,
 		"hold":     holdPool,
 		"webhook":  startWebhook,
+		"files":    serveFiles,
 		"schedule": runSchedule,
 		"get":      getLive,
 
@@ -246,6 +250,45 @@ func startWebhook(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 	ts.Defer(server.Close)
 	ts.Setenv("WEBHOOK", server.URL)
+}
+
+// serveFiles serves a folder until the script ends.
+func serveFiles(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: files FOLDER [BYTES]")
+	}
+	most := 0
+	if len(args) == 2 {
+		_, err := fmt.Sscan(args[1], &most)
+		ts.Check(err)
+	}
+	files := http.FileServer(http.Dir(ts.MkAbs(args[0])))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/signed/") && r.URL.RawQuery != "sig=SIGNATURE" {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		if most > 0 {
+			w = &breakingWriter{w, most}
+		}
+		files.ServeHTTP(w, r)
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("FILES", server.URL)
+}
+
+// breakingWriter takes so many bytes of an answer, which is cut off there.
+type breakingWriter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (w *breakingWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p[:min(len(p), w.left)])
+	if w.left -= n; err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }
 
 // assertPool counts a pool's tasks over the API and checks that no input is

@@ -29,11 +29,11 @@ func newPlanCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan FILE...",
 		Short: "Say what an upload would do, take and cost, without sending anything",
-		Long: `Plan reads the files as upload does, every row of them, and says what uploading
-them would mean: tasks by kind, chunks, requests, the time that the quotas make
-it take, day by day if it is more than one, the room in the pool, the share of
-control tasks, the cost against the account's balance, and all that would stop
-it. It sends no task and writes no file. With --spec or --no-spec and without
+		Long: `Plan reads the files (or URLs) as upload does, every row of them, and says what
+uploading them would mean: tasks by kind, chunks, requests, the time that the
+quotas make it take, day by day if it is more than one, the room in the pool, the
+share of control tasks, the cost against the account's balance, and all that would
+stop it. It sends no task and writes no file. With --spec or --no-spec and without
 --pool it needs neither network nor token, and tells nothing of pool and cost.
 
 It counts every valid row, also those that were uploaded before and would be
@@ -91,7 +91,7 @@ func makePlan(cmd *cobra.Command, std streams, args []string, cfg pipeline.Confi
 		cfg.Limits = limits // the token isn't needed
 	}
 	if api.emulator {
-		stop, startErr := emulate(&cfg)
+		stop, startErr := emulate(cmd.Context(), &cfg)
 		if startErr != nil {
 			return startErr
 		}

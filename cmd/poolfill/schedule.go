@@ -14,6 +14,7 @@ import (
 	"poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
+	"poolfill/reader"
 )
 
 func newScheduleCommand(std streams) *cobra.Command {
@@ -88,6 +89,11 @@ func tryUpload(std streams, args []string) error {
 	cmd := newUploadCommand(streams{in: strings.NewReader(""), out: io.Discard, err: std.err})
 	if err := cmd.ParseFlags(args); err != nil {
 		return errors.New(flagProblem(cmd, err))
+	}
+	for _, path := range cmd.Flags().Args() {
+		if name := reader.Name(path); name != path {
+			return fmt.Errorf("%s: a URL with more behind its path can't be kept for the worker, as it may be a secret, and may expire: name the file by a URL without ? and #", name)
+		}
 	}
 	switch flags := cmd.Flags(); {
 	case len(flags.Args()) == 0:

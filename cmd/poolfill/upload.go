@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/pipeline"
+	"poolfill/reader"
 	"poolfill/uploader"
 )
 
@@ -37,7 +38,7 @@ func newUploadCommand(std streams) *cobra.Command {
 			ChunkSize: chunkSize,
 			OnInvalid: pipeline.OnInvalid(onInvalid),
 			OpenPool:  openPool,
-			Command:   commandLine(withoutPassword(withoutNotify(os.Args))),
+			Command:   commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args)))),
 		}
 		var err error
 		if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
@@ -57,9 +58,10 @@ func newUploadCommand(std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "upload FILE...",
 		Short: "Read, check and upload files, and report on every row",
-		Long: `Upload reads CSV or TSV files (plain, gzip, zstd, bzip2 or xz; - is standard
-input; a glob in quotes works too), checks each row against the spec of the
-pool's project, and uploads the valid ones in chunks.
+		Long: `Upload reads CSV or TSV files (plain, gzip, zstd, bzip2 or xz), checks each row
+against the spec of the pool's project, and uploads the valid ones in chunks. A
+file is a path, a glob in quotes, a URL (http:// or https://), or - for standard
+input.
 
 The same command again goes on where a run was stopped, killed or cut off. Rows
 that were uploaded from the same file are not uploaded again: a file that grew
@@ -79,6 +81,7 @@ interrupted, can be continued.`,
 		Example: `  poolfill upload tasks.tsv --emulator
   poolfill upload tasks.tsv --pool 1238218
   poolfill upload 'exports/*.csv.gz' --pool 1238218 --max-rejected 1% --open-pool
+  poolfill upload https://files.example.com/tasks.tsv.gz --pool 1238218
   zcat dump.gz | poolfill upload - --pool 1238218 --sandbox --json`,
 		Args: needInputs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -175,6 +178,18 @@ func commandLine(args []string) string {
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// withoutQueries leaves the queries of URLs out of a command line, since command
+// lines are kept and printed, and shows that there were some.
+func withoutQueries(args []string) []string {
+	kept := append([]string(nil), args...)
+	for i, arg := range kept {
+		if name := reader.Name(arg); name != arg {
+			kept[i] = name + "?…"
+		}
+	}
+	return kept
 }
 
 // needInputs is the rule for the arguments of upload and check.

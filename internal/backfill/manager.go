@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -79,7 +78,7 @@ func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Sour
 			}
 			reading = t.reading
 		}
-		in, f, err := cut(source, reading, s.SegmentRows)
+		in, f, err := cut(ctx, source, reading, s.SegmentRows)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -103,17 +102,17 @@ func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Sour
 }
 
 // cut reads a file and cuts it into ranges.
-func cut(source Source, reading reader.Config, rows int64) (in Input, f file, err error) {
+func cut(ctx context.Context, source Source, reading reader.Config, rows int64) (in Input, f file, err error) {
 	in.Source = source
-	was, err := pipeline.Identify(source.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return in, f, fmt.Errorf("%s%s: there is no such file: check the path", source.place, source.Path)
-	}
+	was, err := reader.Identify(ctx, source.Path)
 	if err != nil {
 		return in, f, fmt.Errorf("%s%w", source.place, err)
 	}
+	if reader.IsURL(source.Path) && !was.Known() {
+		return in, f, fmt.Errorf("%s%s: the server gives neither ETag nor Last-Modified, so that workers would not see that the file has changed between two segments: put it on another server, or on a disk", source.place, source.Path)
+	}
 	reading = withMap(reading, source.Map)
-	info, err := reader.Cut(source.Path, reading, rows, func(s reader.Segment) error {
+	info, err := reader.Cut(ctx, source.Path, reading, rows, func(s reader.Segment) error {
 		in.Ranges = append(in.Ranges, Range{From: s.From, Rows: s.Rows, Bytes: s.Bytes})
 		return nil
 	})

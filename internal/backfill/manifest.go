@@ -19,7 +19,7 @@ import (
 
 // Entry is one row of a manifest: files that are uploaded by the same rules.
 type Entry struct {
-	// File is a path, or a glob; a relative one counts from the manifest's
+	// File is a path, a glob or a URL; a relative path counts from the manifest's
 	// folder.
 	File string `csv:"file"`
 	// Pool is the pool to fill. Template is a pool to clone for each further
@@ -42,7 +42,7 @@ type Entry struct {
 
 // Source is one file of a backfill and its rules.
 type Source struct {
-	Path      string // absolute, so that each worker finds it
+	Path      string // absolute or a URL, so that each worker finds it
 	Pool      string
 	Template  string
 	Priority  int // 1 to 4
@@ -80,7 +80,7 @@ func ReadManifest(path string) ([]Entry, error) {
 	for i := range entries {
 		// Lines that hold a line end in a cell move those after them; they are rare.
 		entries[i].line = i + 2
-		if f := entries[i].File; f != "" && !filepath.IsAbs(f) {
+		if f := entries[i].File; f != "" && !filepath.IsAbs(f) && !reader.IsURL(f) {
 			entries[i].File = filepath.Join(dir, f)
 		}
 	}
@@ -157,8 +157,8 @@ func Sources(entries []Entry) ([]Source, error) {
 		}
 		for _, path := range paths {
 			s := rules
-			if s.Path, err = filepath.Abs(path); err != nil {
-				errs = append(errs, err)
+			if s.Path, err = everywhere(path); err != nil {
+				errs = append(errs, fmt.Errorf("%s%w", e.place(), err))
 			}
 			sources = append(sources, s)
 		}
@@ -188,12 +188,24 @@ func EachPool(paths []string) ([]Source, error) {
 		if path == "-" {
 			return nil, errors.New("standard input can't be uploaded to every pool: name a file")
 		}
-		if path, err = filepath.Abs(path); err != nil {
+		if path, err = everywhere(path); err != nil {
 			return nil, err
 		}
 		sources[i] = Source{Path: path, Priority: firstPriority}
 	}
 	return sources, nil
+}
+
+// everywhere makes a path good for any folder. It refuses a URL that may hold a
+// secret: it would be kept in the database, for all workers.
+func everywhere(path string) (string, error) {
+	if !reader.IsURL(path) {
+		return filepath.Abs(path)
+	}
+	if name := reader.Name(path); name != path {
+		return "", fmt.Errorf("%s: this URL goes on behind its path (with ? or #), where a signature may be that others must not see, and that expires: a backfill keeps its URLs in the database for all workers. Name the file by a URL without, which the workers can read", name)
+	}
+	return path, nil
 }
 
 func (e Entry) place() string {

@@ -104,7 +104,7 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 // attempt works at a claimed segment.
 func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, error) {
 	r := result{state: Waiting}
-	if err := unchanged(g.file); err != nil {
+	if err := unchanged(ctx, g.file); err != nil {
 		return r, err
 	}
 	client, err := uploader.NewClient(w.api)
@@ -213,14 +213,14 @@ func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave
 }
 
 // unchanged reports a file that is not what it was when the backfill began.
-func unchanged(f file) error {
-	now, err := pipeline.Identify(f.path)
+func unchanged(ctx context.Context, f file) error {
+	now, err := reader.Identify(ctx, f.path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && !reader.IsURL(f.path):
 		return fmt.Errorf("%s: this worker has no such file: each worker must reach each file under the same path", f.path)
 	case err != nil:
 		return err
-	case !now.Equal(pipeline.Identity{Size: f.size, Modified: f.modified, Ends: f.ends}):
+	case !now.Equal(reader.Identity{Size: f.size, Modified: f.modified, Ends: f.ends}):
 		return fmt.Errorf("%s: %w", f.path, errChanged)
 	}
 	return nil

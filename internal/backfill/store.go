@@ -262,7 +262,7 @@ func (s store) enter(ctx context.Context, b Backfill, files []file, l Layout) er
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, `INSERT INTO backfill_file (backfill, number, path, size, modified, ends, rules, info) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-				b.ID, f.number, f.path, f.size, f.modified.UnixNano(), hex.EncodeToString(f.ends), string(rules), string(info)); err != nil {
+				b.ID, f.number, f.path, f.size, unixNano(f.modified), hex.EncodeToString(f.ends), string(rules), string(info)); err != nil {
 				return err
 			}
 		}
@@ -356,7 +356,7 @@ func (s store) segment(ctx context.Context, backfill int64, number int) (g segme
 	if err != nil {
 		return g, err
 	}
-	b.Begun, g.file.modified = time.UnixMilli(begun), time.Unix(0, modified)
+	b.Begun, g.file.modified = time.UnixMilli(begun), timeOf(modified)
 	if g.file.ends, err = hex.DecodeString(ends); err != nil {
 		return g, err
 	}
@@ -603,4 +603,19 @@ func (s store) changed(r sql.Result, err error) (bool, error) {
 	}
 	n, err := r.RowsAffected()
 	return n > 0, err
+}
+
+// unixNano is a time as the tables have it: 0 is none. timeOf is the way back.
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func timeOf(nano int64) time.Time {
+	if nano == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, nano)
 }

@@ -47,11 +47,10 @@ type Run struct {
 
 // File is one input of a run.
 type File struct {
-	// Path is absolute, or "-".
+	// Path is absolute, the name of a URL, or "-".
 	Path string
-	// Size and Modified are those of the file at the run's beginning; zero
-	// where it is no regular file. Ends is a hash of its size, beginning and
-	// end.
+	// Size, Modified and Ends are the reader.Identity of the file at the run's
+	// beginning.
 	Size     int64
 	Modified time.Time
 	Ends     []byte
