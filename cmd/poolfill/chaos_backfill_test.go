@@ -87,13 +87,21 @@ func TestChaosOfABackfill(t *testing.T) {
 	})
 }
 
+// The quota of a chaos test's account. The emulator refuses nothing for it, and
+// tells what the most was that it saw of it.
+const (
+	chaosRequestsPerSecond = 300
+	chaosTasksPerMinute    = 400_000
+)
+
 // chaosBackfill carries out one backfill. disturb, where not nil, is called now
 // and then to disturb what the workers share.
 func chaosBackfill(t *testing.T, u *chaosUpload, plan chaosPlan, workers int, place []string, disturb func()) {
 	w := &chaosWorkers{u: u, place: place, cmds: make([]*exec.Cmd, workers)}
 	begin := w.command(t, "backfill", "start", u.path("input.tsv"), "--spec", u.path("spec.json"), "--pool-template", emulator.DemoPool,
 		"--url", u.url, "--name", "chaos", "--detach", "--segment-rows", fmt.Sprint(plan.Rows/14+1), "--pool-tasks", fmt.Sprint(plan.Rows/4),
-		"--chunk-size", "200", "--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0", "--progress", "none")
+		"--chunk-size", fmt.Sprint(max(200, plan.Rows/1000)), "--requests-per-second", fmt.Sprint(chaosRequestsPerSecond),
+		"--tasks-per-minute", fmt.Sprint(chaosTasksPerMinute), "--tasks-per-day", "0", "--progress", "none")
 	if out, err := begin.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -132,7 +140,12 @@ func chaosBackfill(t *testing.T, u *chaosUpload, plan chaosPlan, workers int, pl
 			t.Fatalf("segments failed: %+v", s)
 		}
 	}
-	t.Logf("%d kills of %d workers, %d segments, %d pools, %d requests", w.kills, workers, s.Segments[backfill.Finished], len(s.Pools), u.stats(t).Requests)
+	stats := u.stats(t)
+	t.Logf("%d kills of %d workers, %d segments, %d pools, %d requests; at most %d requests in a second and %d tasks in a minute",
+		w.kills, workers, s.Segments[backfill.Finished], len(s.Pools), stats.Requests, stats.PeakRequestsPerSecond, stats.PeakTasksPerMinute)
+	if stats.PeakRequestsPerSecond > chaosRequestsPerSecond || stats.PeakTasksPerMinute > chaosTasksPerMinute {
+		t.Errorf("the quota of %d requests a second and %d tasks a minute was exceeded", chaosRequestsPerSecond, chaosTasksPerMinute)
+	}
 	var pools []string
 	for _, p := range s.Pools {
 		pools = append(pools, p.Pool)
