@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -226,6 +227,12 @@ func localFile(t *testing.T, text, url string, cfg Config) given {
 func TestAURLGivesWhatAFileGives(t *testing.T) {
 	const lastModified = "Mon, 23 Nov 2026 10:00:00 GMT"
 	for _, form := range storedForms {
+		// How a text is stored makes no difference to how it comes; two forms meet
+		// all that can happen on the way.
+		few := form != "" && form != "gzip"
+		var cfg Config
+		text := storeAs(t, table(20_000), form, &cfg)
+		want := localFile(t, text, siteURL, cfg)
 		for what, s := range map[string]*site{
 			"whole":         {},
 			"ETag":          {etag: `"1"`, replies: []reply{{breaks: 1000}, {breaks: 70_000}, {status: 503}, {hangs: true}, {stalls: true, breaks: 5}, {breaks: 100_000}}},
@@ -237,14 +244,15 @@ func TestAURLGivesWhatAFileGives(t *testing.T) {
 			},
 			"no ranges, not broken": {etag: `"1"`, noRanges: true},
 		} {
+			if few && what != "ETag" {
+				continue
+			}
 			t.Run(form+" "+what, func(t *testing.T) {
-				var cfg Config
-				s.text = storeAs(t, table(20_000), form, &cfg)
+				s.text = text
 				inNetwork(t, s, func(t *testing.T) {
-					want := localFile(t, s.text, siteURL, cfg)
 					got := readFile(t, siteURL+"?x="+secret, cfg)
-					if diff := cmp.Diff(want, got); diff != "" {
-						t.Errorf("%s\nasked: %q", diff, s.asked())
+					if !reflect.DeepEqual(got, want) { // the difference takes long to look for
+						t.Errorf("%s\nasked: %q", cmp.Diff(want, got), s.asked())
 					}
 					if len(s.asked()) < len(s.replies) {
 						t.Errorf("only asked %q", s.asked())
