@@ -74,6 +74,9 @@ type serverStats struct {
 	Requests        int64 `json:"requests"`
 	Tasks           int64 `json:"tasks"`
 	TooManyRequests int64 `json:"too_many_requests"`
+	// TasksLastDay counts tasks as they are taken, before an operation creates
+	// them; only the emulator tells.
+	TasksLastDay int64 `json:"tasks_last_day"`
 	// FirstRequest is when the first request came, in Unix nanoseconds; the
 	// emulator doesn't tell.
 	FirstRequest int64 `json:"first_request"`

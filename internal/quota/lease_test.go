@@ -172,7 +172,7 @@ func TestALeaseOfADeadProcessCountsAsUsed(t *testing.T) {
 }
 
 func TestTwoProcessesUseNearlyAllOfTheMinute(t *testing.T) {
-	const limit, tasks = 10_000, 20
+	const limit, tasks = 3000, 20
 	file := filepath.Join(t.TempDir(), "ledger.db")
 	var mu sync.Mutex
 	var counted []time.Time // by the server, for so many tasks each
