@@ -201,7 +201,7 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 		if err != nil {
 			return nil, nil, errors.New("the URL of the database can't be understood") // it may hold a password
 		}
-		e, err := alone(ctx, pool, func() (engine, error) { return newClient(ctx, riverpgxv5.New(pool), config) })
+		e, err := alone(ctx, at.Ledger, func() (engine, error) { return newClient(ctx, riverpgxv5.New(pool), config) })
 		if err != nil {
 			pool.Close()
 			return nil, nil, err
@@ -218,7 +218,7 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 		return nil, nil, err
 	}
 	db.SetMaxOpenConns(1) // as River's driver wants
-	e, err := newClient(ctx, riversqlite.New(db), config)
+	e, err := alone(ctx, at.Ledger, func() (engine, error) { return newClient(ctx, riversqlite.New(db), config) })
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
@@ -226,19 +226,20 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 }
 
 // alone calls connect while no other worker does: two that begin at the same moment
-// would make the same tables, of which one can't.
-func alone(ctx context.Context, pool *pgxpool.Pool, connect func() (engine, error)) (e engine, err error) {
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// The lock goes with the connection, however that ends.
-	own := conn.Hijack()
-	defer func() { err = errors.Join(err, own.Close(context.WithoutCancel(ctx))) }()
-	if _, err := own.Exec(ctx, `SELECT pg_advisory_lock(hashtext('poolfill queue'))`); err != nil {
-		return nil, err
-	}
-	return connect()
+// would make the same tables, of which one can't. What keeps the others out is a
+// transaction of the ledger: a file has one at a time.
+func alone(ctx context.Context, l *ledger.Ledger, connect func() (engine, error)) (e engine, err error) {
+	var failed error // which is not the ledger's
+	err = l.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if l.Shared() {
+			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('poolfill queue'))`); err != nil {
+				return err
+			}
+		}
+		e, failed = connect()
+		return nil
+	})
+	return e, errors.Join(failed, err)
 }
 
 // client is a River client with one type of transactions.

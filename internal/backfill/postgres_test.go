@@ -3,6 +3,7 @@ package backfill
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -13,16 +14,20 @@ import (
 	"poolfill/uploader/tolokatest"
 )
 
-// A Deployment starts all its workers at once, and each finds that the tables are
-// missing.
+// A Deployment starts all its workers at once, as a person may on one machine, and
+// each finds that the tables are missing.
 func TestWorkersThatStartTogetherMakeTheTablesOnce(t *testing.T) {
-	address, api := pgtest.URL(t), tolokatest.New(t, tolokatest.Config{}).API()
-	var group errgroup.Group
-	for range 6 {
-		group.Go(func() error { return startAndStop(t.Context(), address, Options{API: api, Jobs: 1, Log: zap.NewNop()}) })
-	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
+	api := tolokatest.New(t, tolokatest.Config{}).API()
+	for name, address := range map[string]string{"SQLite": t.TempDir(), "PostgreSQL": pgtest.URL(t)} {
+		t.Run(name, func(t *testing.T) {
+			var group errgroup.Group
+			for range 6 {
+				group.Go(func() error { return startAndStop(t.Context(), address, Options{API: api, Jobs: 1, Log: zap.NewNop()}) })
+			}
+			if err := group.Wait(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 
@@ -40,13 +45,21 @@ func TestAUserWithoutTheRightToMakeTables(t *testing.T) {
 	work(pgtest.Restricted(t, address))
 }
 
+// startAndStop starts a worker with the database at a URL, or the files in a folder.
 func startAndStop(ctx context.Context, address string, o Options) (err error) {
-	l, err := ledger.OpenURL(ctx, address)
+	var at Place
+	if strings.Contains(address, "://") {
+		at.Postgres = address
+		at.Ledger, err = ledger.OpenURL(ctx, address)
+	} else {
+		at.Dir = address
+		at.Ledger, err = ledger.Open(ctx, address)
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	e, err := Start(ctx, Place{Ledger: l, Postgres: address}, o)
+	defer func() { err = errors.Join(err, at.Ledger.Close()) }()
+	e, err := Start(ctx, at, o)
 	if err != nil {
 		return err
 	}
