@@ -102,7 +102,7 @@ func headline(r pipeline.Report) string {
 	} else {
 		elapsed = elapsed.Round(10 * time.Millisecond)
 	}
-	done, what := r.Totals.Created, "Uploaded %s of %s rows to pool "+r.PoolID+" in %s"
+	done, what := r.Totals.Created, "Uploaded %s of %s rows to "+pools(r.PoolID)+" in %s"
 	if r.Mode == "check" {
 		done, what = r.Totals.Valid, "Checked: %s of %s rows are valid (%s)"
 	}
@@ -122,6 +122,14 @@ func headline(r pipeline.Report) string {
 		s += fmt.Sprintf("; %s of them were there from an earlier run", number(r.Earlier))
 	}
 	return s + "."
+}
+
+// pools names the pool of a report, or the several of a backfill's.
+func pools(names string) string {
+	if strings.Contains(names, ",") {
+		return "pools " + names
+	}
+	return "pool " + names
 }
 
 func writeRejections(b *strings.Builder, groups []pipeline.Rejection) {
