@@ -74,13 +74,23 @@ func (m *merge) buffer() []Row {
 }
 
 func (m *merge) add(rows []Row) {
-	inOrder := func(a, b Row) int { return a.position().compare(b.position()) }
-	if !slices.IsSortedFunc(rows, inOrder) {
-		slices.SortStableFunc(rows, inOrder)
+	if !inOrder(rows) {
+		slices.SortStableFunc(rows, func(a, b Row) int { return a.position().compare(b.position()) })
 	}
 	if len(rows) > 0 {
 		m.lists = append(m.lists, list{rows, rows})
 	}
+}
+
+// inOrder reports whether rows are sorted. It copies none of them, as
+// slices.IsSortedFunc would.
+func inOrder(rows []Row) bool {
+	for i := 1; i < len(rows); i++ {
+		if rows[i].position().compare(rows[i-1].position()) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // until gives the rows that stand before limit.
@@ -105,18 +115,29 @@ func (m *merge) until(limit position) error {
 		for n < len(rows) && n < groupRows && rows[n].position().compare(bound) < 0 {
 			n++
 		}
-		m.group = append(m.group, rows[:n]...)
+		if err := m.give(rows[:n]); err != nil {
+			return err
+		}
 		if m.lists[next].left = rows[n:]; n == len(rows) {
 			m.free = append(m.free, m.lists[next].all)
 			m.lists = slices.Delete(m.lists, next, next+1)
 		}
-		if len(m.group) >= groupRows {
-			if err := m.flush(); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
+}
+
+// give gives rows that come next: many as they are, few when there are more.
+func (m *merge) give(rows []Row) error {
+	if len(rows) < groupRows/2 {
+		if m.group = append(m.group, rows...); len(m.group) < groupRows {
+			return nil
+		}
+		return m.flush()
+	}
+	if err := m.flush(); err != nil {
+		return err
+	}
+	return m.yield(rows)
 }
 
 func (m *merge) flush() error {
