@@ -3,7 +3,7 @@
 # The program alone, for the system that the image is for:
 #
 #   docker build -t poolfill .
-#   docker run --rm poolfill upload - --emulator --no-spec < tasks.tsv
+#   docker run --rm -i poolfill upload - --emulator --no-spec < tasks.tsv
 #
 # State and reports are in /var/lib/poolfill: give it a volume, or each container
 # forgets what the ones before it have uploaded.

@@ -421,7 +421,7 @@ func newBackfillStatusCommand(std streams) *cobra.Command {
 		Long:  "Status shows how far a backfill has come, pool by pool; without a name the latest.",
 		Example: `  poolfill backfill status
   poolfill backfill status dump --watch`,
-		Args: oneBackfill,
+		Args: oneBackfill, ValidArgsFunction: completeOne(namesOfBackfills),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.output.withManager(cmd.Context(), func(_ backfill.Place, m *backfill.Manager) error {
 				if !watch {
@@ -513,7 +513,7 @@ func newBackfillChangeCommand(std streams, verb, short string, change func(*back
 		Short:   short,
 		Long:    short + ". Without a name it is the latest backfill.",
 		Example: "  poolfill backfill " + verb + "\n  poolfill backfill " + verb + " dump",
-		Args:    oneBackfill,
+		Args:    oneBackfill, ValidArgsFunction: completeOne(namesOfBackfills),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.output.withManager(cmd.Context(), func(_ backfill.Place, m *backfill.Manager) error {
 				b, err := change(m, cmd.Context(), strings.Join(args, ""))
@@ -548,7 +548,7 @@ func newBackfillRetryCommand(std streams) *cobra.Command {
 		Short: "Try the segments again that failed",
 		Example: `  poolfill backfill retry
   poolfill backfill retry dump`,
-		Args: oneBackfill,
+		Args: oneBackfill, ValidArgsFunction: completeOne(namesOfBackfills),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.output.withManager(cmd.Context(), func(_ backfill.Place, m *backfill.Manager) error {
 				b, n, err := m.Retry(cmd.Context(), strings.Join(args, ""))
@@ -574,7 +574,7 @@ func newBackfillReportCommand(std streams) *cobra.Command {
 results.tsv and rejected.tsv. Without a name it takes the latest backfill.`,
 		Example: `  poolfill backfill report
   poolfill backfill report dump --out again/`,
-		Args: oneBackfill,
+		Args: oneBackfill, ValidArgsFunction: completeOne(namesOfBackfills),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.output.withManager(cmd.Context(), func(_ backfill.Place, m *backfill.Manager) error {
 				b, err := m.Find(cmd.Context(), strings.Join(args, ""))

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"poolfill/internal/backfill"
+	"poolfill/internal/ledger"
 )
 
 // values says what the value of a flag can be, for shells that complete it, for
@@ -103,33 +107,69 @@ func completeProfiles(cmd *cobra.Command, _ []string, _ string) ([]cobra.Complet
 	return file.Profiles(), none
 }
 
-// completeRun gives the names of the runs that the ledger knows. It makes no
-// ledger where there is none.
-func completeRun(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	const none = cobra.ShellCompDirectiveNoFileComp
-	if _, err := applySettings(cmd); err != nil || len(args) > 0 {
-		return nil, none
+// names are what an argument can be, by a ledger.
+type names func(context.Context, *ledger.Ledger) ([]cobra.Completion, error)
+
+// completeOne completes a command's one argument by what the ledger knows. It makes
+// no ledger where there is none.
+func completeOne(known names) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		const none = cobra.ShellCompDirectiveNoFileComp
+		if _, err := applySettings(cmd); err != nil || len(args) > 0 {
+			return nil, none
+		}
+		dir, err := (&outputFlags{stateDir: stringFlag(cmd, "state-dir")}).stateFolder()
+		if err != nil {
+			return nil, none
+		}
+		db := stringFlag(cmd, dbFlag)
+		if there, err := hasLedger(db, dir); err != nil || !there {
+			return nil, none
+		}
+		l, err := openLedger(cmd.Context(), db, dir)
+		if err != nil {
+			return nil, none
+		}
+		defer func() { _ = l.Close() }() // nothing was written
+		all, err := known(cmd.Context(), l)
+		if err != nil {
+			return nil, none
+		}
+		return all, none | cobra.ShellCompDirectiveKeepOrder
 	}
-	dir, err := (&outputFlags{stateDir: stringFlag(cmd, "state-dir")}).stateFolder()
-	if err != nil {
-		return nil, none
-	}
-	db := stringFlag(cmd, dbFlag)
-	if known, err := hasLedger(db, dir); err != nil || !known {
-		return nil, none
-	}
-	l, err := openLedger(cmd.Context(), db, dir)
-	if err != nil {
-		return nil, none
-	}
-	defer func() { _ = l.Close() }() // nothing was written
-	runs, err := l.Runs(cmd.Context(), "", "")
-	if err != nil {
-		return nil, none
-	}
-	var names []cobra.Completion
+}
+
+func namesOfRuns(ctx context.Context, l *ledger.Ledger) ([]cobra.Completion, error) {
+	runs, err := l.Runs(ctx, "", "")
+	all := make([]cobra.Completion, 0, len(runs))
 	for _, r := range runs {
-		names = append(names, cobra.CompletionWithDesc(r.Name, fmt.Sprintf("%s, pool %s, %s", r.Started.Format("2006-01-02 15:04"), r.Pool, r.State)))
+		all = append(all, cobra.CompletionWithDesc(r.Name, fmt.Sprintf("%s, pool %s, %s", r.Started.Format("2006-01-02 15:04"), r.Pool, r.State)))
 	}
-	return names, none | cobra.ShellCompDirectiveKeepOrder
+	return all, err
+}
+
+func namesOfBackfills(ctx context.Context, l *ledger.Ledger) ([]cobra.Completion, error) {
+	m, err := backfill.Manage(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	statuses, err := m.Statuses(ctx)
+	all := make([]cobra.Completion, 0, len(statuses))
+	for _, s := range statuses {
+		all = append(all, cobra.CompletionWithDesc(s.Name, string(s.State)))
+	}
+	return all, err
+}
+
+func namesOfSchedules(ctx context.Context, l *ledger.Ledger) ([]cobra.Completion, error) {
+	m, err := backfill.Manage(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	schedules, err := m.Schedules(ctx)
+	all := make([]cobra.Completion, 0, len(schedules))
+	for _, s := range schedules {
+		all = append(all, cobra.CompletionWithDesc(s.Name, s.Cron))
+	}
+	return all, err
 }

@@ -27,8 +27,8 @@ a command it shows those of upload. The token is never shown, only where it is.`
 		Example: `  poolfill config
   poolfill config upload --profile work --mode sync
   poolfill config --json check`,
-		// The command that it shows reads the file, once its own flags are known.
-		Annotations: map[string]string{noFile: "yes"},
+		// The command that it shows takes the settings, once its own flags are known.
+		Annotations: map[string]string{flagsOnly: "yes"},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []cobra.Completion
 			for _, c := range cmd.Root().Commands() {
@@ -88,6 +88,8 @@ type settingValue struct {
 	Source source `json:"source"`
 	// Place is the flag, the variable or the file:line; empty for a default.
 	Place string `json:"place,omitempty"`
+	// Means says what a default stands for that is settled when the command runs.
+	Means string `json:"means,omitempty"`
 }
 
 // tokenPlace says where the token is; never what it is.
@@ -115,12 +117,22 @@ func settingsInForce(cmd *cobra.Command, file *config.File) inForce {
 			return
 		}
 		o := originOf(f)
-		in.Settings = append(in.Settings, settingValue{f.Name, shownValue(f), o.source, o.place})
+		in.Settings = append(in.Settings, settingValue{f.Name, shownValue(f), o.source, o.place, meansOf(f, o)})
 	})
 	if cmd.Flags().Lookup("token-keyring") != nil {
 		in.Token = new(placeOfToken(cmd.Flags()))
 	}
 	return in
+}
+
+// meansOf gives what a flag's help says of a default that is no value itself.
+func meansOf(f *pflag.Flag, o origin) string {
+	_, text, found := strings.Cut(f.Usage, "(default")
+	if o.source != fromDefault || !found {
+		return ""
+	}
+	text, _, _ = strings.Cut(text, ")")
+	return strings.Join(strings.Fields(strings.TrimPrefix(text, ":")), " ")
 }
 
 // placeOfToken tells where tokenFlags would read the token.
@@ -197,7 +209,11 @@ func (in inForce) write(w io.Writer) error {
 		if from == "" {
 			from = string(s.Source)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, shownText(s.Value), from)
+		value := shownText(s.Value)
+		if s.Means != "" {
+			value = "(" + s.Means + ")"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, value, from)
 	}
 	return table.Flush()
 }

@@ -145,12 +145,14 @@ func (d *doctor) settings(cmd *cobra.Command) {
 	d.found(finding{"settings", right, message, ""})
 }
 
-// variables lists the environment variables of all flags of all commands, sorted.
+// variables lists the environment variables of all commands that take any, sorted.
 func variables(cmd *cobra.Command) []string {
 	var names []string
 	add := func(f *pflag.Flag) { names = append(names, variable(f.Name)) }
-	cmd.LocalNonPersistentFlags().VisitAll(add)
-	cmd.PersistentFlags().VisitAll(add)
+	if cmd.Annotations[flagsOnly] == "" {
+		cmd.LocalNonPersistentFlags().VisitAll(add)
+		cmd.PersistentFlags().VisitAll(add)
+	}
 	for _, sub := range cmd.Commands() {
 		names = append(names, variables(sub)...)
 	}

@@ -29,8 +29,8 @@ func newEmulatorCommand(std streams) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "emulator",
-		// What stands in the file is about an account, not about a stand-in for one.
-		Annotations: map[string]string{noFile: "yes"},
+		// Settings are about an account, not about a stand-in for one.
+		Annotations: map[string]string{flagsOnly: "yes"},
 		Short:       "Run a local Toloka to try uploads on",
 		Long: `Emulator serves the part of the Toloka API that filling pools needs: projects,
 pools, tasks, operations and their logs, with Toloka's limits, validation and

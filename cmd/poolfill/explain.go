@@ -22,6 +22,13 @@ an example and what to do about it. Without a code it lists them all.`,
 		Example: `  poolfill explain COLUMN_COUNT
   poolfill explain value-required value-not-allowed
   poolfill explain --json`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var codes []cobra.Completion
+			for _, e := range explain.All() {
+				codes = append(codes, e.Code)
+			}
+			return codes, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			entries := explain.All()
 			if len(args) > 0 {

@@ -73,8 +73,8 @@ func alternatives() [][]string {
 	}
 }
 
-// noFile marks the commands that take no settings from a file.
-const noFile = "poolfill_no_file"
+// flagsOnly marks the commands that take no settings from the environment or a file.
+const flagsOnly = "poolfill_flags_only"
 
 // settingsOf carries settings to a command's flags: each layer sets those that
 // no layer before it has decided.
@@ -86,12 +86,12 @@ type settingsOf struct {
 // applySettings brings the environment and the file of settings to the flags
 // that the command line leaves alone. It gives the file; nil where there is none.
 func applySettings(cmd *cobra.Command) (*config.File, error) {
+	if cmd.Annotations[flagsOnly] != "" {
+		return nil, nil
+	}
 	s, err := fromOutside(cmd)
 	if err != nil {
 		return nil, err
-	}
-	if cmd.Annotations[noFile] != "" {
-		return nil, nil
 	}
 	if os.Getenv(tokenVariable) != "" {
 		s.decided["token-file"], s.decided["token-keyring"] = true, true
@@ -324,7 +324,7 @@ func eachSetting(root *cobra.Command, visit func(*cobra.Command, *pflag.Flag)) {
 	flagsOf(root, root.PersistentFlags())
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
-		if cmd.Annotations[noFile] == "" && !isCobras(cmd) {
+		if cmd.Annotations[flagsOnly] == "" && !isCobras(cmd) {
 			if cmd != root {
 				flagsOf(cmd, cmd.LocalNonPersistentFlags())
 			}

@@ -20,7 +20,9 @@ the speed that the quota allows.
 Each flag can also be set by an environment variable (POOLFILL_ and the flag's
 name in capitals, with _ for -), or in a configuration file, where the keys are
 the flags' names. A flag counts more than a variable, and that more than the
-file; 'poolfill config upload' shows what is in force and where it comes from.`,
+file; 'poolfill config upload' shows what is in force and where it comes from.
+
+Colours are for terminals only; with NO_COLOR set there are none.`,
 		Example: `  # See it work, without an account: upload to the built-in emulator.
   poolfill upload tasks.tsv --emulator
 

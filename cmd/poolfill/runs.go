@@ -102,7 +102,7 @@ func newRunsShowCommand(std streams) *cobra.Command {
   poolfill runs show 5c0f --json`,
 		Args: oneRun,
 
-		ValidArgsFunction: completeRun,
+		ValidArgsFunction: completeOne(namesOfRuns),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, func(l *ledger.Ledger) error {
 				run, err := l.Find(cmd.Context(), strings.Join(args, ""))
@@ -233,7 +233,7 @@ and rejected.tsv again. Without a name it takes the latest run.`,
   poolfill report 5c0f --json
   poolfill report 5c0f --out again/`,
 		Args:              oneRun,
-		ValidArgsFunction: completeRun,
+		ValidArgsFunction: completeOne(namesOfRuns),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.with(cmd, func(l *ledger.Ledger) error {
 				run, err := l.Find(cmd.Context(), strings.Join(args, ""))

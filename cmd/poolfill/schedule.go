@@ -170,9 +170,10 @@ func newScheduleListCommand(std streams) *cobra.Command {
 func newScheduleRemoveCommand(std streams) *cobra.Command {
 	var f stateFlags
 	cmd := &cobra.Command{
-		Use:     "remove NAME",
-		Short:   "Remove a schedule",
-		Example: "  poolfill schedule remove nightly",
+		Use:               "remove NAME",
+		Short:             "Remove a schedule",
+		Example:           "  poolfill schedule remove nightly",
+		ValidArgsFunction: completeOne(namesOfSchedules),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return &usageError{fmt.Errorf("name the schedule\nSee '%s --help'", cmd.CommandPath())}

@@ -263,6 +263,10 @@ func (f *outputFlags) registerState(flags *pflag.FlagSet) {
 
 func (f *outputFlags) registerDisplay(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.json, "json", false, "print the report as one JSON document instead of the summary")
+	f.registerProgress(flags)
+}
+
+func (f *outputFlags) registerProgress(flags *pflag.FlagSet) {
 	flags.StringVar(&f.progress, "progress", "auto", "auto, bar, plain, json or none; auto is a bar on a terminal and plain lines elsewhere")
 	flags.StringVar(&f.logFormat, "log-format", "console", "console or json")
 	flags.StringVar(&f.logLevel, "log-level", "error", "debug, info, warn or error")

@@ -68,7 +68,7 @@ worker did that is gone is done by another one within a minute.`,
 	flags.DurationVar(&api.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
 	flags.DurationVar(&api.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
 	output.registerState(flags)
-	output.registerDisplay(flags)
+	output.registerProgress(flags)
 	w.live.register(flags)
 	flags.BoolVar(&w.ui, "ui", false, "with --listen: serve River's own page over the jobs at /river/ too")
 	return cmd

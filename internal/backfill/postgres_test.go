@@ -3,6 +3,9 @@ package backfill
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -26,6 +29,11 @@ func TestWorkersThatStartTogetherMakeTheTablesOnce(t *testing.T) {
 			}
 			if err := group.Wait(); err != nil {
 				t.Fatal(err)
+			}
+			if name == "SQLite" && runtime.GOOS != "windows" { // where nobody else may read it
+				if info, err := os.Stat(filepath.Join(address, queueFile)); err != nil || info.Mode().Perm() != 0o600 {
+					t.Errorf("%v, %v", info, err)
+				}
 			}
 		})
 	}
