@@ -321,15 +321,34 @@ func (l *Ledger) exec(ctx context.Context, tx *sql.Tx, statement string, args ..
 	if l.dialect.shared() { // its driver does so itself
 		return tx.ExecContext(ctx, statement, args...)
 	}
-	prepared, ok := l.prepared[statement]
-	if !ok {
-		var err error
-		if prepared, err = l.db.PrepareContext(ctx, statement); err != nil {
-			return nil, err
-		}
-		l.prepared[statement] = prepared
+	prepared, err := l.prepare(ctx, statement)
+	if err != nil {
+		return nil, err
 	}
 	return tx.StmtContext(ctx, prepared).ExecContext(ctx, args...)
+}
+
+// number gives the one number that a query of a change finds, like exec.
+func (l *Ledger) number(ctx context.Context, tx *sql.Tx, query string, args ...any) (n int64, err error) {
+	if l.dialect.shared() {
+		return n, tx.QueryRowContext(ctx, query, args...).Scan(&n)
+	}
+	prepared, err := l.prepare(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	return n, tx.StmtContext(ctx, prepared).QueryRowContext(ctx, args...).Scan(&n)
+}
+
+func (l *Ledger) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {
+	if prepared, ok := l.prepared[statement]; ok {
+		return prepared, nil
+	}
+	prepared, err := l.db.PrepareContext(ctx, statement)
+	if err == nil {
+		l.prepared[statement] = prepared
+	}
+	return prepared, err
 }
 
 func unusable(dir string, err error) error {

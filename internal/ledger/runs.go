@@ -113,9 +113,8 @@ func (l *Ledger) Continue(r Run) (Run, error) {
 // Continue gave it, and only while no other attempt goes on with the run.
 func (l *Ledger) attempt(r Run, do func(context.Context, *sql.Tx) error) error {
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		var attempts int
-		err := tx.QueryRowContext(ctx, `SELECT attempts FROM run WHERE id = $1`+l.dialect.forShare(), r.ID).Scan(&attempts)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && attempts != r.Attempts {
+		attempts, err := l.number(ctx, tx, `SELECT attempts FROM run WHERE id = $1`+l.dialect.forShare(), r.ID)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && attempts != int64(r.Attempts) {
 			return &TakenOverError{r.Name}
 		}
 		if err != nil {
