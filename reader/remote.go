@@ -267,6 +267,9 @@ func (r *remote) take(answer *http.Response) error {
 		if from != 0 {
 			return &statusError{answer.StatusCode, answer.Status}
 		}
+		if endsWithConnection(answer) {
+			return errNoEnd
+		}
 		r.opened, r.version = true, now
 		r.seekable = strings.EqualFold(answer.Header.Get("Accept-Ranges"), "bytes") && now.known()
 		return nil
@@ -278,6 +281,12 @@ func (r *remote) take(answer *http.Response) error {
 		return fmt.Errorf("the server can't send the file from byte %d on, where reading has to go on (it has no ranges): run the same command again, or download the file first", r.offset)
 	}
 	return nil
+}
+
+// endsWithConnection reports whether nothing tells the end of an answer from a
+// connection that broke: neither a length, nor chunks, nor TLS.
+func endsWithConnection(answer *http.Response) bool {
+	return answer.ContentLength < 0 && len(answer.TransferEncoding) == 0 && answer.ProtoMajor == 1 && answer.TLS == nil
 }
 
 // versionOf gives what an answer says of the whole, and where its body begins.
@@ -360,6 +369,9 @@ func (r *remote) retry(err error) error {
 	}
 	return backoff.Sleep(r.ctx, backoff.Delay(r.tries, backoff.Jitter()))
 }
+
+// errNoEnd refuses what might end in the middle without a sign.
+var errNoEnd = errors.New("the server doesn't say how long the file is, so that a connection that breaks can't be told from its end: use https://, or download the file first")
 
 // errRemoteChanged ends a reading in the middle.
 var errRemoteChanged = errors.New("the file changed while it was read: run the same command again to upload what is new in it")

@@ -45,6 +45,7 @@ type site struct {
 	etag, modified string
 	noRanges       bool // says so too
 	noLength       bool
+	noFrame        bool    // the connection's end is the file's
 	replies        []reply // of the requests in their order; all others give the file
 
 	mu       sync.Mutex
@@ -112,7 +113,9 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(text)-1, whole))
 	}
-	if !s.noLength {
+	if s.noFrame {
+		header.Set("Transfer-Encoding", "identity")
+	} else if !s.noLength {
 		header.Set("Content-Length", fmt.Sprint(len(text)-from))
 	}
 	if header.Get("Content-Range") != "" {
@@ -294,6 +297,7 @@ func TestAURLThatCannotBeReadSaysWhy(t *testing.T) {
 		"grown":         {site: &site{modified: "Mon, 23 Nov 2026 10:00:00 GMT", replies: []reply{{breaks: 100_000}, {text: text + "more\tof it\n"}}}, opens: true, says: "the file changed while it was read"},
 		"shrunk":        {site: &site{etag: `W/"1"`, replies: []reply{{breaks: 100_000}, {text: "a\tb\n"}}}, opens: true, says: "the file changed while it was read"},
 		"no such range": {site: &site{etag: `"1"`, replies: []reply{{breaks: 100_000}, {status: 416}}}, opens: true, says: "the file changed while it was read"},
+		"no frame":      {site: &site{etag: `"1"`, noFrame: true}, says: "doesn't say how long the file is"},
 		"no end":        {site: &site{etag: `"1"`, noLength: true, replies: []reply{{breaks: 100_000}, {status: 416}}}, opens: true, says: "the file changed while it was read"},
 		"vanished":      {site: &site{etag: `"1"`, replies: []reply{{breaks: 100_000}, {status: 404}}}, opens: true, says: "the server has no such file"},
 		"fails halfway": {site: &site{etag: `"1"`, replies: append([]reply{{breaks: 100_000}}, every(reply{status: 500})...)}, opens: true, says: "the connection broke at byte 100000, and 8 tries to go on failed (500 Internal Server Error): run the same command again", asks: readTries},
