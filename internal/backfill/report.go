@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader"
 )
@@ -20,7 +19,9 @@ type part struct {
 	pool string
 	each bool // of a file that every pool gets
 	rows int64
-	info reader.Info // of the whole file, as it was when the backfill began
+	// What the segment itself keeps of its outcome.
+	created, rejected int64
+	info              reader.Info // of the whole file, as it was when the backfill began
 }
 
 // name is what the report calls the part's file: one that every pool gets is
@@ -32,18 +33,22 @@ func (p part) name() string {
 	return p.path
 }
 
+// CodeForgotten marks the rows whose runs the ledger has forgotten.
+const CodeForgotten = "RUN_FORGOTTEN"
+
 // Report makes the report over all segments of a backfill, from the ledger, and
 // hands every row to to, which may be nil, in the order of the files. Rows whose
-// segment has not begun are in no file of it; they count as unsent.
+// segment has not begun are in no file of it; they count as unsent. Nor are those
+// whose run was pruned: they count as the segment has counted them.
 func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) (pipeline.Report, error) {
 	var parts []part
-	err := m.store.each(ctx, `SELECT s.run, f.path, p.pool, f.rules, f.info, s.rows_planned
+	err := m.store.each(ctx, `SELECT s.run, f.path, p.pool, f.rules, f.info, s.rows_planned, s.created, s.rejected
 		FROM backfill_segment s JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
 		JOIN backfill_pool p ON p.backfill = s.backfill AND p.number = s.pool
 		WHERE s.backfill = $1 ORDER BY s.file, p.number, s.from_record`, func(scan func(...any) error) error {
 		var p part
 		var text, info string
-		if err := scan(&p.run, &p.path, &p.pool, &text, &info, &p.rows); err != nil {
+		if err := scan(&p.run, &p.path, &p.pool, &text, &info, &p.rows, &p.created, &p.rejected); err != nil {
 			return err
 		}
 		var r rules
@@ -69,19 +74,22 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 	all.Seconds = all.Finished.Sub(all.Started).Seconds()
 	announced := map[string]bool{}
 	var pools []string
+	var forgotten int64 // rows that were created or rejected
 	for _, p := range parts {
 		if p.pool != "" && !slices.Contains(pools, p.pool) {
 			pools = append(pools, p.pool)
 		}
-		run, err := m.ledger.Find(ctx, p.run)
-		var unknown *ledger.UnknownRunError
-		if errors.As(err, &unknown) {
-			all.Totals.Rows += p.rows
-			all.Totals.Unsent += p.rows
-			continue
-		}
+		run, found, err := m.ledger.Called(ctx, p.run)
 		if err != nil {
 			return all, err
+		}
+		if !found {
+			all.Totals.Rows += p.rows
+			all.Totals.Created += p.created
+			all.Totals.Rejected += p.rejected
+			all.Totals.Unsent += p.rows - p.created - p.rejected
+			forgotten += p.created + p.rejected
+			continue
 		}
 		var recorder pipeline.Recorder
 		if to != nil {
@@ -95,6 +103,12 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 			r.Files[i].Path = p.name()
 		}
 		all.Add(r)
+	}
+	if forgotten > 0 {
+		all.Warnings = append(all.Warnings, pipeline.Warning{
+			Code: CodeForgotten, Count: forgotten, Lines: []int64{},
+			Message: "the ledger has forgotten the runs of these rows ('poolfill runs prune'): they are counted, and missing in the files with rows",
+		})
 	}
 	whole := make(map[string]reader.Info, len(all.Files))
 	for _, p := range parts {

@@ -149,6 +149,10 @@ func All() []Entry {
 			"CHANGED_WHILE_READ", Warning, "A file changed while it was read.",
 			"a program that still writes to it", "Run the same command again: it uploads what is new in the file.",
 		},
+		{
+			"RUN_FORGOTTEN", Warning, "The ledger has forgotten the runs that uploaded these rows of a backfill.",
+			"'poolfill runs prune' before the backfill's report was made", "Nothing: the rows are counted. For files with all rows, prune after 'poolfill backfill report'.",
+		},
 
 		{
 			"VALUE_REQUIRED", Value, "A required field has no value: its cell is empty, or no column fills it.",
