@@ -102,6 +102,8 @@ func tryUpload(std streams, args []string) error {
 		return errors.New("it names no --pool")
 	case chosen(flags, "url"), chosen(flags, "sandbox"), chosen(flags, "emulator"), chosen(flags, "state-dir"), chosen(flags, dbFlag):
 		return errors.New("the server and the place of the state are those of the worker: leave out --url, --sandbox, --emulator, --state-dir and --db")
+	case chosen(flags, "notify"):
+		return errors.New("what --notify names may be a secret, and a schedule is shown to all: leave it out, and set POOLFILL_NOTIFY for the worker")
 	}
 	return nil
 }

@@ -48,6 +48,13 @@ func IsURL(address string) bool {
 	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
 }
 
+// parse reads a URL, unless a part of a password may stand where a place is
+// expected: what is special in it cuts the URL in two before its @.
+func parse(address string) (u *url.URL, ok bool) {
+	u, err := url.Parse(address)
+	return u, err == nil && IsURL(address) && !strings.Contains(u.EscapedPath()+u.RawQuery+u.EscapedFragment(), "@")
+}
+
 // AddressError is an address that can't be read. It doesn't show it, as it may
 // have a password at any place.
 type AddressError struct{}
@@ -72,7 +79,7 @@ type Database struct {
 // Open opens the database with a URL, and connects to nothing yet. A password is
 // taken from the URL, PGPASSWORD or ~/.pgpass. The error is an *AddressError.
 func Open(address string) (*Database, error) {
-	if !IsURL(address) {
+	if _, ok := parse(address); !ok {
 		return nil, &AddressError{}
 	}
 	config, err := pgx.ParseConfig(address)
@@ -145,8 +152,8 @@ func Patiently(ctx context.Context, f func() error) error {
 
 // Public gives an address without any password, so that it can be shown and kept.
 func Public(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
+	u, ok := parse(address)
+	if !ok || u.Host == "" {
 		return "postgres://" // the password could be anywhere
 	}
 	if u.User != nil {

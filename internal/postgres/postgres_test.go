@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -254,5 +255,23 @@ func TestOnlyEverydayTransactionsHaveALimit(t *testing.T) {
 		if errors.Is(err, context.DeadlineExceeded) != tt.limited || !tt.limited && err != nil {
 			t.Errorf("%s: the error is %v", name, err)
 		}
+	}
+}
+
+func TestAPasswordThatCutsTheURLIsNotShown(t *testing.T) {
+	for _, address := range []string{
+		"postgres://u:1234/5secret@db/x", "postgres://u:12#secret@db/x", "postgres://u:12?secret@db/x", "postgres://u:secret@db:port/x", "u:secret@db",
+	} {
+		if _, err := Open(address); err == nil {
+			t.Errorf("%s can be opened", address)
+		}
+		if shown := Public(address); strings.Contains(shown, "secret") {
+			t.Errorf("%s is shown as %s", address, shown)
+		}
+	}
+	const fine = "postgres://u:p%40%2F%23@db:5432/x?sslmode=disable"
+	open(t, fine)
+	if shown := Public(fine); shown != "postgres://u@db:5432/x?sslmode=disable" {
+		t.Errorf("it is shown as %s", shown)
 	}
 }
