@@ -17,7 +17,8 @@ type Book interface {
 	// Take asks for room for so many tasks under the limits, atomically over
 	// all processes. Where wait is 0 the tasks count from now on, and id names
 	// the grant. Otherwise nothing is taken: wait says when to look again, and
-	// reason, ReasonMinute or ReasonDay, which limit is in the way.
+	// reason, ReasonMinute or ReasonDay, which limit is in the way. A wait for the
+	// day lasts until its end, by the Book's own clock.
 	Take(ctx context.Context, tasks int, limits Limits) (id int64, wait time.Duration, reason Reason, err error)
 	// Settle ends a grant. With used the tasks stay in the day and count for
 	// another Minute; without, they never left and count nowhere.

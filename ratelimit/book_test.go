@@ -259,6 +259,22 @@ func TestParkedByOurOwnCount(t *testing.T) {
 	})
 }
 
+// otherClock is a full Book whose day ends at another time than the local one.
+type otherClock struct{ ratelimit.Book }
+
+func (otherClock) Sharers() int { return 1 }
+
+func (otherClock) Take(context.Context, int, ratelimit.Limits) (int64, time.Duration, ratelimit.Reason, error) {
+	return 0, 1500 * time.Millisecond, ratelimit.ReasonDay, nil
+}
+
+func TestParkedUntilTheEndOfTheBooksDay(t *testing.T) {
+	evening(t, func(t *testing.T) {
+		g := newGate(t, ratelimit.Config{TasksPerDay: 100, Park: true, Book: otherClock{}})
+		wantParked(t, g, 1, strings.Replace(parked100, "2000-01-02T00:00:00Z", "2000-01-01T23:30:02Z", 1))
+	})
+}
+
 func TestParkedByTheBook(t *testing.T) {
 	evening(t, func(t *testing.T) {
 		book := &memoryBook{day: 70}

@@ -301,7 +301,8 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		case err != nil:
 			return 0, fmt.Errorf("the quota's book can't be asked for room for %d tasks: %w", grant.tasks, err)
 		case wait > 0 && reason == ReasonDay && g.cfg.Park:
-			return 0, &DayQuotaError{limits.TasksPerDay, NextDay(now, limits.Day)}
+			// The book knows the day's end, by a clock that may be another one.
+			return 0, &DayQuotaError{limits.TasksPerDay, wholeSeconds(now.Add(wait))}
 		case wait > 0:
 			g.mu.Lock()
 			defer g.mu.Unlock()

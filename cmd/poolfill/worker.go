@@ -54,7 +54,7 @@ worker did that is gone is done by another one within a minute.`,
 					if !idle {
 						return false, nil
 					}
-					return m.Idle(ctx, target.BaseURL)
+					return m.Idle(ctx, target)
 				})
 			})
 		},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -73,15 +74,15 @@ func ReadManifest(path string) ([]Entry, error) {
 	if bytes.ContainsRune(header, '\t') {
 		in.Comma = '\t'
 	}
-	if err := unmarshal(in, &entries); err != nil {
+	lines, err := unmarshal(in, &entries)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
 	for i := range entries {
-		// Lines that hold a line end in a cell move those after them; they are rare.
-		entries[i].line = i + 2
+		entries[i].line = lines[i]
 		if f := entries[i].File; f != "" && !filepath.IsAbs(f) && !reader.IsURL(f) {
-			entries[i].File = filepath.Join(dir, f)
+			entries[i].File = inFolder(dir, f)
 		}
 	}
 	if len(entries) == 0 {
@@ -90,39 +91,51 @@ func ReadManifest(path string) ([]Entry, error) {
 	return entries, nil
 }
 
-// unmarshal reads the rows, and refuses columns that nothing is known of: a
-// misspelt one would be left out in silence.
-func unmarshal(in *csv.Reader, entries *[]Entry) error {
+// inFolder gives a file or glob of a folder, whose own name is no glob.
+func inFolder(dir, name string) string {
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err == nil || runtime.GOOS == "windows" || !strings.ContainsAny(name, "*?[") {
+		return path // on Windows a glob has no way to say so
+	}
+	return filepath.Join(strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(dir), name)
+}
+
+// unmarshal reads the rows, gives the lines on which they begin, and refuses
+// columns that nothing is known of: a misspelt one would be left out in silence.
+func unmarshal(in *csv.Reader, entries *[]Entry) (lines []int, err error) {
 	head, err := in.Read()
 	if errors.Is(err, io.EOF) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("the manifest is no CSV: %w", err)
+		return nil, fmt.Errorf("the manifest is no CSV: %w", err)
 	}
 	known := map[string]bool{"file": true, "pool": true, "pool_template": true, "priority": true, "mapping": true, "not_before": true, "mode": true}
 	hasFile := false
 	for i, name := range head {
 		head[i] = strings.ToLower(strings.TrimSpace(name))
 		if !known[head[i]] {
-			return fmt.Errorf("there is no column %q: the columns are file, pool, pool_template, priority, mapping, not_before and mode", name)
+			return nil, fmt.Errorf("there is no column %q: the columns are file, pool, pool_template, priority, mapping, not_before and mode", name)
 		}
 		hasFile = hasFile || head[i] == "file"
 	}
 	if !hasFile {
-		return errors.New("the column file is missing")
+		return nil, errors.New("the column file is missing")
 	}
 	in.TrimLeadingSpace = true
-	if err := gocsv.UnmarshalCSV(&withHeader{in, head}, entries); err != nil && !errors.Is(err, gocsv.ErrEmptyCSVFile) {
-		return err
+	rows := &withHeader{Reader: in, header: head}
+	if err := gocsv.UnmarshalCSV(rows, entries); err != nil && !errors.Is(err, gocsv.ErrEmptyCSVFile) {
+		return nil, err
 	}
-	return nil
+	return rows.lines, nil
 }
 
-// withHeader gives a header that was read before.
+// withHeader gives a header that was read before, and remembers the lines of the
+// rows.
 type withHeader struct {
 	*csv.Reader
 	header []string
+	lines  []int
 }
 
 func (r *withHeader) Read() ([]string, error) {
@@ -130,12 +143,25 @@ func (r *withHeader) Read() ([]string, error) {
 		r.header = nil
 		return h, nil
 	}
-	return r.Reader.Read()
+	row, err := r.Reader.Read()
+	if err == nil {
+		line, _ := r.FieldPos(0)
+		r.lines = append(r.lines, line)
+	}
+	return row, err
 }
 
-func (r *withHeader) ReadAll() ([][]string, error) {
-	rows, err := r.Reader.ReadAll()
-	return append([][]string{r.header}, rows...), err
+func (r *withHeader) ReadAll() (rows [][]string, err error) {
+	for {
+		row, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
 }
 
 // Sources expands the entries. Its error joins all that is wrong with them.
@@ -227,7 +253,7 @@ func (e Entry) rules() (Source, error) {
 	case e.File == "-":
 		return fail("standard input can't be uploaded piece by piece: name a file")
 	case s.Pool == "" && s.Template == "":
-		return fail("%s has neither pool nor pool_template: name at least one", e.File)
+		return fail("%s has neither pool nor pool_template: name at least one", reader.Name(e.File))
 	}
 	if p := strings.TrimSpace(e.Priority); p != "" {
 		if len(p) != 1 || p[0] < '0'+firstPriority || p[0] > '0'+lastPriority {

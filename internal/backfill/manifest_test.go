@@ -3,6 +3,7 @@ package backfill
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,25 @@ func TestAManifest(t *testing.T) {
 	}
 }
 
+// A folder's name is no glob, even if it looks like one.
+func TestAManifestInAFolderLikeAGlob(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("globs can't say so there")
+	}
+	dir := filepath.Join(t.TempDir(), "[2026]")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"a.tsv": "INPUT:a\n1\n", "manifest": "file,pool\n*.tsv,5\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := sources(t, filepath.Join(dir, "manifest")); err != nil || len(got) != 1 || got[0].Path != filepath.Join(dir, "a.tsv") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestWhatIsWrongWithAManifest(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"empty":          {"", "names no files"},
@@ -63,6 +83,8 @@ func TestWhatIsWrongWithAManifest(t *testing.T) {
 		"unknown column": {"file,pol\na.tsv,5\n", `no column "pol"`},
 		"no file column": {"pool\n5\n", "column file is missing"},
 		"no pool":        {"file,pool\na.tsv,\n", "manifest line 2: "},
+		"blank lines":    {"file,pool\n\n\na.tsv,\n", "manifest line 4: "},
+		"a secret":       {"file,pool\nhttps://e.example/a?sig=SECRET,\n", "https://e.example/a has neither pool"},
 		"no match":       {"file,pool\nz*.tsv,5\n", "manifest line 2: "},
 		"priority":       {"file,pool,priority\na.tsv,5,9\n", "from 1 (first) to 4 (last)"},
 		"mode":           {"file,pool,mode\na.tsv,5,fast\n", "the mode is async"},

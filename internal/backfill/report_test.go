@@ -4,8 +4,25 @@ import (
 	"testing"
 
 	"poolfill/pipeline"
+	"poolfill/uploader"
 	"poolfill/uploader/tolokatest"
 )
+
+func TestAWorkerIsIdleWhereAllIsOthers(t *testing.T) {
+	server := tolokatest.New(t, tolokatest.Config{})
+	m := manage(t, place(t))
+	begin(t, m, server.API(), 3)
+	own, others := server.API(), server.API()
+	others.ActUnder = "another"
+	for _, c := range []struct {
+		api  uploader.ClientConfig
+		want bool
+	}{{own, false}, {others, true}} {
+		if idle, err := m.Idle(t.Context(), c.api); err != nil || idle != c.want {
+			t.Errorf("%q: %t, %v", c.api.ActUnder, idle, err)
+		}
+	}
+}
 
 func TestTheReportCountsRowsWhoseRunsAreForgotten(t *testing.T) {
 	server := tolokatest.New(t, tolokatest.Config{})

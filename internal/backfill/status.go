@@ -3,6 +3,8 @@ package backfill
 import (
 	"context"
 	"time"
+
+	"poolfill/uploader"
 )
 
 // counts gives the segments of a backfill by their state.
@@ -91,14 +93,14 @@ func (m *Manager) Statuses(ctx context.Context) ([]Status, error) {
 	return out, nil
 }
 
-// Idle reports whether no backfill for a server is left to do.
-func (m *Manager) Idle(ctx context.Context, server string) (bool, error) {
+// Idle reports whether no backfill for a server and account is left to do.
+func (m *Manager) Idle(ctx context.Context, api uploader.ClientConfig) (bool, error) {
 	running, err := m.store.list(ctx, Running)
 	if err != nil {
 		return false, err
 	}
 	for _, b := range running {
-		if b.Settings.Server == server {
+		if b.Settings.isFor(api) {
 			return false, nil
 		}
 	}
