@@ -37,7 +37,7 @@ const queueFile = "queue.db"
 const (
 	// queueName is River's queue.
 	queueName = "poolfill"
-	// attempts is how often a job may fail, with growing pauses: some two hours.
+	// attempts is how often a job may fail, with growing pauses: an hour and a quarter.
 	attempts = 16
 	// firstRetry and lastRetry bound the pauses.
 	firstRetry = 2 * time.Second

@@ -298,8 +298,8 @@ func (l *Ledger) Explain(err error) error { return l.explain(err) }
 func (l *Ledger) explain(err error) error { return l.dialect.explain(err) }
 
 // change carries out one change durably. It takes no context: what the server
-// has done is to be kept whether or not the run is interrupted, and busyFor
-// bounds the wait.
+// has done is to be kept whether or not the run is interrupted. busyFor bounds the
+// wait for a file, and postgres.Patiently that for a server.
 func (l *Ledger) change(do func(context.Context, *sql.Tx) error) error {
 	w := &write{do, make(chan error, 1)}
 	l.queue <- w
