@@ -137,7 +137,10 @@ func TestCellsThatTheSpecRefusesAreNamedWithTolokasCodes(t *testing.T) {
 		{"an integer that is not allowed", `{"type":"integer","allowed_values":[1,2]}`, "3", "UNKNOWN_ENUM_VALUE", "1, 2"},
 
 		{"a decimal comma", `{"type":"float"}`, "3,14", "FLOAT_EXPECTED", "it has a comma, write 3.14"},
-		{"several commas", `{"type":"float"}`, "1,000,000.5", "FLOAT_EXPECTED", "without them"},
+		{"several commas", `{"type":"float"}`, "1,000,000.5", "FLOAT_EXPECTED", "write it without"},
+		{"points between thousands", `{"type":"float"}`, "1.234,5", "FLOAT_EXPECTED", "it has a comma"},
+		{"a comma that may be of thousands", `{"type":"float"}`, "1,500", "FLOAT_EXPECTED", "it has a comma"},
+		{"a path of Windows", `{"type":"url"}`, `C:\a.jpg`, "INVALID_URL_SYNTAX", "`C:\\a.jpg` is not a URL"},
 		{"not a number", `{"type":"float"}`, "NaN", "FLOAT_EXPECTED", "leave the cell empty"},
 		{"infinity", `{"type":"float"}`, "-Infinity", "FLOAT_EXPECTED", "leave the cell empty"},
 		{"a point alone", `{"type":"float"}`, ".", "FLOAT_EXPECTED", ""},
