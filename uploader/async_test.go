@@ -359,7 +359,7 @@ func TestAsyncErrorsEndTheRun(t *testing.T) {
 		{
 			"a refused token",
 			[]step{on(post, 401, `{"code":"AUTHENTICATION_ERROR","message":"bad key `+testToken+`","request_id":"q1"}`)},
-			KindAuth, "the token was refused while sending chunk 0 (2 rows) (401 AUTHENTICATION_ERROR: bad key [token], request q1): check TOLOKA_TOKEN", sent,
+			KindAuth, "the token was refused while sending chunk 0 (2 rows) (401 AUTHENTICATION_ERROR: bad key [token], request q1): check the token, and", sent,
 		},
 		{"denied access", []step{on(post, 403, `{"code":"ACCESS_DENIED"}`)}, KindAuth, "access was denied", sent},
 		{"an unknown pool", []step{on(post, 404, missing)}, KindNotFound, "not found while sending chunk 0", sent},

@@ -41,7 +41,7 @@ func TestClientConfigNamesEverythingWrong(t *testing.T) {
 	if strings.Contains(err.Error(), "two words") {
 		t.Error("the token is in the error")
 	}
-	if _, err = NewClient(ClientConfig{BaseURL: "https://toloka.dev"}); err == nil || !strings.Contains(err.Error(), "set TOLOKA_TOKEN") {
+	if _, err = NewClient(ClientConfig{BaseURL: "https://toloka.dev"}); err == nil || !strings.Contains(err.Error(), "the token is empty") {
 		t.Errorf("an empty token gives: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package uploader
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -73,6 +74,8 @@ type APIError struct {
 	// although there is no answer that says so.
 	InDoubt bool
 
+	tokenFrom string // as ClientConfig has it
+
 	cause error // what Go says, or the context's cause
 	last  error // what went wrong before the context ended
 }
@@ -117,7 +120,7 @@ func (e *APIError) Error() string {
 			fmt.Fprintf(&b, "access was denied while %s%s: check that the token's account may do this", e.What, e.answer())
 			break
 		}
-		fmt.Fprintf(&b, "the token was refused while %s%s: check TOLOKA_TOKEN, and that it belongs to %s", e.What, e.answer(), e.Host)
+		fmt.Fprintf(&b, "the token was refused while %s%s: check %s, and that it belongs to %s", e.What, e.answer(), cmp.Or(e.tokenFrom, "the token"), e.Host)
 	case KindNotFound:
 		fmt.Fprintf(&b, "not found while %s%s: check the id, and that it belongs to the token's account on %s", e.What, e.answer(), e.Host)
 	case KindConflict:
