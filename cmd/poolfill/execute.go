@@ -59,7 +59,7 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		if startErr != nil {
 			return r, startErr
 		}
-		defer func() { err = errors.Join(err, stop()) }()
+		defer func() { err = errors.Join(aboutDemoProject(err, err, cfg), stop()) }()
 	}
 	return carryOut(cmd.Context(), std, cfg, output, display)
 }

@@ -115,7 +115,11 @@ func makePlan(cmd *cobra.Command, std streams, args []string, cfg pipeline.Confi
 	}
 	facts.Now = time.Now()
 	p := plan.Make(facts)
-	return errors.Join(showPlan(std.out, p, output.json), planOutcome(p))
+	outcome := planOutcome(p)
+	if api.emulator {
+		outcome = aboutDemoProject(outcome, facts.Failed, cfg)
+	}
+	return errors.Join(showPlan(std.out, p, output.json), outcome)
 }
 
 // readRows counts what the inputs hold, by a check.
