@@ -475,7 +475,7 @@ func TestAPortWhereNothingListensLeavesNothingInDoubt(t *testing.T) {
 		t.Fatal(err)
 	}
 	o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
-	if !strings.Contains(err.Error(), address+" can't be reached for sending chunk 0 (1 rows): nothing listens there") {
+	if !strings.Contains(err.Error(), address+" can't be reached for sending 1 row: nothing listens there") {
 		t.Errorf("the error is: %v", err)
 	}
 	expect(t, o, "unsent "+reasonNotSent)
