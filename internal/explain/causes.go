@@ -54,22 +54,30 @@ const (
 )
 
 // renamed finds the group that stands for the other side of a renamed column: a
-// field that is not known and one that is missing, in equally many rows.
+// field that is not known and one that is missing, in equally many rows. Where there
+// are several of either, half of the name must be the same.
 func renamed(groups []Group, g Group) (other Group, ok bool) {
 	want := map[string]string{required: notAllowed, notAllowed: required}[g.Code]
 	if want == "" || g.Field == "" {
 		return other, false
 	}
-	best := -1
-	for _, candidate := range groups {
-		if candidate.Code != want || candidate.Count != g.Count || prefixOf(candidate.Field) != prefixOf(g.Field) {
+	best, candidates, rivals := -1, 0, 0
+	for _, one := range groups {
+		if one.Count != g.Count || prefixOf(one.Field) != prefixOf(g.Field) {
 			continue
 		}
-		if alike := commonLetters(candidate.Field, g.Field); alike > best {
-			best, other, ok = alike, candidate, true
+		switch one.Code {
+		case g.Code:
+			rivals++ // g itself among them
+		case want:
+			candidates++
+			if alike := commonLetters(nameOf(one.Field), nameOf(g.Field)); alike > best {
+				best, other = alike, one
+			}
 		}
 	}
-	return other, ok
+	alone := candidates == 1 && rivals == 1
+	return other, alone || candidates > 0 && best*2 >= min(len(nameOf(other.Field)), len(nameOf(g.Field)))
 }
 
 func renamedCause(a, b Group) string {
@@ -89,6 +97,9 @@ func prefixOf(field string) string {
 	}
 	return prefix
 }
+
+// nameOf gives what stands after the colon.
+func nameOf(field string) string { return field[strings.Index(field, ":")+1:] }
 
 func withPrefix(field string) string {
 	if strings.Contains(field, ":") {

@@ -152,6 +152,16 @@ func TestCauses(t *testing.T) {
 				{"", "INPUT:imagis", "VALUE_NOT_ALLOWED", "x", 9}, {"", "INPUT:title", "VALUE_REQUIRED", "", 9}, {"", "INPUT:image", "VALUE_REQUIRED", "", 9},
 			}, 9, "seems to be INPUT:image",
 		},
+		{
+			"of several in a plain file, too", []Group{
+				{"", "imagis", "VALUE_NOT_ALLOWED", "x", 9}, {"", "title", "VALUE_NOT_ALLOWED", "x", 9}, {"", "INPUT:image", "VALUE_REQUIRED", "", 9},
+			}, 9, "seems to be INPUT:image",
+		},
+		{
+			"a column that is none of the missing ones", []Group{
+				{"", "title", "VALUE_NOT_ALLOWED", "x", 9}, {"", "imagis", "VALUE_NOT_ALLOWED", "x", 9}, {"", "INPUT:image", "VALUE_REQUIRED", "", 9},
+			}, 9, "Rename the column, or leave it out with --ignore-column title.",
+		},
 		{"an unknown column and empty cells", []Group{{"", "INPUT:x", "VALUE_NOT_ALLOWED", "x", 9}, {"", "INPUT:image", "VALUE_REQUIRED", "", 2}}, 9, "Rename the column, or leave it out with --ignore-column INPUT:x."},
 		{"an unknown answer and a missing input", []Group{{"", "GOLDEN:x", "VALUE_NOT_ALLOWED", "x", 9}, {"", "INPUT:image", "VALUE_REQUIRED", "", 9}}, 9, "--ignore-column GOLDEN:x."},
 		{"a column that no row has", []Group{{"", "INPUT:image", "VALUE_REQUIRED", "", 9}}, 9, "--map COLUMN=INPUT:image"},
