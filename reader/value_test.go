@@ -416,3 +416,17 @@ func TestArraysOfStringsComeBackAsTheyWere(t *testing.T) {
 		}
 	})
 }
+
+func TestADecimalCommaIsMendedOnlyWhereItIsSure(t *testing.T) {
+	for text, want := range map[string]string{
+		"1,5":     ": it has a comma, write 1.5",
+		"1,500":   ": it has a comma",
+		"1.234,5": ": it has a comma",
+		"1,234.5": ": it has a comma before the decimal point, write it without",
+		"12 %":    ": it has a blank inside",
+	} {
+		if got := floatAdvice([]byte(text)); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
