@@ -663,7 +663,7 @@ func (p *Pipeline) enforceMaxRejected(atEnd bool) {
 	totals := p.tally.totals
 	p.mu.Unlock()
 	if p.cfg.MaxRejected.exceeded(totals.Rejected, totals.Rows, atEnd) {
-		p.stop(Stopped, fmt.Errorf("stopped: %d of %d rows were rejected, which is more than --max-rejected %s allows",
-			totals.Rejected, totals.Rows, p.cfg.MaxRejected))
+		p.stop(Stopped, fmt.Errorf("stopped: more rows were rejected than --max-rejected %s allows: %d of %d",
+			p.cfg.MaxRejected, totals.Rejected, totals.Rows))
 	}
 }

@@ -48,7 +48,7 @@ func ExampleNew() {
 	// Output:
 	// task from line 2: {"input_values":{"image":"https://example.com/1.jpg","width":640},"known_solutions":[{"output_values":{"result":"cat"}}],"infinite_overlap":true}
 	// line 3, column 1 INPUT:image: INVALID_URL_SYNTAX: "example.com/2.jpg" is not a URL: it must begin with http://, https:// or www and go on after that
-	// line 3, column 2 INPUT:width: INTEGER_EXPECTED: "3,5" is not an integer: it has a comma, write digits only
+	// line 3, column 2 INPUT:width: INTEGER_EXPECTED: "3,5" is not an integer: it has a comma
 	// line 4, column 3 : COLUMN_COUNT: the row has 2 cells, the header has 3: the first missing one is "GOLDEN:result"
 }
 

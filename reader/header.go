@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"poolfill/internal/spelling"
 	"poolfill/internal/toloka"
@@ -203,19 +204,41 @@ func checkFieldID(name, whole string) *remark {
 		if isFieldRune(c) {
 			continue
 		}
-		for _, prefix := range [...]string{"INPUT:", "GOLDEN:", "HINT:", "TASK:"} {
-			if strings.Contains(name, prefix) {
-				return &remark{CodeHeaderName, fmt.Sprintf("%s looks like several columns in one: part them by tabs, or give the delimiter with --delimiter", quoteText(whole))}
-			}
-		}
-		if strings.ContainsRune(",;|\t", c) {
-			return &remark{CodeHeaderName, fmt.Sprintf("%s looks like several columns in one: if %s parts them, say so with --delimiter; otherwise rename the column, or use --map or --ignore-column",
-				quoteText(whole), strconv.QuoteRune(c))}
+		if delimiter, ok := severalInOne(whole); ok {
+			return severalColumns(whole, delimiter)
 		}
 		return &remark{CodeHeaderName, fmt.Sprintf("the field's name in %s has the character %s (%U): only Latin letters, digits, - and _ are allowed; rename the column, or use --map or --ignore-column",
 			quoteText(whole), strconv.QuoteRune(c), c)}
 	}
 	return nil
+}
+
+// severalInOne tells a name that looks like several columns which nothing parts, and
+// the character between them; 0 where that is none that can be a delimiter.
+func severalInOne(name string) (delimiter rune, ok bool) {
+	for _, prefix := range [...]string{"INPUT:", "GOLDEN:", "HINT:", "TASK:"} {
+		i := strings.LastIndex(name, prefix)
+		if i <= 0 {
+			continue
+		}
+		if before := rune(name[i-1]); before < utf8.RuneSelf && !isFieldRune(before) && !strings.ContainsRune(` :"`, before) {
+			return before, true
+		}
+		return 0, true
+	}
+	if i := strings.IndexAny(name, ",;|\t"); i >= 0 {
+		return rune(name[i]), true
+	}
+	return 0, false
+}
+
+func severalColumns(name string, delimiter rune) *remark {
+	if delimiter == 0 {
+		return &remark{CodeHeaderName, fmt.Sprintf("%s looks like several columns in one: part them by tabs, or give the delimiter with --delimiter", quoteText(name))}
+	}
+	flag := map[rune]string{'\t': "tab", ',': "comma", ';': "semicolon", '|': "pipe"}[delimiter]
+	return &remark{CodeHeaderName, fmt.Sprintf("%s looks like several columns in one: if %s parts them, use --delimiter %s; otherwise rename the column, or use --map or --ignore-column",
+		quoteText(name), strconv.QuoteRune(delimiter), cmp.Or(flag, "'"+string(delimiter)+"'"))}
 }
 
 func isFieldRune(c rune) bool {
@@ -361,6 +384,7 @@ func (h *headerMapper) targets() []target {
 		switch {
 		case p.problem != nil:
 			h.refuse(i, p.problem.code, "%s", p.problem.text)
+			h.excuseParts(name)
 			continue
 		case p.spaces:
 			h.warnings.add(CodeHeaderSpaces, i+1, h.line, fmt.Sprintf("%s has blanks after the colon, which are left out", quoteText(name)))
@@ -389,6 +413,20 @@ func (h *headerMapper) targets() []target {
 		}
 	}
 	return targets
+}
+
+// excuseParts keeps the fields that a name of several columns holds from being
+// missed as well: they are there once the delimiter is right.
+func (h *headerMapper) excuseParts(name string) {
+	delimiter, ok := severalInOne(name)
+	if !ok || delimiter == 0 {
+		return
+	}
+	for part := range strings.SplitSeq(name, string(delimiter)) {
+		if t := parseName(strings.TrimSpace(part)).target; t.kind == targetBare || t.kind == targetInput {
+			h.excused[t.name] = true
+		}
+	}
 }
 
 // list names columns with their numbers.
@@ -498,6 +536,14 @@ func describeTarget(t target) string {
 
 // unknownAdvice says what an unknown field's column was perhaps meant to be.
 func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]toloka.FieldSpec) string {
+	_, isKnown := findFold(fields, t.name) // in other capitals
+	if t.kind == targetInput {
+		if name, ok := findFold(h.cfg.Spec.Output, t.name); ok && !isKnown {
+			return fmt.Sprintf(", but an output field %[2]s: its known answer goes into GOLDEN:%[2]s; rename the column, or use --map %[1]s=GOLDEN:%[2]s", column, name)
+		}
+	} else if name, ok := findFold(h.cfg.Spec.Input, t.name); ok && !isKnown {
+		return fmt.Sprintf(", but an input field %[2]s: it goes into INPUT:%[2]s; rename the column, or use --map %[1]s=INPUT:%[2]s", column, name)
+	}
 	if near := spelling.Nearest(t.name, slices.Sorted(maps.Keys(fields))); near != "" {
 		advice := ": did you mean " + near + "?"
 		if t.kind == targetInput {
@@ -506,10 +552,6 @@ func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]
 		return advice
 	}
 	switch {
-	case t.kind == targetInput && has(h.cfg.Spec.Output, t.name):
-		return ", but an output field of that name: its known answer goes into GOLDEN:" + t.name
-	case t.kind != targetInput && has(h.cfg.Spec.Input, t.name):
-		return ", but an input field of that name: it goes into INPUT:" + t.name
 	case t.kind == targetGolden && t.name == "correctness_weight":
 		return ": the weight of a known solution goes into GOLDEN[1]:correctness_weight"
 	case len(fields) == 0:
@@ -524,9 +566,17 @@ func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]
 	return ": its fields are " + strings.Join(names, ", ") + more + "; rename the column, or use --map or --ignore-column"
 }
 
-func has(fields map[string]toloka.FieldSpec, name string) bool {
-	_, ok := fields[name]
-	return ok
+// findFold finds a field whose name is the same but for capitals.
+func findFold(fields map[string]toloka.FieldSpec, name string) (found string, ok bool) {
+	if _, ok := fields[name]; ok {
+		return name, true
+	}
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		if strings.EqualFold(field, name) {
+			return field, true
+		}
+	}
+	return "", false
 }
 
 // solution gives the solution that a target belongs to.

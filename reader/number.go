@@ -255,22 +255,27 @@ func integerAdvice(text []byte) string {
 	case ok:
 		return ": it has a fraction"
 	case bytes.IndexByte(text, ',') >= 0:
-		return ": it has a comma, write digits only"
+		return ": it has a comma"
 	default:
 		return numberAdvice(text)
 	}
 }
 
 func floatAdvice(text []byte) string {
-	if comma := bytes.IndexByte(text, ','); comma >= 0 {
-		point := bytes.Clone(text)
-		point[comma] = '.'
-		if _, ok := parseNumber(point); ok {
-			return ": it has a comma, write " + cutText(point)
-		}
-		return ": it has commas, write it without them and with a decimal point"
+	comma := bytes.IndexByte(text, ',')
+	if comma < 0 {
+		return numberAdvice(text)
 	}
-	return numberAdvice(text)
+	const thousand = 3 // digits: 1,500 may be one and a half, and many
+	point := bytes.Clone(text)
+	point[comma] = '.'
+	if _, ok := parseNumber(point); ok && len(text)-comma-1 != thousand {
+		return ": it has a comma, write " + cutText(point)
+	}
+	if bytes.LastIndexByte(text, ',') < bytes.IndexByte(text, '.') {
+		return ": it has a comma before the decimal point, write it without"
+	}
+	return ": it has a comma"
 }
 
 func numberAdvice(text []byte) string {
@@ -284,7 +289,7 @@ func numberAdvice(text []byte) string {
 	for _, c := range string(text) {
 		switch {
 		case unicode.IsSpace(c):
-			return ": it has a blank inside, remove it"
+			return ": it has a blank inside"
 		case c > unicode.MaxASCII && unicode.IsDigit(c):
 			return ": write it with the digits 0 to 9"
 		}

@@ -35,8 +35,8 @@ func Sample(value string) string { return cutText(value) }
 func quoteText[T string | []byte](text T) string {
 	start := cutText(text)
 	quoted := strconv.Quote(start)
-	if strings.Contains(start, `"`) && strconv.CanBackquote(start) {
-		quoted = "`" + start + "`" // easier to read than escaped quotes
+	if strings.ContainsAny(start, `"\`) && strconv.CanBackquote(start) {
+		quoted = "`" + start + "`" // as it stands, not escaped
 	}
 	if len(start) < len(text) {
 		quoted += "…"

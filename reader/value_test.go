@@ -137,7 +137,10 @@ func TestCellsThatTheSpecRefusesAreNamedWithTolokasCodes(t *testing.T) {
 		{"an integer that is not allowed", `{"type":"integer","allowed_values":[1,2]}`, "3", "UNKNOWN_ENUM_VALUE", "1, 2"},
 
 		{"a decimal comma", `{"type":"float"}`, "3,14", "FLOAT_EXPECTED", "it has a comma, write 3.14"},
-		{"several commas", `{"type":"float"}`, "1,000,000.5", "FLOAT_EXPECTED", "without them"},
+		{"several commas", `{"type":"float"}`, "1,000,000.5", "FLOAT_EXPECTED", "write it without"},
+		{"points between thousands", `{"type":"float"}`, "1.234,5", "FLOAT_EXPECTED", "it has a comma"},
+		{"a comma that may be of thousands", `{"type":"float"}`, "1,500", "FLOAT_EXPECTED", "it has a comma"},
+		{"a path of Windows", `{"type":"url"}`, `C:\a.jpg`, "INVALID_URL_SYNTAX", "`C:\\a.jpg` is not a URL"},
 		{"not a number", `{"type":"float"}`, "NaN", "FLOAT_EXPECTED", "leave the cell empty"},
 		{"infinity", `{"type":"float"}`, "-Infinity", "FLOAT_EXPECTED", "leave the cell empty"},
 		{"a point alone", `{"type":"float"}`, ".", "FLOAT_EXPECTED", ""},
@@ -412,4 +415,18 @@ func TestArraysOfStringsComeBackAsTheyWere(t *testing.T) {
 			t.Fatalf("%q comes back as %q, %v", words, back, err)
 		}
 	})
+}
+
+func TestADecimalCommaIsMendedOnlyWhereItIsSure(t *testing.T) {
+	for text, want := range map[string]string{
+		"1,5":     ": it has a comma, write 1.5",
+		"1,500":   ": it has a comma",
+		"1.234,5": ": it has a comma",
+		"1,234.5": ": it has a comma before the decimal point, write it without",
+		"12 %":    ": it has a blank inside",
+	} {
+		if got := floatAdvice([]byte(text)); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
 }

@@ -359,10 +359,10 @@ func TestAsyncErrorsEndTheRun(t *testing.T) {
 		{
 			"a refused token",
 			[]step{on(post, 401, `{"code":"AUTHENTICATION_ERROR","message":"bad key `+testToken+`","request_id":"q1"}`)},
-			KindAuth, "the token was refused while sending chunk 0 (2 rows) (401 AUTHENTICATION_ERROR: bad key [token], request q1): check TOLOKA_TOKEN", sent,
+			KindAuth, "the token was refused while sending 2 rows (401 AUTHENTICATION_ERROR: bad key [token], request q1): check the token, and", sent,
 		},
 		{"denied access", []step{on(post, 403, `{"code":"ACCESS_DENIED"}`)}, KindAuth, "access was denied", sent},
-		{"an unknown pool", []step{on(post, 404, missing)}, KindNotFound, "not found while sending chunk 0", sent},
+		{"an unknown pool", []step{on(post, 404, missing)}, KindNotFound, "not found while sending 2 rows", sent},
 		{"an archived pool", []step{on(post, 409, `{"code":"INAPPROPRIATE_STATUS"}`)}, KindConflict, "not archived", sent},
 		{"a full pool", []step{on(post, 409, `{"code":"POOL_TASKS_COUNT_EXCEEDED"}`)}, KindConflict, "the pool is full", sent},
 		{"no smart mixing", []step{on(post, 400, `{"code":"MIXER_CONFIG_REQUIRED"}`)}, KindInvalid, "mixer_config", sent},

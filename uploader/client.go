@@ -2,6 +2,7 @@ package uploader
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,6 +69,9 @@ type ClientConfig struct {
 	// Token is the API key or OAuth token; which it is shows in its form. It
 	// must not be empty. It is in no error, log or text of this package.
 	Token string
+	// TokenFrom says where the token was taken from, for errors that ask to check
+	// it: "TOLOKA_TOKEN", "the file token.txt". Empty says "the token".
+	TokenFrom string
 	// ActUnder is the X-Act-Under-Account-ID header; empty sends none.
 	ActUnder string
 	// UserAgent is the header of that name; empty means "poolfill".
@@ -110,9 +114,9 @@ func (c ClientConfig) Validate() error {
 	}
 	switch token := strings.TrimSpace(c.Token); {
 	case token == "":
-		errs = append(errs, errors.New("the token is empty: set TOLOKA_TOKEN"))
+		errs = append(errs, errors.New("the token is empty"))
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		errs = append(errs, errors.New("the token has characters that no token has: check TOLOKA_TOKEN"))
+		errs = append(errs, fmt.Errorf("the token has characters that no token has, such as blanks or line ends inside: check %s", cmp.Or(c.TokenFrom, "it")))
 	}
 	for _, header := range []struct{ name, value string }{{"account id", c.ActUnder}, {"user agent", c.UserAgent}} {
 		if strings.ContainsFunc(header.value, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
@@ -422,6 +426,7 @@ func (c *Client) once(ctx context.Context, cl *call) *APIError {
 		key = statKey(failed)
 		cl.inDoubt = cl.inDoubt || failed.InDoubt
 		failed.What, failed.Host, failed.Attempts, failed.InDoubt = cl.what, c.base.Host, cl.sent, cl.inDoubt
+		failed.tokenFrom = c.cfg.TokenFrom
 	}
 	c.count(func(s *Stats) {
 		s.Sent++

@@ -41,7 +41,7 @@ func TestClientConfigNamesEverythingWrong(t *testing.T) {
 	if strings.Contains(err.Error(), "two words") {
 		t.Error("the token is in the error")
 	}
-	if _, err = NewClient(ClientConfig{BaseURL: "https://toloka.dev"}); err == nil || !strings.Contains(err.Error(), "set TOLOKA_TOKEN") {
+	if _, err = NewClient(ClientConfig{BaseURL: "https://toloka.dev"}); err == nil || !strings.Contains(err.Error(), "the token is empty") {
 		t.Errorf("an empty token gives: %v", err)
 	}
 }
@@ -222,20 +222,24 @@ func TestWhatFailuresMean(t *testing.T) {
 		want         Kind
 		retry        bool
 		text         string
+		said         bool // the text says what the cause does
 	}{
-		{"refused", dial(syscall.ECONNREFUSED), false, KindUnreachable, true, "nothing listens there"},
-		{"no route", dial(syscall.EHOSTUNREACH), false, KindUnreachable, true, "check the network, the address and the proxy"},
-		{"no such host", dial(&net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}), false, KindUnreachable, false, "no host has this name"},
-		{"no DNS", dial(&net.DNSError{Err: "server misbehaving", Name: "x"}), false, KindUnreachable, true, "can't be looked up"},
-		{"a bad proxy", &net.OpError{Op: "proxyconnect", Err: io.EOF}, false, KindUnreachable, true, "proxy"},
-		{"a timeout before there is a connection", timeoutError{time.Second}, true, KindUnreachable, true, "can't be reached"},
-		{"an unknown authority", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, false, KindInsecure, false, "is not safe"},
-		{"another host's certificate", x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}, false, KindInsecure, false, "is not safe"},
-		{"no TLS at all", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, false, KindInsecure, false, "is not safe"},
-		{"a timeout", timeoutError{time.Second}, false, KindTimeout, true, "did not answer in time"},
-		{"a deadline", context.DeadlineExceeded, false, KindTimeout, true, "did not answer in time"},
-		{"a reset", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, false, KindBroken, true, "broke while"},
-		{"an end", io.ErrUnexpectedEOF, false, KindBroken, true, "broke while"},
+		{"refused", dial(syscall.ECONNREFUSED), false, KindUnreachable, true, "nothing listens there", true},
+		{"no route", dial(syscall.EHOSTUNREACH), false, KindUnreachable, true, "the network has no way to it; check the network, the address and the proxy", true},
+		{"no such host", dial(&net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}), false, KindUnreachable, false, "no host has this name", true},
+		{"no DNS", dial(&net.DNSError{Err: "server misbehaving", Name: "x"}), false, KindUnreachable, true, "can't be looked up", true},
+		{"a bad proxy", &net.OpError{Op: "proxyconnect", Err: io.EOF}, false, KindUnreachable, true, "the proxy can't be reached; check HTTPS_PROXY", false},
+		{"a timeout before there is a connection", timeoutError{time.Second}, true, KindUnreachable, true, "can't be reached", false},
+		{"an unknown authority", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, false, KindInsecure, false, "is not safe, as its certificate can't be verified", false},
+		{"another host's certificate", x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}, false, KindInsecure, false, "is not safe, as its certificate can't be verified", false},
+		{"no TLS at all", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, false, KindInsecure, false, "is not safe: what answers there doesn't speak TLS", true},
+		{"http at an address with https", http.ErrSchemeMismatch, true, KindUnreachable, false, "write http:// in the address", true},
+		{"a timeout", timeoutError{time.Second}, false, KindTimeout, true, "did not answer in time", false},
+		{"a deadline", context.DeadlineExceeded, false, KindTimeout, true, "did not answer in time", false},
+		{"a reset", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, false, KindBroken, true, "closed the connection; check", true},
+		{"a reset before there is a connection", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, true, KindUnreachable, true, "closed the connection; check", true},
+		{"an end", io.ErrUnexpectedEOF, false, KindBroken, true, "it ended before the answer was whole", true},
+		{"another break", errors.New("http: strange"), false, KindBroken, true, "broke while", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := &APIError{Kind: ofFailure(tc.err, tc.noConnection), What: "reading pool 1", Host: "toloka.example", cause: tc.err}
@@ -246,8 +250,8 @@ func TestWhatFailuresMean(t *testing.T) {
 			if !strings.Contains(text, tc.text) || !strings.Contains(text, "reading pool 1") {
 				t.Errorf("the text is: %s", text)
 			}
-			if !strings.HasSuffix(text, "("+tc.err.Error()+")") || strings.HasPrefix(text, "dial") {
-				t.Errorf("the cause isn't in brackets at the end: %s", text)
+			if strings.HasSuffix(text, "("+tc.err.Error()+")") == tc.said || strings.Contains(text, "dial") {
+				t.Errorf("Go's own words are at the end where they say more, and nowhere else: %s", text)
 			}
 		})
 	}
@@ -475,7 +479,7 @@ func TestAPortWhereNothingListensLeavesNothingInDoubt(t *testing.T) {
 		t.Fatal(err)
 	}
 	o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
-	if !strings.Contains(err.Error(), address+" can't be reached for sending chunk 0 (1 rows): nothing listens there") {
+	if !strings.Contains(err.Error(), address+" can't be reached for sending 1 row: nothing listens there") {
 		t.Errorf("the error is: %v", err)
 	}
 	expect(t, o, "unsent "+reasonNotSent)

@@ -1,6 +1,7 @@
 package uploader
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -73,6 +74,8 @@ type APIError struct {
 	// although there is no answer that says so.
 	InDoubt bool
 
+	tokenFrom string // as ClientConfig has it
+
 	cause error // what Go says, or the context's cause
 	last  error // what went wrong before the context ended
 }
@@ -96,9 +99,10 @@ func (e *APIError) Retryable() bool {
 	case KindBusy, KindTransient, KindTimeout, KindBroken, KindMalformed:
 		return true
 	case KindUnreachable:
-		// A name that the DNS says doesn't exist is a typing mistake.
+		// A name that the DNS says doesn't exist is a typing mistake, and so is https
+		// for http.
 		var dns *net.DNSError
-		return !errors.As(e.cause, &dns) || !dns.IsNotFound
+		return (!errors.As(e.cause, &dns) || !dns.IsNotFound) && !errors.Is(e.cause, http.ErrSchemeMismatch)
 	}
 	return false
 }
@@ -106,6 +110,7 @@ func (e *APIError) Retryable() bool {
 // Error says what happened, for what request, and what to do about it.
 func (e *APIError) Error() string {
 	var b strings.Builder
+	var known bool // whether the cause is in the sentence
 	switch e.Kind {
 	case KindInvalid:
 		fmt.Fprintf(&b, "the server refused the request for %s%s", e.What, e.answer())
@@ -117,7 +122,7 @@ func (e *APIError) Error() string {
 			fmt.Fprintf(&b, "access was denied while %s%s: check that the token's account may do this", e.What, e.answer())
 			break
 		}
-		fmt.Fprintf(&b, "the token was refused while %s%s: check TOLOKA_TOKEN, and that it belongs to %s", e.What, e.answer(), e.Host)
+		fmt.Fprintf(&b, "the token was refused while %s%s: check %s, and that it belongs to %s", e.What, e.answer(), cmp.Or(e.tokenFrom, "the token"), e.Host)
 	case KindNotFound:
 		fmt.Fprintf(&b, "not found while %s%s: check the id, and that it belongs to the token's account on %s", e.What, e.answer(), e.Host)
 	case KindConflict:
@@ -137,12 +142,21 @@ func (e *APIError) Error() string {
 	case KindTimeout:
 		fmt.Fprintf(&b, "%s did not answer in time while %s: try again later, or allow a longer request timeout", e.Host, e.What)
 	case KindBroken:
-		fmt.Fprintf(&b, "the connection to %s broke while %s: check the network and try again", e.Host, e.What)
+		var reason string
+		reason, known = transportReason(e.cause)
+		fmt.Fprintf(&b, "the connection to %s broke while %s: %s", e.Host, e.What, reason)
 	case KindMalformed:
 		fmt.Fprintf(&b, "the answer of %s makes no sense while %s%s: check that the address is that of the API", e.Host, e.What, e.answer())
 	case KindUnreachable:
-		fmt.Fprintf(&b, "%s can't be reached for %s: %s", e.Host, e.What, unreachableHint(e.cause))
+		var reason string
+		reason, known = transportReason(e.cause)
+		fmt.Fprintf(&b, "%s can't be reached for %s: %s", e.Host, e.What, reason)
 	case KindInsecure:
+		var reason string
+		if reason, known = transportReason(e.cause); known {
+			fmt.Fprintf(&b, "the connection to %s for %s is not safe: %s", e.Host, e.What, reason)
+			break
+		}
 		fmt.Fprintf(&b, "the connection to %s for %s is not safe, as its certificate can't be verified: check the address, the clock and the proxy", e.Host, e.What)
 	case KindJournal:
 		fmt.Fprintf(&b, "%s did not begin, as it could not be recorded beforehand: check the disk and try again", e.What)
@@ -157,7 +171,7 @@ func (e *APIError) Error() string {
 	if e.last != nil {
 		fmt.Fprintf(&b, " (before that: %v)", e.last)
 	}
-	if e.cause != nil {
+	if e.cause != nil && !known {
 		fmt.Fprintf(&b, " (%v)", e.cause)
 	}
 	return b.String()
@@ -193,17 +207,36 @@ func conflictHint(code string) string {
 	return ": check the state of the pool"
 }
 
-func unreachableHint(cause error) string {
-	var dns *net.DNSError
+// transportReason says why there is no answer, and what to do, where it is one of the
+// common reasons: then nobody needs the words of Go and the system.
+func transportReason(cause error) (reason string, known bool) {
+	const onTheWay = "check the network, the address and the proxy"
+	var (
+		dns    *net.DNSError
+		op     *net.OpError
+		record tls.RecordHeaderError
+	)
 	switch {
+	case errors.As(cause, &op) && op.Op == "proxyconnect":
+		return "the proxy can't be reached; check HTTPS_PROXY and HTTP_PROXY", false
 	case errors.As(cause, &dns) && dns.IsNotFound:
-		return "no host has this name; check the address"
+		return "no host has this name; check the address", true
 	case errors.As(cause, &dns):
-		return "its name can't be looked up; check the network"
+		return "its name can't be looked up; check the network", true
 	case errors.Is(cause, syscall.ECONNREFUSED):
-		return "nothing listens there; check the address and that the server runs"
+		return "nothing listens there; check the address and that the server runs", true
+	case errors.Is(cause, syscall.EHOSTUNREACH), errors.Is(cause, syscall.ENETUNREACH):
+		return "the network has no way to it; " + onTheWay, true
+	case errors.Is(cause, http.ErrSchemeMismatch):
+		return "it speaks http there and not https; write http:// in the address, or check the port", true
+	case errors.As(cause, &record):
+		return "what answers there doesn't speak TLS; " + onTheWay, true
+	case errors.Is(cause, syscall.ECONNRESET), errors.Is(cause, syscall.EPIPE):
+		return "the server, or something on the way, closed the connection; " + onTheWay + ", and try again", true
+	case errors.Is(cause, io.ErrUnexpectedEOF), errors.Is(cause, io.EOF):
+		return "it ended before the answer was whole; " + onTheWay + ", and try again", true
 	}
-	return "check the network, the address and the proxy"
+	return onTheWay, false
 }
 
 // ofStatus tells what an answer that is not 2xx means.

@@ -331,8 +331,12 @@ func (j *job) part(rows []int) part {
 	return partOf(j.out.Chunk, rows)
 }
 
+// String is for people, who know of rows and not of chunks.
 func (p part) String() string {
-	return fmt.Sprintf("chunk %d (%d rows)", p.chunk.Number, len(p.rows))
+	if len(p.rows) == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", len(p.rows))
 }
 
 // run sends the chunk, and what remains of it, until each row has its status.

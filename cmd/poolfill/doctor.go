@@ -183,7 +183,7 @@ func unknownVariables(environment, known []string) []string {
 func (d *doctor) server(ctx context.Context, from tokenFlags) {
 	var took time.Duration
 	cfg := uploader.ClientConfig{
-		BaseURL: d.address, Token: "none", ActUnder: d.actUnder, UserAgent: "poolfill",
+		BaseURL: d.address, Token: "none", TokenFrom: from.place(), ActUnder: d.actUnder, UserAgent: "poolfill",
 		RetryFor: doctorRetryFor, RequestTimeout: doctorTimeout,
 		Observe: func(e uploader.Exchange) { took = e.Took },
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -217,6 +218,18 @@ func emulate(ctx context.Context, cfg *pipeline.Config) (stop func() error, err 
 		return nil, errors.Join(err, stop())
 	}
 	return stop, nil
+}
+
+// aboutDemoProject adds to err, where cause is of columns, that the project is the
+// emulator's own: the user's may well have them.
+func aboutDemoProject(err, cause error, cfg pipeline.Config) error {
+	var input *reader.InputError
+	if cfg.NoSpec || cfg.Reader.Spec != nil || !errors.As(cause, &input) || !slices.ContainsFunc(input.Findings, func(f reader.Finding) bool {
+		return f.Code == toloka.CodeValueNotAllowed || f.Code == toloka.CodeValueRequired
+	}) {
+		return err
+	}
+	return fmt.Errorf("%w\nThat is the demo project of the emulator: use --no-spec to take the file's own columns, or --spec FILE for those of your project", err)
 }
 
 // passingLedger gives a run a ledger that is removed with the emulator, as

@@ -59,7 +59,7 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		if startErr != nil {
 			return r, startErr
 		}
-		defer func() { err = errors.Join(err, stop()) }()
+		defer func() { err = errors.Join(aboutDemoProject(err, err, cfg), stop()) }()
 	}
 	return carryOut(cmd.Context(), std, cfg, output, display)
 }
@@ -182,7 +182,7 @@ func outcome(r pipeline.Report, err error) error {
 	case r.State == pipeline.Interrupted:
 		return &interruptedError{"interrupted"}
 	case r.Totals.Unsent > 0:
-		return fmt.Errorf("%d rows are unsent, as results.tsv says row by row: the same command tries them again", r.Totals.Unsent)
+		return fmt.Errorf("rows are unsent: %d, as results.tsv says row by row; the same command tries them again", r.Totals.Unsent)
 	case r.Totals.Rejected > 0:
 		return &rejectedError{r.Totals.Rejected}
 	}

@@ -111,16 +111,28 @@ func flagProblem(cmd *cobra.Command, err error) string {
 		f := missing.GetFlag()
 		return fmt.Sprintf("--%s lacks its value: %s", f.Name, f.Usage)
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
-		name := unknown.GetSpecifiedName()
-		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		slices.Sort(names)
-		if near := spelling.Nearest(name, names); near != "" {
-			return fmt.Sprintf("there is no flag --%s; did you mean --%s?", name, near)
-		}
-		return fmt.Sprintf("there is no flag --%s", name)
+		return unknownFlag(cmd, "--", unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		// A long flag with one dash is taken for many short ones.
+		name, _, _ := strings.Cut(unknown.GetSpecifiedShortnames(), "=")
+		return unknownFlag(cmd, "-", name)
 	}
 	return err.Error()
+}
+
+// unknownFlag says that there is no such flag, and which one was likely meant.
+func unknownFlag(cmd *cobra.Command, dashes, name string) string {
+	says := "there is no flag " + dashes + name
+	if name == "token" && cmd.Flags().Lookup("token-keyring") != nil {
+		return says + ": the token comes from " + tokenVariable + ", or from a file that --token-file names, as others on the machine can see arguments"
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	slices.Sort(names)
+	if near := spelling.Nearest(name, names); near != "" {
+		return says + "; did you mean --" + near + "?"
+	}
+	return says
 }
 
 // allowed says what a flag can be.
@@ -131,12 +143,10 @@ func allowed(f *pflag.Flag) string {
 	switch f.Value.Type() {
 	case "bool":
 		return "true or false"
-	case "int", "int64":
-		return "a whole number"
-	case "uint64":
+	case "int", "int64", "uint64":
 		return "a whole number from 0"
 	case "float64":
-		return "a number"
+		return "a number from 0"
 	case "duration":
 		return "a time such as 90s, 15m or 2h"
 	case "stringToString":

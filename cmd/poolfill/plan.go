@@ -48,9 +48,6 @@ would stop it, or the command must change first; 3 some rows would be rejected.`
 		Args: needInputs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg := pipeline.Config{Check: true, Mode: uploader.Mode(mode), ChunkSize: chunkSize}
-			if cfg.Mode != uploader.Async && cfg.Mode != uploader.Sync {
-				return &usageError{fmt.Errorf("--mode is async or sync, not %q", mode)}
-			}
 			return makePlan(cmd, std, args, cfg, &reading, &api, &output, countPool)
 		},
 	}
@@ -115,7 +112,11 @@ func makePlan(cmd *cobra.Command, std streams, args []string, cfg pipeline.Confi
 	}
 	facts.Now = time.Now()
 	p := plan.Make(facts)
-	return errors.Join(showPlan(std.out, p, output.json), planOutcome(p))
+	outcome := planOutcome(p)
+	if api.emulator {
+		outcome = aboutDemoProject(outcome, facts.Failed, cfg)
+	}
+	return errors.Join(showPlan(std.out, p, output.json), outcome)
 }
 
 // readRows counts what the inputs hold, by a check.

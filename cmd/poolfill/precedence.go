@@ -116,6 +116,9 @@ func applySettings(cmd *cobra.Command) (*config.File, error) {
 // fromOutside applies what the command line and the environment say.
 func fromOutside(cmd *cobra.Command) (*settingsOf, error) {
 	s := &settingsOf{cmd.Flags(), make(map[string]bool)}
+	if err := refusedFlags(s.flags); err != nil {
+		return nil, &usageError{err}
+	}
 	s.endLayer()
 	if err := s.environment(); err != nil {
 		return nil, &usageError{err}
@@ -280,13 +283,35 @@ func expandHome(path string) string {
 // set sets a flag. Its error names the setting and what it can be, in the words
 // of someone who never wrote a flag.
 func (s *settingsOf) set(f *pflag.Flag, value string) error {
-	if choices := f.Annotations[choicesKey]; choices != nil && !slices.Contains(choices, value) {
-		return fmt.Errorf("%s is %s, not %q", f.Name, orList(choices), value)
-	}
-	if s.flags.Set(f.Name, value) != nil {
+	if !possible(f, value) || s.flags.Set(f.Name, value) != nil {
 		return fmt.Errorf("%s is %s, not %q", f.Name, allowed(f), value)
 	}
 	return nil
+}
+
+// refusedFlags names the flags of the command line whose values can be read and
+// can't be, in the same words as those of the other sources.
+func refusedFlags(flags *pflag.FlagSet) error {
+	var errs []error
+	flags.Visit(func(f *pflag.Flag) {
+		if value := f.Value.String(); value != f.DefValue && !possible(f, value) {
+			errs = append(errs, fmt.Errorf("--%s is %s, not %q", f.Name, allowed(f), value))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// possible says whether a flag can have a value, as far as its type doesn't say so.
+// No number and no time is negative.
+func possible(f *pflag.Flag, value string) bool {
+	if choices := f.Annotations[choicesKey]; choices != nil {
+		return slices.Contains(choices, value)
+	}
+	switch f.Value.Type() {
+	case "int", "int64", "float64", "duration":
+		return !strings.HasPrefix(value, "-")
+	}
+	return true
 }
 
 // orList gives "a, b or c".

@@ -54,6 +54,9 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	})
 	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std),
 		newBackfillCommand(std), newWorkerCommand(std), newScheduleCommand(std), newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
+	root.SetOut(std.out) // the command for completions keeps it
+	root.InitDefaultCompletionCmd()
+	nameShells(root)
 	// Cobra reports a wrong command only as text, and runs a root without one.
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -67,4 +70,26 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return root, errors.Join(describeValues(root, valuesOf()), root.RegisterFlagCompletionFunc("profile", completeProfiles))
+}
+
+// nameShells has cobra's command for completions refuse a shell that it doesn't know,
+// for which it would show its help as if all were well.
+func nameShells(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		var shells []string
+		for _, shell := range cmd.Commands() {
+			shells = append(shells, shell.Name())
+			shell.Args = noArguments
+		}
+		cmd.Args = func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("there is no completion for %q: name %s", args[0], orList(shells))}
+			}
+			return nil
+		}
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 }

@@ -90,6 +90,9 @@ func tryUpload(std streams, args []string) error {
 	if err := cmd.ParseFlags(args); err != nil {
 		return errors.New(flagProblem(cmd, err))
 	}
+	if err := errors.Join(describeValues(cmd, valuesOf()), refusedFlags(cmd.Flags())); err != nil {
+		return err
+	}
 	for _, path := range cmd.Flags().Args() {
 		if name := reader.Name(path); name != path {
 			return fmt.Errorf("%s: a URL with more behind its path can't be kept for the worker, as it may be a secret, and may expire: name the file by a URL without ? and #", name)

@@ -234,6 +234,10 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		return api, limits, nil
 	}
 	api.Token, err = f.from.token()
+	if errors.Is(err, errNoToken) && flags.Lookup("emulator") != nil {
+		err = fmt.Errorf("%w. Or try it out with --emulator", err)
+	}
+	api.TokenFrom = f.from.place()
 	return api, limits, err
 }
 

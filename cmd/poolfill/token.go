@@ -21,6 +21,9 @@ const tokenVariable = "TOLOKA_TOKEN"
 // keyringService is the name under which the system's keyring has the tokens.
 const keyringService = "poolfill"
 
+// errNoToken is the error where no token was given in any way.
+var errNoToken = errors.New("no token: set " + tokenVariable + ", or name a file with --token-file or an entry of the system's keyring with --token-keyring")
+
 // tokenFlags say where the token is. It is never an argument, where others on
 // the machine could see it.
 type tokenFlags struct{ file, keyring string }
@@ -42,10 +45,20 @@ func (f tokenFlags) token() (string, error) {
 	}
 	token := strings.TrimSpace(os.Getenv(tokenVariable))
 	if token == "" {
-		return "", fmt.Errorf("no token: set %s, or name a file with --token-file or an entry of the system's keyring with --token-keyring. "+
-			"Or try it out with --emulator", tokenVariable)
+		return "", errNoToken
 	}
 	return token, nil
+}
+
+// place says where the token is, as in "check the file token.txt".
+func (f tokenFlags) place() string {
+	switch {
+	case f.file != "":
+		return "the file " + f.file
+	case f.keyring != "":
+		return fmt.Sprintf("the keyring's token %q", f.keyring)
+	}
+	return tokenVariable
 }
 
 func readToken(path string) (string, error) {

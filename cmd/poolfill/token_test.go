@@ -51,6 +51,8 @@ func TestTheTokenFromTheKeyring(t *testing.T) {
 		{"", []string{"token", "set"}, exitUsage, "poolfill token set takes one name"},
 		{"  right-token\nrest", []string{"token", "set", "work"}, exitOK, "--token-keyring work"},
 		{"", check, exitOK, ""},
+		{"wrong-token", []string{"token", "set", "other"}, exitOK, ""},
+		{"", append(check, "--token-keyring", "other"), exitUsage, `check the keyring's token "other", and that it belongs to`},
 		{"", append(check, "--token-file", "x"), exitUsage, "exclude each other"},
 		{"", []string{"token", "forget", "work"}, exitOK, "no more"},
 		{"", []string{"token", "forget", "work"}, exitUsage, `has no token named "work"`},

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -51,6 +52,9 @@ func newUploadCommand(std streams) *cobra.Command {
 			return pipeline.Report{}, &usageError{err}
 		}
 		if api.park, err = parks(onQuota, std); err != nil {
+			return pipeline.Report{}, &usageError{err}
+		}
+		if err = detachedGuard(dedupe, args); err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
 		return execute(cmd, std, args, cfg, &reading, &api, &output)
@@ -164,6 +168,21 @@ func guardOf(dedupe string, again bool) (pipeline.Guard, error) {
 		return guard, nil
 	}
 	return "", fmt.Errorf("--dedupe is %s (the same as no value) or %s, not %q", pipeline.GuardLedger, pipeline.GuardPool, dedupe)
+}
+
+// detachedGuard finds a value of --dedupe that stands after a blank, where it is
+// taken for a file: "--dedupe pool".
+func detachedGuard(dedupe string, files []string) error {
+	for _, file := range files {
+		guard := pipeline.Guard(file)
+		if dedupe == "" || guard != pipeline.GuardLedger && guard != pipeline.GuardPool {
+			continue
+		}
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: there is no such file; if it is the value of --dedupe, write --dedupe=%s, with = between them", file, file)
+		}
+	}
+	return nil
 }
 
 // commandLine gives a command as a shell takes it. Arguments hold no secret.

@@ -126,3 +126,23 @@ func TestSchedulesComeWhenTheyAreDue(t *testing.T) {
 		}
 	}
 }
+
+func TestACronExpressionThatCantBeIsExplained(t *testing.T) {
+	for expression, want := range map[string]string{
+		"foo bar * * *":        `no cron expression: "foo" can't be, as the minute goes from 0 to 59; "bar" can't be, as the hour goes from 0 to 23. It has minute, hour,`,
+		"0 3 * *":              "it should have five parts with blanks between them, and has 4",
+		"":                     "and has 0",
+		"0 24 * * *":           `"24" can't be, as the hour`,
+		"0 3 0 * *":            `"0" can't be, as the day of the month`,
+		"0 3 * 13 *":           `"13" can't be, as the month`,
+		"0 3 * * mon-foo":      `"mon-foo" can't be, as the day of the week`,
+		"@often":               "the words with @ are @hourly",
+		"TZ=Mars 0 3 * * *":    "goes into --zone",
+		"CRON_TZ=UTC 70 * * *": "goes into --zone",
+	} {
+		_, err := Scheduled{Cron: expression}.Next(time.Now())
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "strconv") || strings.Contains(err.Error(), "[") {
+			t.Errorf("%q: %v, want %q in it", expression, err, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/netresearch/go-cron"
@@ -50,13 +51,42 @@ func (s Scheduled) Next(after time.Time) (time.Time, error) {
 	}
 	expression, err := cron.ParseStandard(s.Cron)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is no cron expression such as '0 3 * * *' (minute, hour, day, month, weekday): %w", s.Cron, err)
+		return time.Time{}, fmt.Errorf("%q is no cron expression: %s. "+
+			"It has minute, hour, day of the month, month and day of the week, such as '0 3 * * *' for each day at 3:00", s.Cron, cronProblem(s.Cron))
 	}
 	next := expression.Next(after.In(zone))
 	if next.IsZero() {
 		return next, fmt.Errorf("the cron expression %q never comes true", s.Cron)
 	}
 	return next, nil
+}
+
+// cronProblem says which part of a cron expression can't be, as the parser's own
+// errors name none.
+func cronProblem(expression string) string {
+	parts := strings.Fields(expression)
+	switch {
+	case strings.Contains(expression, "TZ="):
+		return "the time zone is no part of it, but goes into --zone"
+	case len(parts) > 0 && strings.HasPrefix(parts[0], "@"):
+		return "the words with @ are @hourly, @daily, @weekly, @monthly, @yearly and @every 90m"
+	}
+	ranges := []string{
+		"minute goes from 0 to 59", "hour goes from 0 to 23", "day of the month goes from 1 to 31",
+		"month goes from 1 to 12, or JAN to DEC", "day of the week goes from 0 (Sunday) to 6, or SUN to SAT",
+	}
+	if len(parts) != len(ranges) {
+		return fmt.Sprintf("it should have five parts with blanks between them, and has %d", len(parts))
+	}
+	var wrong []string
+	for i, part := range parts {
+		alone := []string{"*", "*", "*", "*", "*"}
+		alone[i] = part
+		if _, err := cron.ParseStandard(strings.Join(alone, " ")); err != nil {
+			wrong = append(wrong, fmt.Sprintf("%q can't be, as the %s", part, ranges[i]))
+		}
+	}
+	return strings.Join(wrong, "; ")
 }
 
 // scheduleArgs are what River knows of a scheduled upload.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // Group is rejections of one kind.
@@ -19,7 +20,8 @@ type Group struct {
 }
 
 // Causes says for each group of a run with so many rows what has probably gone
-// wrong, and what to do. It is empty only for a code that is not in the table.
+// wrong, and what to do. It is empty for a code that is not in the table, and where
+// the message of the group says it all.
 func Causes(groups []Group, rows int64) []string {
 	does := map[string]string{}
 	for _, e := range All() {
@@ -31,11 +33,18 @@ func Causes(groups []Group, rows int64) []string {
 			causes[i] = renamedCause(g, other)
 			continue
 		}
-		if causes[i] = cause(g, rows); causes[i] == "" {
+		if causes[i] = cause(g, rows); causes[i] == "" && !saysItAll(g) {
 			causes[i] = does[g.Code]
 		}
 	}
 	return causes
+}
+
+// saysItAll tells where the message of a group names the remedy, and what the table
+// says of the code in general would be of something else: characters that can't be
+// seen are removed, whatever the rest of the URL is like.
+func saysItAll(g Group) bool {
+	return g.Code == "INVALID_URL_SYNTAX" && (g.Value != strings.TrimSpace(g.Value) || strings.ContainsFunc(g.Value, unicode.IsControl))
 }
 
 // The codes that come in pairs where a column has another name.
@@ -45,22 +54,30 @@ const (
 )
 
 // renamed finds the group that stands for the other side of a renamed column: a
-// field that is not known and one that is missing, in equally many rows.
+// field that is not known and one that is missing, in equally many rows. Where there
+// are several of either, half of the name must be the same.
 func renamed(groups []Group, g Group) (other Group, ok bool) {
 	want := map[string]string{required: notAllowed, notAllowed: required}[g.Code]
 	if want == "" || g.Field == "" {
 		return other, false
 	}
-	best := -1
-	for _, candidate := range groups {
-		if candidate.Code != want || candidate.Count != g.Count || prefixOf(candidate.Field) != prefixOf(g.Field) {
+	best, candidates, rivals := -1, 0, 0
+	for _, one := range groups {
+		if one.Count != g.Count || prefixOf(one.Field) != prefixOf(g.Field) {
 			continue
 		}
-		if alike := commonLetters(candidate.Field, g.Field); alike > best {
-			best, other, ok = alike, candidate, true
+		switch one.Code {
+		case g.Code:
+			rivals++ // g itself among them
+		case want:
+			candidates++
+			if alike := commonLetters(nameOf(one.Field), nameOf(g.Field)); alike > best {
+				best, other = alike, one
+			}
 		}
 	}
-	return other, ok
+	alone := candidates == 1 && rivals == 1
+	return other, alone || candidates > 0 && best*2 >= min(len(nameOf(other.Field)), len(nameOf(g.Field)))
 }
 
 func renamedCause(a, b Group) string {
@@ -80,6 +97,9 @@ func prefixOf(field string) string {
 	}
 	return prefix
 }
+
+// nameOf gives what stands after the colon.
+func nameOf(field string) string { return field[strings.Index(field, ":")+1:] }
 
 func withPrefix(field string) string {
 	if strings.Contains(field, ":") {
@@ -102,13 +122,20 @@ func commonLetters(a, b string) int {
 	return n
 }
 
-// The forms of values that tell what went wrong.
+// The forms of values that tell what went wrong. Those of numbers have the whole
+// part and the fraction as their groups.
 var (
-	decimalComma  = regexp.MustCompile(`^\s*[-+]?[0-9]+,[0-9]+\s*$`)
-	thousands     = regexp.MustCompile(`^\s*[-+]?[0-9]{1,3}([, '\x{A0}\x{202F}][0-9]{3})+([.,][0-9]+)?\s*$`)
+	decimalComma  = regexp.MustCompile(`^([-+]?[0-9]+),([0-9]+)$`)
+	oneSeparator  = regexp.MustCompile(`^[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}$`)
+	blankThousand = regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:[ '\x{A0}\x{202F}][0-9]{3})+)(?:[.,]([0-9]+))?$`)
+	commaThousand = regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:,[0-9]{3})+)(?:\.([0-9]+))?$`)
+	pointThousand = regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+)(?:,([0-9]+))?$`)
+	withUnit      = regexp.MustCompile(`^([-+]?[0-9]+)(?:\.([0-9]+))?\s*(?:%|\pL[\pL0-9./]*)$`)
+	wholeFraction = regexp.MustCompile(`^([-+]?[0-9]+)\.(0+)$`)
 	fourNumbers   = regexp.MustCompile(`^\s*-?[0-9]+,[0-9]+\s*[,; ]\s*-?[0-9]+,[0-9]+\s*$`)
 	domain        = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(/\S*)?$`)
-	wholeFraction = regexp.MustCompile(`^[-+]?[0-9]+\.0+$`)
+	fewSlashes    = regexp.MustCompile(`(?i)^(https?):/?([^/\s]\S*)$`)
+	otherScheme   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
 	yesOrNo       = regexp.MustCompile(`(?i)^(yes|no|y|n|0|1|x|on|off)$`)
 )
 
@@ -152,6 +179,10 @@ func cause(g Group, rows int64) string {
 		if most {
 			return "Most rows are concerned: the file is in another charset. Name it, such as --encoding windows-1251, or save the file as UTF-8."
 		}
+	case notAllowed:
+		if g.Field != "" {
+			return fmt.Sprintf("Rename the column, or leave it out with --ignore-column %s.", g.Field)
+		}
 	case required:
 		if g.Count == rows && rows > 1 {
 			return fmt.Sprintf("No row has it: perhaps another column holds it; name that with --map COLUMN=%s.", withPrefix(g.Field))
@@ -161,17 +192,51 @@ func cause(g Group, rows int64) string {
 	return ""
 }
 
+// numberCause says what is odd about a number, and how to write it where that is
+// beyond doubt: 1,500 may have a decimal comma, or be a thousand and a half.
 func numberCause(code, value string) string {
-	switch {
-	case thousands.MatchString(value):
-		return "The number has separators between its thousands, or a decimal comma: write digits and a decimal point only, by exporting with English number formats."
-	case decimalComma.MatchString(value):
-		return fmt.Sprintf("Decimal commas: write %s, by exporting with English number formats.", strings.Replace(strings.TrimSpace(value), ",", ".", 1))
-	case code == "INTEGER_EXPECTED" && wholeFraction.MatchString(value):
-		whole, _, _ := strings.Cut(value, ".")
-		return fmt.Sprintf("A whole number was exported with decimals: write %s.", whole)
+	const english = ", by exporting with English number formats."
+	whole := code == "INTEGER_EXPECTED"
+	if n, ok := mended(wholeFraction, value, whole); ok && whole {
+		return "A whole number was exported with decimals: write " + n + "."
+	}
+	if oneSeparator.MatchString(value) {
+		return "The number has a separator between its thousands, or a decimal comma: write digits and a decimal point only" + english
+	}
+	if n, ok := mended(decimalComma, value, whole); ok {
+		return "Decimal commas: write " + n + english
+	}
+	for _, form := range []*regexp.Regexp{blankThousand, commaThousand, pointThousand} {
+		if n, ok := mended(form, value, whole); ok {
+			return "The number has separators between its thousands: write " + n + english
+		}
+	}
+	if n, ok := mended(withUnit, value, whole); ok {
+		return "The number has a unit or a percent sign: write the number alone, such as " + n + "."
 	}
 	return ""
+}
+
+// mended writes a number of a form with digits and a decimal point. One with a
+// fraction is none where a whole number is wanted.
+func mended(form *regexp.Regexp, value string, whole bool) (number string, ok bool) {
+	parts := form.FindStringSubmatch(value)
+	if parts == nil {
+		return "", false
+	}
+	digits := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '-' || r == '+' {
+			return r
+		}
+		return -1
+	}, parts[1])
+	switch fraction := parts[2]; {
+	case whole:
+		return digits, strings.Trim(fraction, "0") == ""
+	case fraction != "":
+		return digits + "." + fraction, true
+	}
+	return digits, true
 }
 
 func urlCause(value string) string {
@@ -182,8 +247,13 @@ func urlCause(value string) string {
 		return "The cell holds several URLs: the field takes one. Make it an array (array_url) in the project, or use a row for each."
 	case strings.HasPrefix(value, "//"):
 		return "The URL has no scheme: write https:" + value + "."
+	case fewSlashes.MatchString(value):
+		parts := fewSlashes.FindStringSubmatch(value)
+		return fmt.Sprintf("The address has too few slashes: write %s://%s.", parts[1], parts[2])
 	case strings.Contains(value, `\`) || strings.HasPrefix(value, "/") || strings.HasPrefix(value, "file:") || strings.HasPrefix(value, "."):
 		return "That is a file's path, which performers can't open: put the files on a server, and write their https:// addresses."
+	case otherScheme.MatchString(value) && !strings.HasPrefix(strings.ToLower(value), "http"):
+		return fmt.Sprintf("Performers' browsers don't open %s addresses: put the files on a web server, and write their https:// addresses.", otherScheme.FindString(value))
 	case domain.MatchString(value):
 		return "The URL has no scheme: write https:// before it."
 	}

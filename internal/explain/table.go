@@ -156,11 +156,11 @@ func All() []Entry {
 
 		{
 			"VALUE_REQUIRED", Value, "A required field has no value: its cell is empty, or no column fills it.",
-			"image is required, and the column is called imagis or picture", "Fill the cells, or name the column: --map picture=INPUT:image.",
+			"image is required, and the column is called imagis or picture", "Fill the cells, or say which column it is: --map COLUMN=INPUT:field.",
 		},
 		{
 			"VALUE_NOT_ALLOWED", Value, "The project has no such field.",
-			"INPUT:imagis in a project with the field image", "Rename the column, or use --map imagis=INPUT:image or --ignore-column.",
+			"INPUT:imagis in a project with the field image", "Rename the column, or use --map COLUMN=INPUT:field or --ignore-column.",
 		},
 		{
 			"STRING_EXPECTED", Value, "The field takes a text.",
@@ -168,11 +168,11 @@ func All() []Entry {
 		},
 		{
 			"INTEGER_EXPECTED", Value, "The field takes a whole number of at most 64 bits.",
-			"7.5, 1 000 or 12 cm", "Write digits only, such as 1000.",
+			"7.5, 1 000 or 12 cm", "Write digits only, without a fraction or a unit.",
 		},
 		{
 			"FLOAT_EXPECTED", Value, "The field takes a number with a decimal point.",
-			"7,50, as a spreadsheet in many languages writes it", "Write 7.50: export with English number formats.",
+			"7,50, as a spreadsheet in many languages writes it", "Write digits and a decimal point only; a spreadsheet exports them so with English number formats.",
 		},
 		{
 			"BOOLEAN_EXPECTED", Value, "The field takes true or false.",
@@ -184,15 +184,15 @@ func All() []Entry {
 		},
 		{
 			"ARRAY_EXPECTED", Value, "The field takes several values parted by commas, and the cell can't be cut into them.",
-			`cat,,dog (an empty element), or cat,"dog (a quote without an end)`, `Write cat,dog. An element with a comma stands in quotes: cat,"white, mostly".`,
+			`cat,,dog (an empty element), or cat,"dog (a quote without an end)`, `Part the elements by one comma each. An element with a comma stands in quotes: cat,"white, mostly".`,
 		},
 		{
 			"INVALID_URL_SYNTAX", Value, "The field takes a URL: it must begin with http://, https:// or www.",
-			"example.com/1.jpg, or a file's path", "Write https:// before it. A file must be on a server first.",
+			"example.com/1.jpg, or a file's path", "Write the whole address, from https:// on. A file must be on a server first.",
 		},
 		{
 			"INVALID_COORDINATES_SYNTAX", Value, "The field takes latitude,longitude in degrees, -90 to 90 and -180 to 180, with decimal points.",
-			"55,75,37,61: decimal commas", "Write 55.75,37.61.",
+			"55,75,37,61: decimal commas", "Write decimal points, and one comma between the two numbers, such as 55.75,37.61.",
 		},
 		{
 			"PATTERN_MISMATCH", Value, "The value doesn't match the field's pattern; the whole of it must.",

@@ -244,8 +244,8 @@ func problems(f Facts, room int64) (all []Remark) {
 		}
 		if others := f.Counts.Tasks() - f.Counts.Training; f.Pool.Type == toloka.PoolTraining && others > 0 {
 			all = append(all, Remark{CodeTrainingPool, fmt.Sprintf(
-				"pool %s is a training pool, and %s of the %s are no training tasks, which have a GOLDEN value and a HINT: name another pool with --pool",
-				f.Pool.ID, count(others), plural(f.Counts.Tasks(), "task"))})
+				"pool %s is a training pool, and takes only tasks with a GOLDEN value and a HINT, which others lack (%s of %s): name another pool with --pool",
+				f.Pool.ID, count(others), count(f.Counts.Tasks()))})
 		}
 		if tasks := f.Counts.Tasks(); tasks > room {
 			all = append(all, Remark{toloka.CodePoolTasksCountExceeded, fmt.Sprintf(
@@ -289,8 +289,8 @@ func notes(f Facts, p Plan) (all []Remark) {
 		note(CodePoolLocked, "pool %s is held by another operation: wait until that has ended", f.Pool.ID)
 	}
 	if p.Control != nil && p.Control.Share < p.Control.AdvisedLeast && c.General > 0 {
-		note(CodeControlShare, "%s of the %s are control tasks (%s): Toloka advises %s. Fill GOLDEN cells of more rows",
-			count(c.Control), plural(c.Tasks(), "task"), percent(p.Control.Share), p.Control.Advice())
+		note(CodeControlShare, "%s of the tasks are control tasks (%s of %s): Toloka advises %s. Fill GOLDEN cells of more rows",
+			percent(p.Control.Share), count(c.Control), count(c.Tasks()), p.Control.Advice())
 	}
 	if f.Pool != nil {
 		mixer, ok := f.Pool.Mixer()

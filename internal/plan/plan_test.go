@@ -249,6 +249,14 @@ func TestProblemsAndNotes(t *testing.T) {
 	}
 }
 
+func TestANoteOfASingleTask(t *testing.T) {
+	pool := poolOf(t, `{"mixer_config":{"real_tasks_count":9}}`)
+	p := Make(Facts{Counts: Counts{General: 1}, Mode: uploader.Async, Now: afternoon, Pool: &pool})
+	if len(p.Notes) == 0 || !strings.HasPrefix(p.Notes[0].Message, "0% of the tasks are control tasks (0 of 1): Toloka advises") {
+		t.Errorf("the notes are %v", p.Notes)
+	}
+}
+
 func TestCountsOfAChunk(t *testing.T) {
 	b, err := batcher.New(batcher.Config{PoolID: "7", MaxTasks: 4})
 	if err != nil {

@@ -155,9 +155,17 @@ func headline(r pipeline.Report) string {
 		done, what = r.Totals.Valid, "valid"
 	}
 	if r.State == pipeline.Running {
-		return fmt.Sprintf("%s rows %s so far", number(done), what)
+		return fmt.Sprintf("%s %s so far", rows(done), what)
 	}
-	return fmt.Sprintf("%s of %s rows %s", number(done), number(r.Totals.Rows), what)
+	return fmt.Sprintf("%s of %s %s", number(done), rows(r.Totals.Rows), what)
+}
+
+// rows counts them: "1 row", "2,000 rows".
+func rows(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return number(n) + " rows"
 }
 
 // outcomes lists the counts of rows under the class of their colour, what can
@@ -243,9 +251,9 @@ func newLive(p pipeline.Progress, now time.Time) *live {
 	case p.Gate.Reason != "" && wait > 0:
 		l.Outlook = fmt.Sprintf("Waiting %s: %s.", duration(wait.Round(time.Second).Seconds()), p.Gate.Reason)
 	case o.Left > 0:
-		l.Outlook = fmt.Sprintf("About %s left, %s rows in flight.", duration(o.Left.Seconds()), number(p.InFlight))
+		l.Outlook = fmt.Sprintf("About %s left, %s in flight.", duration(o.Left.Seconds()), rows(p.InFlight))
 	default:
-		l.Outlook = fmt.Sprintf("%s rows in flight.", number(p.InFlight))
+		l.Outlook = fmt.Sprintf("%s in flight.", rows(p.InFlight))
 	}
 	return l
 }

@@ -211,6 +211,7 @@ func TestRunsWithLittleToTellHaveAPage(t *testing.T) {
 		"a series that is damaged": {ragged, "1,234,000 of", 0, "Over time"},
 		"a run of an instant":      {short, "1,234,000 of", 0, "Over time"},
 		"a check":                  {check, "3 of 3 rows valid", 1, "Latency"},
+		"a single row":             {pipeline.Report{Totals: pipeline.Totals{Rows: 1, Created: 1}}, "1 of 1 row uploaded", 0, "Started"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -168,6 +168,14 @@ func number(n int64) string {
 	return message.NewPrinter(language.English).Sprintf("%d", n)
 }
 
+// counted writes how many there are: "1 row", "2,000 rows".
+func counted(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return number(n) + " " + what
+}
+
 func (v view) counts() string {
 	s := number(v.Done) + " rows"
 	if v.Rate >= 1 {
@@ -187,7 +195,7 @@ func (v view) outlook() string {
 	}
 	switch {
 	case v.Stopping:
-		parts = append(parts, fmt.Sprintf("stopping: %s rows in flight", number(v.InFlight)))
+		parts = append(parts, fmt.Sprintf("stopping: %s in flight", counted(v.InFlight, "row")))
 	case v.waiting() != "":
 		parts = append(parts, v.waiting())
 	case v.Left > 0:
@@ -206,10 +214,10 @@ func (v view) waiting() string {
 }
 
 func (v view) line() string {
-	s := fmt.Sprintf("%s rows read, %s done, %s rejected, %s rows/s",
-		number(v.Totals.Rows), number(v.Done), number(v.Totals.Rejected), number(int64(v.Rate)))
+	s := fmt.Sprintf("%s read, %s done, %s rejected, %s rows/s",
+		counted(v.Totals.Rows, "row"), number(v.Done), number(v.Totals.Rejected), number(int64(v.Rate)))
 	if v.Requests.Retried > 0 {
-		s += fmt.Sprintf(", %s requests repeated", number(v.Requests.Retried))
+		s += fmt.Sprintf(", %s repeated", counted(v.Requests.Retried, "request"))
 	}
 	if o := v.outlook(); o != "" {
 		s += ", " + o

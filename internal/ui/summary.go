@@ -50,7 +50,7 @@ func Summary(w io.Writer, r pipeline.Report) error {
 	writeRejections(&b, r.Rejections)
 	writeWarnings(&b, r.Warnings)
 	if r.Requests.Sent > 0 {
-		fmt.Fprintf(&b, "\n%s requests, %s of them repeated", number(r.Requests.Sent), number(r.Requests.Retried))
+		fmt.Fprintf(&b, "\n%s, %s of them repeated", counted(r.Requests.Sent, "request"), number(r.Requests.Retried))
 		if r.Quota.Refused > 0 {
 			fmt.Fprintf(&b, ", %s refused by the quota", number(r.Quota.Refused))
 		}
@@ -102,9 +102,12 @@ func headline(r pipeline.Report) string {
 	} else {
 		elapsed = elapsed.Round(10 * time.Millisecond)
 	}
-	done, what := r.Totals.Created, "Uploaded %s of %s rows to "+pools(r.PoolID)+" in %s"
+	done, what := r.Totals.Created, "Uploaded %s of %s to "+pools(r.PoolID)+" in %s"
 	if r.Mode == "check" {
-		done, what = r.Totals.Valid, "Checked: %s of %s rows are valid (%s)"
+		done, what = r.Totals.Valid, "Checked: %s of %s are valid (%s)"
+		if r.Totals.Rows == 1 {
+			what = "Checked: %s of %s is valid (%s)"
+		}
 	}
 	if r.Mode != "check" && r.State != pipeline.Finished {
 		what = map[pipeline.State]string{
@@ -114,7 +117,7 @@ func headline(r pipeline.Report) string {
 			pipeline.Failed:      "Failed",
 		}[r.State] + ": " + strings.ToLower(what[:1]) + what[1:]
 	}
-	s := fmt.Sprintf(what, number(done), number(r.Totals.Rows), elapsed)
+	s := fmt.Sprintf(what, number(done), counted(r.Totals.Rows, "row"), elapsed)
 	if r.Mode != "check" && r.Seconds >= 1 && done > 0 {
 		s += fmt.Sprintf(" (%s rows/s)", number(int64(float64(done)/r.Seconds)))
 	}

@@ -39,6 +39,7 @@ func TestALookSaysHowFarTheRunIs(t *testing.T) {
 		"waiting for quota":          {waiting, "12,000 rows read, 10,000 done, 10 rejected, 1,000 rows/s, 2 requests repeated, 41%, waiting 32s: the quota of a minute is used up"},
 		"stopping":                   {stopping, "12,000 rows read, 10,000 done, 10 rejected, 1,000 rows/s, 2 requests repeated, 41%, stopping: 7 rows in flight"},
 		"of an input without a size": {unknown, "12,000 rows read, 10,000 done, 10 rejected, 1,000 rows/s, 2 requests repeated"},
+		"the first row":              {pipeline.Progress{Totals: pipeline.Totals{Rows: 1}, Requests: uploader.Stats{Retried: 1}}, "1 row read, 0 done, 0 rejected, 0 rows/s, 1 request repeated"},
 		"before the first row":       {pipeline.Progress{}, "0 rows read, 0 done, 0 rejected, 0 rows/s"},
 	}
 	for name, tt := range tests {
@@ -180,6 +181,15 @@ Rejected rows:  run/rejected.tsv
 `
 	if out.String() != want {
 		t.Errorf("the summary is\n%s\nwant\n%s", out.String(), want)
+	}
+	one := pipeline.Report{State: pipeline.Finished, PoolID: "7", Mode: "async", Totals: pipeline.Totals{Rows: 1, Created: 1}, Requests: pipeline.Requests{Sent: 1}}
+	out.Reset()
+	if err := Summary(&out, one); err != nil || !strings.HasPrefix(out.String(), "Uploaded 1 of 1 row to pool 7 in") || !strings.Contains(out.String(), "\n1 request, 0 of them") {
+		t.Errorf("the summary of one row is\n%s\n%v", out.String(), err)
+	}
+	one.Mode = "check"
+	if got := headline(one); got != "Checked: 0 of 1 row is valid (0s)." {
+		t.Errorf("the headline of one row is %q", got)
 	}
 	r.Earlier = 2_000
 	if got := headline(r); !strings.HasSuffix(got, "(159 rows/s); 2,000 of them were there from an earlier run.") {
