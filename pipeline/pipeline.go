@@ -40,6 +40,7 @@ type Pipeline struct {
 	print    *bufio.Writer // nil where tasks are not printed
 	progress counters
 	history  history
+	pool     uploader.Pool // empty where the server was not asked about it
 
 	inputs    []string                 // the names of the files, then of the sources
 	sources   map[string]reader.Source // by name
@@ -437,6 +438,10 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 	if row.Err != nil {
 		p.count(path)
 		return p.reject(row.Err)
+	}
+	if rejected := p.trainsNobody(&row.Task); rejected != nil {
+		p.count(path)
+		return p.reject(rejected)
 	}
 	if !p.guard.empty() {
 		id, found, err := p.guard.claim(&row.Task)
