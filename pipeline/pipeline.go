@@ -668,7 +668,7 @@ func (p *Pipeline) enforceMaxRejected(atEnd bool) {
 	totals := p.tally.totals
 	p.mu.Unlock()
 	if p.cfg.MaxRejected.exceeded(totals.Rejected, totals.Rows, atEnd) {
-		p.stop(Stopped, fmt.Errorf("stopped: %d of %d rows were rejected, which is more than --max-rejected %s allows",
+		p.stop(Stopped, fmt.Errorf("stopped: %d of %d rows were rejected, which is more than --max-rejected %s allows: mend them in the input, as rejected.tsv says, or allow more, and run the command again",
 			totals.Rejected, totals.Rows, p.cfg.MaxRejected))
 	}
 }

@@ -61,7 +61,7 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	return carryOut(cmd.Context(), std, cfg, output, display)
+	return carryOut(cmd.Context(), std, cfg, output, display, !api.emulator)
 }
 
 // enterState keeps other runs on this machine from the pool, and gives the run
@@ -109,8 +109,9 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, id)
 }
 
-// carryOut runs the pipeline and shows and writes what comes of it.
-func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) (pipeline.Report, error) {
+// carryOut runs the pipeline and shows and writes what comes of it. lasting says
+// that the server outlives it, so that the same command can go on.
+func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display, lasting bool) (pipeline.Report, error) {
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
 	view, err := output.live.prepare(&cfg)
@@ -160,8 +161,8 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	}
 	err = errors.Join(show(out, result, output.json), outcome(result, err))
 	var rejected *rejectedError
-	if err != nil && !cfg.Check && !errors.As(err, &rejected) {
-		err = &unfinishedError{err, cfg.Command}
+	if err != nil && !cfg.Check && lasting && !errors.As(err, &rejected) {
+		err = goOn(err, &cfg, result.State, &files.done)
 	}
 	return result, err
 }
@@ -230,6 +231,7 @@ type lazyWriter struct {
 	run    func() string
 	inputs int
 	w      *report.Writer
+	done   prefix
 }
 
 // Input is part of pipeline.Recorder; it comes before any result.
@@ -245,7 +247,10 @@ func (l *lazyWriter) Input(info reader.Info) error {
 }
 
 // Record is part of pipeline.Recorder.
-func (l *lazyWriter) Record(results []pipeline.Result) error { return l.w.Record(results) }
+func (l *lazyWriter) Record(results []pipeline.Result) error {
+	l.done.add(results)
+	return l.w.Record(results)
+}
 
 // Finish is part of pipeline.Recorder.
 func (l *lazyWriter) Finish(r pipeline.Report) (pipeline.Report, error) {
