@@ -70,6 +70,7 @@ type Pipeline struct {
 	// The producer's own.
 	taken        int64 // rows of the open input that are not counted yet
 	valid        int64 // those of them that a check found valid
+	bytes        byteScale
 	pending      []Result
 	pendingBytes int
 }
@@ -367,8 +368,9 @@ func (p *Pipeline) readInput(ctx context.Context, path string, send func(*batche
 	if err := p.announce(info); err != nil {
 		return 0, errors.Join(err, r.Close())
 	}
+	p.bytes = newByteScale(info)
 	defer func() {
-		p.count(path)
+		p.count(path, nil)
 		err = errors.Join(err, p.closeInput(ctx, r))
 	}()
 	for !p.stopped() {
@@ -384,11 +386,13 @@ func (p *Pipeline) readInput(ctx context.Context, path string, send func(*batche
 		case err != nil:
 			return rows, p.unlessLeft(ctx, err)
 		}
+		p.bytes.learn(r.Info(), &batch.Rows[len(batch.Rows)-1])
 		n, err := p.takeAll(batch.Rows, path, send)
 		rows += n
+		if n > 0 {
+			p.count(path, &batch.Rows[n-1])
+		}
 		batch.Release()
-		p.progress.openBytes.Store(r.Bytes())
-		p.count(path)
 		if err != nil {
 			return rows, err
 		}
@@ -419,9 +423,9 @@ func (p *Pipeline) takeAll(rows []reader.Row, path string, send func(*batcher.Ch
 	return int64(len(rows)), nil
 }
 
-// count adds the rows that were taken to the totals. It comes before anything
-// that looks at these, or that can give one of the rows its outcome.
-func (p *Pipeline) count(path string) {
+// count adds the rows that were taken, up to last, to the totals. It comes before
+// anything that looks at these, or that can give one of the rows its outcome.
+func (p *Pipeline) count(path string, last *reader.Row) {
 	if p.taken == 0 && p.valid == 0 {
 		return
 	}
@@ -429,6 +433,9 @@ func (p *Pipeline) count(path string) {
 	defer p.mu.Unlock()
 	p.tally.read(path, p.taken)
 	p.tally.pass(path, p.valid)
+	if last != nil {
+		p.progress.openBytes = max(p.progress.openBytes, p.bytes.until(last)) // the scale may have changed
+	}
 	p.taken, p.valid = 0, 0
 }
 
@@ -436,11 +443,11 @@ func (p *Pipeline) count(path string) {
 func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) error) error {
 	p.taken++
 	if row.Err != nil {
-		p.count(path)
+		p.count(path, row)
 		return p.reject(row.Err)
 	}
 	if rejected := p.trainsNobody(&row.Task); rejected != nil {
-		p.count(path)
+		p.count(path, row)
 		return p.reject(rejected)
 	}
 	if !p.guard.empty() {
@@ -449,22 +456,22 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 			return err
 		}
 		if found {
-			p.count(path)
+			p.count(path, row)
 			return p.putAside(Result{Position: row.Task.Position, Status: Duplicate, TaskID: id})
 		}
 	}
 	if p.cfg.Check {
-		return p.pass(&row.Task, path)
+		return p.pass(row, path)
 	}
 	full, rejected := p.batcher.Add(row.Task)
 	if full != nil {
-		p.count(path)
+		p.count(path, row)
 		if err := send(full); err != nil {
 			return err
 		}
 	}
 	if rejected != nil {
-		p.count(path)
+		p.count(path, row)
 		return p.reject(rejected)
 	}
 	return p.printTask(&row.Task)
@@ -472,7 +479,8 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 
 // pass gives a task of a check its outcome. It makes chunks only where they are
 // asked for.
-func (p *Pipeline) pass(t *reader.Task, path string) error {
+func (p *Pipeline) pass(row *reader.Row, path string) error {
+	t := &row.Task
 	var rejected *reader.RowError
 	if p.cfg.Chunks == nil {
 		rejected = p.batcher.Judge(t)
@@ -482,7 +490,7 @@ func (p *Pipeline) pass(t *reader.Task, path string) error {
 		p.show(full)
 	}
 	if rejected != nil {
-		p.count(path)
+		p.count(path, row)
 		return p.reject(rejected)
 	}
 	p.valid++
@@ -516,8 +524,13 @@ func (p *Pipeline) printTask(t *reader.Task) error {
 func (p *Pipeline) closeInput(ctx context.Context, r *reader.Reader) error {
 	info := r.Info()
 	err := r.Close()
-	p.progress.doneBytes.Add(info.Bytes)
-	p.progress.openBytes.Store(0)
+	p.mu.Lock()
+	if info.SHA256 != "" { // it was read to its end
+		p.progress.openBytes = info.Bytes
+	}
+	p.progress.doneBytes += p.progress.openBytes
+	p.progress.openBytes = 0
+	p.mu.Unlock()
 	for _, w := range r.Warnings() {
 		p.warn(info.File, w)
 	}
