@@ -62,6 +62,7 @@ type Pipeline struct {
 	files    []File
 	warnings []Warning
 	chunks   int64
+	unread   bool  // an input was not read to its end
 	earlier  int64 // created rows of chunks that the server knew already
 	state    State
 	err      error     // why the run ended early
@@ -309,11 +310,12 @@ func (p *Pipeline) untilStop(ctx context.Context) (taking context.Context, relea
 func (p *Pipeline) produce(ctx, taking context.Context, send func(*batcher.Chunk) error) error {
 	var rows int64
 	for i, path := range p.inputs {
-		if p.stopped() {
-			break
-		}
 		if p.unchanged[i] != "" {
 			continue
+		}
+		if p.stopped() {
+			p.leaveUnread()
+			break
 		}
 		n, err := p.readInput(taking, path, send)
 		rows += n
@@ -369,7 +371,11 @@ func (p *Pipeline) readInput(ctx context.Context, path string, send func(*batche
 		return 0, errors.Join(err, r.Close())
 	}
 	p.bytes = newByteScale(info)
+	ended := false
 	defer func() {
+		if !ended {
+			p.leaveUnread()
+		}
 		p.count(path, nil)
 		err = errors.Join(err, p.closeInput(ctx, r))
 	}()
@@ -378,10 +384,12 @@ func (p *Pipeline) readInput(ctx context.Context, path string, send func(*batche
 		var empty *reader.InputError
 		switch {
 		case errors.Is(err, io.EOF):
+			ended = true
 			return rows, nil
 		case errors.As(err, &empty) && empty.Findings[0].Code == reader.CodeNoRows:
 			// A header alone is only worth an error where no other input has rows.
 			p.warn(path, reader.Warning{Code: reader.CodeNoRows, Message: empty.Findings[0].Message, Count: 1})
+			ended = true
 			return rows, nil
 		case err != nil:
 			return rows, p.unlessLeft(ctx, err)
@@ -392,12 +400,20 @@ func (p *Pipeline) readInput(ctx context.Context, path string, send func(*batche
 		if n > 0 {
 			p.count(path, &batch.Rows[n-1])
 		}
+		ended = n == int64(len(batch.Rows)) && r.Info().SHA256 != ""
 		batch.Release()
 		if err != nil {
 			return rows, err
 		}
 	}
 	return rows, nil
+}
+
+// leaveUnread notes that an input was not read to its end.
+func (p *Pipeline) leaveUnread() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unread = true
 }
 
 // unlessLeft gives an error of reading; none where the reading was broken off by

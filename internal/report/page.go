@@ -157,6 +157,9 @@ func headline(r pipeline.Report) string {
 	if r.State == pipeline.Running {
 		return fmt.Sprintf("%s rows %s so far", number(done), what)
 	}
+	if r.Unread {
+		return fmt.Sprintf("%s of the %s rows read so far %s", number(done), number(r.Totals.Rows), what)
+	}
 	return fmt.Sprintf("%s of %s rows %s", number(done), number(r.Totals.Rows), what)
 }
 

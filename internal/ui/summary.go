@@ -38,7 +38,8 @@ func Summary(w io.Writer, r pipeline.Report) error {
 		{"rejected", r.Totals.Rejected, true},
 		{"duplicate", r.Totals.Duplicate, r.Totals.Duplicate > 0},
 		{"unsent", r.Totals.Unsent, r.Totals.Unsent > 0},
-		{"rows", r.Totals.Rows, true},
+		{"rows", r.Totals.Rows, !r.Unread},
+		{"rows read", r.Totals.Rows, r.Unread},
 	} {
 		if line.shown {
 			fmt.Fprintf(counts, "%s\t  %s\t\n", number(line.count), line.name)
@@ -102,9 +103,13 @@ func headline(r pipeline.Report) string {
 	} else {
 		elapsed = elapsed.Round(10 * time.Millisecond)
 	}
-	done, what := r.Totals.Created, "Uploaded %s of %s rows to "+pools(r.PoolID)+" in %s"
+	done, what := r.Totals.Created, "Uploaded %s of %s to "+pools(r.PoolID)+" in %s"
 	if r.Mode == "check" {
-		done, what = r.Totals.Valid, "Checked: %s of %s rows are valid (%s)"
+		done, what = r.Totals.Valid, "Checked: %s of %s are valid (%s)"
+	}
+	rows := number(r.Totals.Rows) + " rows"
+	if r.Unread {
+		rows = "the " + rows + " read so far"
 	}
 	if r.Mode != "check" && r.State != pipeline.Finished {
 		what = map[pipeline.State]string{
@@ -114,12 +119,15 @@ func headline(r pipeline.Report) string {
 			pipeline.Failed:      "Failed",
 		}[r.State] + ": " + strings.ToLower(what[:1]) + what[1:]
 	}
-	s := fmt.Sprintf(what, number(done), number(r.Totals.Rows), elapsed)
+	s := fmt.Sprintf(what, number(done), rows, elapsed)
 	if r.Mode != "check" && r.Seconds >= 1 && done > 0 {
 		s += fmt.Sprintf(" (%s rows/s)", number(int64(float64(done)/r.Seconds)))
 	}
 	if r.Earlier > 0 {
 		s += fmt.Sprintf("; %s of them were there from an earlier run", number(r.Earlier))
+	}
+	if r.Unread {
+		s += "; the rest of the input was not read"
 	}
 	return s + "."
 }
