@@ -269,6 +269,9 @@ rejected; 130 interrupted, can be continued.`,
 					fmt.Fprintf(std.out, "Backfill %s is entered: 'poolfill worker' does it, 'poolfill backfill status %s' shows it.\n", b.Name, b.Name)
 					return nil
 				}
+				if b.State != backfill.Running {
+					fmt.Fprintf(f.output.beside(std), "Backfill %s has ended before (%s): nothing was sent this time. What came of it then:\n\n", b.Name, b.State)
+				}
 				w := workFlags{jobs: jobs, live: view, ui: river, grace: defaultGrace}
 				err = w.work(cmd.Context(), std, &f.output, at, m, api, func(ctx context.Context) (bool, error) {
 					now, err := m.Find(ctx, b.Name)
@@ -357,6 +360,14 @@ func (f *backfillFlags) conclude(ctx context.Context, std streams, m *backfill.M
 		return errors.Join(worked, fmt.Errorf("some segments failed: 'poolfill backfill status %s' says why, 'poolfill backfill retry %s' tries them again", b.Name, b.Name))
 	}
 	return errors.Join(worked, outcome(r, nil))
+}
+
+// beside is where a remark to a report goes: before it, unless that is JSON.
+func (f *outputFlags) beside(std streams) io.Writer {
+	if f.json {
+		return std.err
+	}
+	return std.out
 }
 
 // writeBackfill writes the report's files of a backfill to a folder.
