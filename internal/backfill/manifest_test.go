@@ -61,7 +61,7 @@ func TestWhatIsWrongWithAManifest(t *testing.T) {
 		"empty":          {"", "names no files"},
 		"no rows":        {"file,pool\n", "names no files"},
 		"unknown column": {"file,pol\na.tsv,5\n", `no column "pol"`},
-		"no file column": {"pool\n5\n", "column file is missing"},
+		"no file column": {"pool\n5\n", "no column file"},
 		"no pool":        {"file,pool\na.tsv,\n", "manifest line 2: "},
 		"no match":       {"file,pool\nz*.tsv,5\n", "manifest line 2: "},
 		"priority":       {"file,pool,priority\na.tsv,5,9\n", "from 1 (first) to 4 (last)"},
