@@ -131,10 +131,12 @@ func (p *Pipeline) consultInputs(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) > 0 {
-		return &SetupError{errors.Join(errs...)}
+	switch err := errors.Join(errs...); {
+	case err == nil, reader.Passing(err):
+		return err
+	default:
+		return &SetupError{err}
 	}
-	return nil
 }
 
 // stdinName is how a user names standard input.

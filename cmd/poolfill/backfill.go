@@ -179,10 +179,13 @@ func (f *backfillFlags) plan(ctx context.Context, display io.Writer, args []stri
 			fmt.Fprintf(display, "poolfill: read %s\n", in.Path)
 		}
 	})
-	if err != nil {
+	var refused *uploader.APIError
+	switch {
+	case err == nil, reader.Passing(err), errors.As(err, &refused) && (refused.Status == 0 || refused.Retryable()):
+		return plan, err // which needs no change, but another try
+	default:
 		return plan, &usageError{err}
 	}
-	return plan, nil
 }
 
 func needBackfillInputs(cmd *cobra.Command, args []string) error {
