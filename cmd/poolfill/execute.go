@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -73,7 +75,10 @@ func (f *outputFlags) enterState(cfg *pipeline.Config) (leave func() error, err 
 	}
 	owner := fmt.Sprintf("run %s, process %d, since %s", cfg.RunID, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
 	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
-	if err != nil {
+	switch {
+	case unusable(err):
+		return nil, &usageError{err}
+	case err != nil:
 		return nil, err
 	}
 	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
@@ -91,6 +96,13 @@ func (f *outputFlags) stateFolder() (string, error) {
 		return "", &usageError{err}
 	}
 	return dir, nil
+}
+
+// unusable reports whether a folder can't be used as it is, so that its rights or a
+// setting must change first. A disk that is full or fails is not that.
+func unusable(err error) bool {
+	return slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EROFS},
+		func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // newRunID names a run: short enough to type, long enough to be alone.
@@ -238,7 +250,10 @@ type lazyWriter struct {
 func (l *lazyWriter) Input(info reader.Info) error {
 	if l.w == nil {
 		w, err := report.Create(l.folder(), l.run(), l.inputs)
-		if err != nil {
+		switch {
+		case unusable(err):
+			return &pipeline.SetupError{Err: err} // no row of the first input is read yet
+		case err != nil:
 			return err
 		}
 		l.w = w
