@@ -263,6 +263,12 @@ rejected; 130 interrupted, can be continued.`,
 			if name == "" {
 				name = backfillName(args[0])
 			}
+			out = cmp.Or(out, filepath.Join("poolfill-runs", name))
+			if !detach {
+				if err := tryFolder(out, name); err != nil {
+					return err
+				}
+			}
 			return f.output.withManager(cmd.Context(), func(at backfill.Place, m *backfill.Manager) error {
 				b, err := f.begin(cmd.Context(), std, m, args, name, again, settings, api)
 				if err != nil {
@@ -352,7 +358,7 @@ func (f *backfillFlags) conclude(ctx context.Context, std streams, m *backfill.M
 	if b.State == backfill.Running {
 		return &unfinishedError{cmp.Or(worked, error(&interruptedError{"interrupted: the backfill is not finished"})), b.Command}
 	}
-	r, err := writeBackfill(ctx, m, b, cmp.Or(out, filepath.Join("poolfill-runs", b.Name)))
+	r, err := writeBackfill(ctx, m, b, out)
 	if err != nil {
 		return errors.Join(worked, err)
 	}
@@ -363,6 +369,19 @@ func (f *backfillFlags) conclude(ctx context.Context, std streams, m *backfill.M
 		return errors.Join(worked, fmt.Errorf("some segments failed: 'poolfill backfill status %s' says why, 'poolfill backfill retry %s' tries them again", b.Name, b.Name))
 	}
 	return errors.Join(worked, outcome(r, nil))
+}
+
+// tryFolder finds out whether the report's files can be written, before the rows
+// are uploaded that they tell of.
+func tryFolder(dir, name string) error {
+	w, err := report.Create(filepath.Clean(dir), name, 1)
+	switch {
+	case unusable(err):
+		return &usageError{err}
+	case err != nil:
+		return err
+	}
+	return w.Discard()
 }
 
 // beside is where a remark to a report goes: before it, unless that is JSON.
