@@ -262,6 +262,7 @@ func (p *Pipeline) draft(started, finished time.Time) Report {
 		Finished:   finished.UTC().Truncate(time.Millisecond),
 		Seconds:    finished.Sub(started).Seconds(),
 		Totals:     p.tally.totals,
+		Unread:     p.unread,
 		Earlier:    p.earlier,
 		Files:      append([]File{}, p.files...),
 		Rejections: p.tally.rejections(),

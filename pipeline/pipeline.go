@@ -40,6 +40,7 @@ type Pipeline struct {
 	print    *bufio.Writer // nil where tasks are not printed
 	progress counters
 	history  history
+	pool     uploader.Pool // empty where the server was not asked about it
 
 	inputs    []string                 // the names of the files, then of the sources
 	sources   map[string]reader.Source // by name
@@ -61,6 +62,7 @@ type Pipeline struct {
 	files    []File
 	warnings []Warning
 	chunks   int64
+	unread   bool  // an input was not read to its end
 	earlier  int64 // created rows of chunks that the server knew already
 	state    State
 	err      error     // why the run ended early
@@ -69,6 +71,7 @@ type Pipeline struct {
 	// The producer's own.
 	taken        int64 // rows of the open input that are not counted yet
 	valid        int64 // those of them that a check found valid
+	bytes        byteScale
 	pending      []Result
 	pendingBytes int
 }
@@ -307,11 +310,12 @@ func (p *Pipeline) untilStop(ctx context.Context) (taking context.Context, relea
 func (p *Pipeline) produce(ctx, taking context.Context, send func(*batcher.Chunk) error) error {
 	var rows int64
 	for i, path := range p.inputs {
-		if p.stopped() {
-			break
-		}
 		if p.unchanged[i] != "" {
 			continue
+		}
+		if p.stopped() {
+			p.leaveUnread()
+			break
 		}
 		n, err := p.readInput(taking, path, send)
 		rows += n
@@ -366,8 +370,13 @@ func (p *Pipeline) readInput(ctx context.Context, path string, send func(*batche
 	if err := p.announce(info); err != nil {
 		return 0, errors.Join(err, r.Close())
 	}
+	p.bytes = newByteScale(info)
+	ended := false
 	defer func() {
-		p.count(path)
+		if !ended {
+			p.leaveUnread()
+		}
+		p.count(path, nil)
 		err = errors.Join(err, p.closeInput(ctx, r))
 	}()
 	for !p.stopped() {
@@ -375,24 +384,36 @@ func (p *Pipeline) readInput(ctx context.Context, path string, send func(*batche
 		var empty *reader.InputError
 		switch {
 		case errors.Is(err, io.EOF):
+			ended = true
 			return rows, nil
 		case errors.As(err, &empty) && empty.Findings[0].Code == reader.CodeNoRows:
 			// A header alone is only worth an error where no other input has rows.
 			p.warn(path, reader.Warning{Code: reader.CodeNoRows, Message: empty.Findings[0].Message, Count: 1})
+			ended = true
 			return rows, nil
 		case err != nil:
 			return rows, p.unlessLeft(ctx, err)
 		}
+		p.bytes.learn(r.Info(), &batch.Rows[len(batch.Rows)-1])
 		n, err := p.takeAll(batch.Rows, path, send)
 		rows += n
+		if n > 0 {
+			p.count(path, &batch.Rows[n-1])
+		}
+		ended = n == int64(len(batch.Rows)) && r.Info().SHA256 != ""
 		batch.Release()
-		p.progress.openBytes.Store(r.Bytes())
-		p.count(path)
 		if err != nil {
 			return rows, err
 		}
 	}
 	return rows, nil
+}
+
+// leaveUnread notes that an input was not read to its end.
+func (p *Pipeline) leaveUnread() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unread = true
 }
 
 // unlessLeft gives an error of reading; none where the reading was broken off by
@@ -418,9 +439,9 @@ func (p *Pipeline) takeAll(rows []reader.Row, path string, send func(*batcher.Ch
 	return int64(len(rows)), nil
 }
 
-// count adds the rows that were taken to the totals. It comes before anything
-// that looks at these, or that can give one of the rows its outcome.
-func (p *Pipeline) count(path string) {
+// count adds the rows that were taken, up to last, to the totals. It comes before
+// anything that looks at these, or that can give one of the rows its outcome.
+func (p *Pipeline) count(path string, last *reader.Row) {
 	if p.taken == 0 && p.valid == 0 {
 		return
 	}
@@ -428,6 +449,9 @@ func (p *Pipeline) count(path string) {
 	defer p.mu.Unlock()
 	p.tally.read(path, p.taken)
 	p.tally.pass(path, p.valid)
+	if last != nil {
+		p.progress.openBytes = max(p.progress.openBytes, p.bytes.until(last)) // the scale may have changed
+	}
 	p.taken, p.valid = 0, 0
 }
 
@@ -435,8 +459,12 @@ func (p *Pipeline) count(path string) {
 func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) error) error {
 	p.taken++
 	if row.Err != nil {
-		p.count(path)
+		p.count(path, row)
 		return p.reject(row.Err)
+	}
+	if rejected := p.trainsNobody(&row.Task); rejected != nil {
+		p.count(path, row)
+		return p.reject(rejected)
 	}
 	if !p.guard.empty() {
 		id, found, err := p.guard.claim(&row.Task)
@@ -444,22 +472,22 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 			return err
 		}
 		if found {
-			p.count(path)
+			p.count(path, row)
 			return p.putAside(Result{Position: row.Task.Position, Status: Duplicate, TaskID: id})
 		}
 	}
 	if p.cfg.Check {
-		return p.pass(&row.Task, path)
+		return p.pass(row, path)
 	}
 	full, rejected := p.batcher.Add(row.Task)
 	if full != nil {
-		p.count(path)
+		p.count(path, row)
 		if err := send(full); err != nil {
 			return err
 		}
 	}
 	if rejected != nil {
-		p.count(path)
+		p.count(path, row)
 		return p.reject(rejected)
 	}
 	return p.printTask(&row.Task)
@@ -467,7 +495,8 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 
 // pass gives a task of a check its outcome. It makes chunks only where they are
 // asked for.
-func (p *Pipeline) pass(t *reader.Task, path string) error {
+func (p *Pipeline) pass(row *reader.Row, path string) error {
+	t := &row.Task
 	var rejected *reader.RowError
 	if p.cfg.Chunks == nil {
 		rejected = p.batcher.Judge(t)
@@ -477,7 +506,7 @@ func (p *Pipeline) pass(t *reader.Task, path string) error {
 		p.show(full)
 	}
 	if rejected != nil {
-		p.count(path)
+		p.count(path, row)
 		return p.reject(rejected)
 	}
 	p.valid++
@@ -511,8 +540,13 @@ func (p *Pipeline) printTask(t *reader.Task) error {
 func (p *Pipeline) closeInput(ctx context.Context, r *reader.Reader) error {
 	info := r.Info()
 	err := r.Close()
-	p.progress.doneBytes.Add(info.Bytes)
-	p.progress.openBytes.Store(0)
+	p.mu.Lock()
+	if info.SHA256 != "" { // it was read to its end
+		p.progress.openBytes = info.Bytes
+	}
+	p.progress.doneBytes += p.progress.openBytes
+	p.progress.openBytes = 0
+	p.mu.Unlock()
 	for _, w := range r.Warnings() {
 		p.warn(info.File, w)
 	}
@@ -663,7 +697,7 @@ func (p *Pipeline) enforceMaxRejected(atEnd bool) {
 	totals := p.tally.totals
 	p.mu.Unlock()
 	if p.cfg.MaxRejected.exceeded(totals.Rejected, totals.Rows, atEnd) {
-		p.stop(Stopped, fmt.Errorf("stopped: more rows were rejected than --max-rejected %s allows: %d of %d",
+		p.stop(Stopped, fmt.Errorf("stopped: more rows were rejected than --max-rejected %s allows: %d of %d; mend them in the input, as rejected.tsv says, or allow more, and run the command again",
 			p.cfg.MaxRejected, totals.Rejected, totals.Rows))
 	}
 }

@@ -62,6 +62,7 @@ func (p *Pipeline) consultPool(ctx context.Context) error {
 	if problems := PoolProblems(pool); len(problems) > 0 && !p.cfg.Check {
 		return &SetupError{problems[0]}
 	}
+	p.pool = pool
 	if p.cfg.NoSpec || p.cfg.Reader.Spec != nil {
 		return nil
 	}
@@ -119,6 +120,9 @@ func (p *Pipeline) consultInputs(ctx context.Context) error {
 		}
 		info := r.Info()
 		p.progress.inputBytes.Add(info.Size)
+		if problem := TrainingProblem(p.pool, info); problem != nil {
+			errs = append(errs, problem)
+		}
 		if name == stdinName {
 			p.stdin = r
 			continue
@@ -127,10 +131,12 @@ func (p *Pipeline) consultInputs(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) > 0 {
-		return &SetupError{errors.Join(errs...)}
+	switch err := errors.Join(errs...); {
+	case err == nil, reader.Passing(err):
+		return err
+	default:
+		return &SetupError{err}
 	}
-	return nil
 }
 
 // stdinName is how a user names standard input.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"poolfill/ratelimit"
+	"poolfill/reader"
 	"poolfill/uploader"
 )
 
@@ -14,8 +15,10 @@ import (
 type Progress struct {
 	// Started is zero until the first row is read.
 	Started time.Time
-	// BytesRead and BytesTotal are of the inputs as they are stored. BytesTotal
-	// is 0 where an input's size is unknown.
+	// BytesRead and BytesTotal are of the inputs as they are stored. BytesRead is
+	// of the rows that Totals counts, whatever is read ahead: it lags behind where
+	// their size is not known yet, as in a small compressed input. BytesTotal is 0
+	// where an input's size is unknown.
 	BytesRead  int64
 	BytesTotal int64
 	Totals     Totals
@@ -32,16 +35,55 @@ type Progress struct {
 // counters are the parts of Progress that several goroutines write.
 type counters struct {
 	inputBytes atomic.Int64 // the size of all inputs
-	doneBytes  atomic.Int64 // of the inputs that were read to their end
-	openBytes  atomic.Int64 // read of the open input
 	inFlight   atomic.Int64
 	started    atomic.Int64 // Unix nanoseconds
+
+	// Pipeline.mu guards these, so that they fit the totals.
+	doneBytes int64 // of the inputs that were closed
+	openBytes int64 // of the rows of the open input that the totals count
+}
+
+// byteScale tells how many of the stored bytes of an input belong to the rows up
+// to one of them. What was read of the input says nothing of that, as it is read
+// ahead.
+type byteScale struct {
+	plain bool    // the text is stored as it is
+	ratio float64 // of stored bytes to those of the text; 0 where it is unknown
+}
+
+func newByteScale(info reader.Info) byteScale {
+	if info.Compression == "" && info.Encoding == "utf-8" {
+		return byteScale{plain: true, ratio: 1}
+	}
+	return byteScale{}
+}
+
+// tellingBytes is how much of an input has to be read before it tells how well it
+// packs: many times of what is read ahead to unpack it.
+const tellingBytes = 512 << 10
+
+// learn looks at what was read for the rows up to last. Once all is read, it
+// tells nothing more, unless last is the last row.
+func (s *byteScale) learn(info reader.Info, last *reader.Row) {
+	if end := textEnd(last); !s.plain && end > 0 && (info.Bytes >= tellingBytes && info.Bytes < info.Size || info.SHA256 != "") {
+		s.ratio = float64(info.Bytes) / float64(end)
+	}
+}
+
+func (s *byteScale) until(row *reader.Row) int64 { return int64(float64(textEnd(row)) * s.ratio) }
+
+// textEnd is where the text of a row ends.
+func textEnd(row *reader.Row) int64 {
+	at, raw := row.Task.Position, row.Task.Raw
+	if row.Err != nil {
+		at, raw = row.Err.Position, row.Err.Raw
+	}
+	return at.Offset + int64(len(raw)) + 1 // the line's end
 }
 
 // Progress may be called from any goroutine at any time.
 func (p *Pipeline) Progress() Progress {
 	now := Progress{
-		BytesRead:  p.progress.doneBytes.Load() + p.progress.openBytes.Load(),
 		BytesTotal: p.progress.inputBytes.Load(),
 		InFlight:   p.progress.inFlight.Load(),
 	}
@@ -59,6 +101,7 @@ func (p *Pipeline) Progress() Progress {
 	}
 	p.mu.Lock()
 	now.Totals = p.tally.totals
+	now.BytesRead = p.progress.doneBytes + p.progress.openBytes
 	p.mu.Unlock()
 	return now
 }

@@ -1,12 +1,15 @@
 package pipeline_test
 
 import (
+	"context"
+	"math"
 	"sync"
 	"testing"
 	"time"
 
 	"poolfill/internal/emulator"
 	"poolfill/pipeline"
+	"poolfill/uploader"
 )
 
 func TestProgressIsToldWhileTheRunGoesOnAndAtItsEnd(t *testing.T) {
@@ -38,5 +41,35 @@ func TestProgressIsToldWhileTheRunGoesOnAndAtItsEnd(t *testing.T) {
 	cfg.ProgressEvery = -1
 	if _, err := pipeline.New(cfg); err == nil {
 		t.Error("a negative time")
+	}
+}
+
+func TestProgressIsThatOfTheRowsWhateverIsReadAhead(t *testing.T) {
+	const rows = 3000
+	_, url := serve(t, emulator.Config{}, nil)
+	cfg := config(url, write(t, "a.tsv", images(rows)))
+	cfg.ChunkSize, cfg.Workers = 100, 1
+	var p *pipeline.Pipeline
+	looks := 0
+	cfg.API.Observe = func(uploader.Exchange) {
+		now := p.Progress()
+		o := now.Outlook(now.Started.Add(time.Second))
+		if o.Done == 0 {
+			return
+		}
+		looks++
+		if want := float64(o.Done) / rows; math.Abs(o.Share-want) > 0.02 {
+			t.Errorf("%d of %d rows are done, which is said to be %.3f of all", o.Done, rows, o.Share)
+		}
+	}
+	var err error
+	if p, err = pipeline.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := p.Run(context.Background()); err != nil || r.Totals.Created != rows || looks < 20 {
+		t.Fatalf("%v: %+v, %d looks", err, r.Totals, looks)
+	}
+	if now := p.Progress(); now.BytesRead != now.BytesTotal {
+		t.Errorf("%d of %d bytes at the end", now.BytesRead, now.BytesTotal)
 	}
 }

@@ -28,6 +28,7 @@ func Rebuild(ctx context.Context, l *Ledger, run LedgerRun, to Recorder) (Report
 	}
 	r.RunID, r.PoolID, r.Mode, r.Started = run.Name, run.Pool, run.Mode, run.Started.UTC()
 	if run.State == ledger.Running {
+		r.Unread = true // as far as is known
 		r.State, r.Error = Interrupted, "the run was cut off, or is still going on: to go on with it, run "+run.Command
 	}
 	t, err := recite(ctx, l, run, to, nil)

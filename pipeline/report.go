@@ -43,6 +43,9 @@ type Report struct {
 	Seconds  float64   `json:"seconds"`
 
 	Totals Totals `json:"totals"`
+	// Unread says that the run ended before the inputs did: Totals has only the
+	// rows that were read.
+	Unread bool `json:"unread,omitempty"`
 	// Earlier counts those of the created rows that an earlier run of the same
 	// upload had created: the server knew their chunk already.
 	Earlier    int64       `json:"earlier,omitempty"`

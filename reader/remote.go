@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -342,6 +343,24 @@ func (e *passingError) Unwrap() error {
 		return nil
 	}
 	return e.err
+}
+
+// Passing reports whether an error of Open, Identify or Cut is of a server that is
+// down or overloaded, so that the same may succeed later. Of several errors, each
+// has to be one.
+func Passing(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // it walks the chain itself
+	case nil:
+		return false
+	case *passingError:
+		return true
+	case *statusError:
+		return e.passes()
+	case interface{ Unwrap() []error }:
+		parts := e.Unwrap()
+		return len(parts) > 0 && !slices.ContainsFunc(parts, func(part error) bool { return !Passing(part) })
+	}
+	return Passing(errors.Unwrap(err))
 }
 
 // retry waits before the next try. An error is what the reading ends with.

@@ -179,10 +179,13 @@ func (f *backfillFlags) plan(ctx context.Context, display io.Writer, args []stri
 			fmt.Fprintf(display, "poolfill: read %s\n", in.Path)
 		}
 	})
-	if err != nil {
+	var refused *uploader.APIError
+	switch {
+	case err == nil, reader.Passing(err), errors.As(err, &refused) && (refused.Status == 0 || refused.Retryable()):
+		return plan, err // which needs no change, but another try
+	default:
 		return plan, &usageError{err}
 	}
-	return plan, nil
 }
 
 func needBackfillInputs(cmd *cobra.Command, args []string) error {
@@ -260,6 +263,12 @@ rejected; 130 interrupted, can be continued.`,
 			if name == "" {
 				name = backfillName(args[0])
 			}
+			out = cmp.Or(out, filepath.Join("poolfill-runs", name))
+			if !detach {
+				if err := tryFolder(out, name); err != nil {
+					return err
+				}
+			}
 			return f.output.withManager(cmd.Context(), func(at backfill.Place, m *backfill.Manager) error {
 				b, err := f.begin(cmd.Context(), std, m, args, name, again, settings, api)
 				if err != nil {
@@ -268,6 +277,9 @@ rejected; 130 interrupted, can be continued.`,
 				if detach {
 					fmt.Fprintf(std.out, "Backfill %s is entered: 'poolfill worker' does it, 'poolfill backfill status %s' shows it.\n", b.Name, b.Name)
 					return nil
+				}
+				if b.State != backfill.Running {
+					fmt.Fprintf(f.output.beside(std), "Backfill %s has ended before (%s): nothing was sent this time. What came of it then:\n\n", b.Name, b.State)
 				}
 				w := workFlags{jobs: jobs, live: view, ui: river, grace: defaultGrace}
 				err = w.work(cmd.Context(), std, &f.output, at, m, api, func(ctx context.Context) (bool, error) {
@@ -346,7 +358,7 @@ func (f *backfillFlags) conclude(ctx context.Context, std streams, m *backfill.M
 	if b.State == backfill.Running {
 		return &unfinishedError{cmp.Or(worked, error(&interruptedError{"interrupted: the backfill is not finished"})), b.Command}
 	}
-	r, err := writeBackfill(ctx, m, b, cmp.Or(out, filepath.Join("poolfill-runs", b.Name)))
+	r, err := writeBackfill(ctx, m, b, out)
 	if err != nil {
 		return errors.Join(worked, err)
 	}
@@ -357,6 +369,27 @@ func (f *backfillFlags) conclude(ctx context.Context, std streams, m *backfill.M
 		return errors.Join(worked, fmt.Errorf("some segments failed: 'poolfill backfill status %s' says why, 'poolfill backfill retry %s' tries them again", b.Name, b.Name))
 	}
 	return errors.Join(worked, outcome(r, nil))
+}
+
+// tryFolder finds out whether the report's files can be written, before the rows
+// are uploaded that they tell of.
+func tryFolder(dir, name string) error {
+	w, err := report.Create(filepath.Clean(dir), name, 1)
+	switch {
+	case unusable(err):
+		return &usageError{err}
+	case err != nil:
+		return err
+	}
+	return w.Discard()
+}
+
+// beside is where a remark to a report goes: before it, unless that is JSON.
+func (f *outputFlags) beside(std streams) io.Writer {
+	if f.json {
+		return std.err
+	}
+	return std.out
 }
 
 // writeBackfill writes the report's files of a backfill to a folder.

@@ -28,7 +28,11 @@ taken from PGPASSWORD or ~/.pgpass too`)
 // the folder.
 func openLedger(ctx context.Context, db, dir string) (*ledger.Ledger, error) {
 	if db == "" {
-		return ledger.Open(ctx, dir)
+		l, err := ledger.Open(ctx, dir)
+		if unusable(err) {
+			return nil, &usageError{err}
+		}
+		return l, err
 	}
 	l, err := ledger.OpenURL(ctx, db)
 	var address *postgres.AddressError

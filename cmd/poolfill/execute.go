@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -61,7 +63,7 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 		}
 		defer func() { err = errors.Join(aboutDemoProject(err, err, cfg), stop()) }()
 	}
-	return carryOut(cmd.Context(), std, cfg, output, display)
+	return carryOut(cmd.Context(), std, cfg, output, display, !api.emulator)
 }
 
 // enterState keeps other runs on this machine from the pool, and gives the run
@@ -73,7 +75,10 @@ func (f *outputFlags) enterState(cfg *pipeline.Config) (leave func() error, err 
 	}
 	owner := fmt.Sprintf("run %s, process %d, since %s", cfg.RunID, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
 	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
-	if err != nil {
+	switch {
+	case unusable(err):
+		return nil, &usageError{err}
+	case err != nil:
 		return nil, err
 	}
 	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
@@ -93,6 +98,13 @@ func (f *outputFlags) stateFolder() (string, error) {
 	return dir, nil
 }
 
+// unusable reports whether a folder can't be used as it is, so that its rights or a
+// setting must change first. A disk that is full or fails is not that.
+func unusable(err error) bool {
+	return slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EROFS},
+		func(cause error) bool { return errors.Is(err, cause) })
+}
+
 // newRunID names a run: short enough to type, long enough to be alone.
 func newRunID() string {
 	var id [4]byte
@@ -109,8 +121,9 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, id)
 }
 
-// carryOut runs the pipeline and shows and writes what comes of it.
-func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display) (pipeline.Report, error) {
+// carryOut runs the pipeline and shows and writes what comes of it. lasting says
+// that the server outlives it, so that the same command can go on.
+func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display, lasting bool) (pipeline.Report, error) {
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
 	view, err := output.live.prepare(&cfg)
@@ -160,8 +173,8 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	}
 	err = errors.Join(show(out, result, output.json), outcome(result, err))
 	var rejected *rejectedError
-	if err != nil && !cfg.Check && !errors.As(err, &rejected) {
-		err = &unfinishedError{err, cfg.Command}
+	if err != nil && !cfg.Check && lasting && !errors.As(err, &rejected) {
+		err = goOn(err, &cfg, result.State, &files.done)
 	}
 	return result, err
 }
@@ -230,13 +243,17 @@ type lazyWriter struct {
 	run    func() string
 	inputs int
 	w      *report.Writer
+	done   prefix
 }
 
 // Input is part of pipeline.Recorder; it comes before any result.
 func (l *lazyWriter) Input(info reader.Info) error {
 	if l.w == nil {
 		w, err := report.Create(l.folder(), l.run(), l.inputs)
-		if err != nil {
+		switch {
+		case unusable(err):
+			return &pipeline.SetupError{Err: err} // no row of the first input is read yet
+		case err != nil:
 			return err
 		}
 		l.w = w
@@ -245,7 +262,10 @@ func (l *lazyWriter) Input(info reader.Info) error {
 }
 
 // Record is part of pipeline.Recorder.
-func (l *lazyWriter) Record(results []pipeline.Result) error { return l.w.Record(results) }
+func (l *lazyWriter) Record(results []pipeline.Result) error {
+	l.done.add(results)
+	return l.w.Record(results)
+}
 
 // Finish is part of pipeline.Recorder.
 func (l *lazyWriter) Finish(r pipeline.Report) (pipeline.Report, error) {

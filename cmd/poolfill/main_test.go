@@ -268,6 +268,10 @@ func serveFiles(ts *testscript.TestScript, neg bool, args []string) {
 			http.Error(w, "no", http.StatusForbidden)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/down/") {
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return
+		}
 		if most > 0 {
 			w = &breakingWriter{w, most}
 		}

@@ -69,19 +69,23 @@ func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Sour
 			return p, err
 		}
 		isEach := i >= len(sources)
-		reading := s.Reader
+		t := target{reading: s.Reader}
 		if !isEach {
-			t, err := targets.of(ctx, source)
-			if err != nil {
+			var err error
+			if t, err = targets.of(ctx, source); err != nil {
 				errs = append(errs, err)
 				continue
 			}
-			reading = t.reading
 		}
-		in, f, err := cut(ctx, source, reading, s.SegmentRows)
+		in, f, err := cut(ctx, source, t.reading, s.SegmentRows)
 		if err != nil {
 			errs = append(errs, err)
 			continue
+		}
+		for _, pool := range t.pools {
+			if problem := pipeline.TrainingProblem(pool, f.info); problem != nil {
+				errs = append(errs, problem)
+			}
 		}
 		f.number, f.rules.Each = len(p.files), isEach
 		if isEach {
@@ -133,6 +137,7 @@ type targets struct {
 }
 
 type target struct {
+	pools   []toloka.Pool // as the server has them
 	reading reader.Config // with the spec of the pool's project
 	room    int64
 	err     error
@@ -152,7 +157,9 @@ func (t *targets) of(ctx context.Context, s Source) (target, error) {
 		if known.err != nil {
 			return known, known.err
 		}
+		pools := slices.Concat(last.pools, known.pools)
 		last = known
+		last.pools = pools
 	}
 	return last, nil
 }
@@ -170,6 +177,7 @@ func (t *targets) ask(ctx context.Context, id string) target {
 		out.err = problems[0]
 		return out
 	}
+	out.pools = []toloka.Pool{pool}
 	var n int64
 	if n, out.err = t.client.CountTasks(ctx, id); out.err != nil {
 		return out

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,17 +111,19 @@ func unmarshal(in *csv.Reader, entries *[]Entry) (lines []int, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the manifest is no CSV: %w", err)
 	}
-	known := map[string]bool{"file": true, "pool": true, "pool_template": true, "priority": true, "mapping": true, "not_before": true, "mode": true}
-	hasFile := false
-	for i, name := range head {
+	names := slices.Clone(head)
+	for i, name := range names {
 		head[i] = strings.ToLower(strings.TrimSpace(name))
-		if !known[head[i]] {
-			return nil, fmt.Errorf("there is no column %q: the columns are file, pool, pool_template, priority, mapping, not_before and mode", name)
-		}
-		hasFile = hasFile || head[i] == "file"
 	}
-	if !hasFile {
-		return nil, errors.New("the column file is missing")
+	const columns = "file, pool, pool_template, priority, mapping, not_before and mode"
+	if !slices.Contains(head, "file") {
+		return nil, errors.New("this is no manifest, as it has no column file. A file of tasks needs the pool that it is for: give --pool or --pool-template. The columns of a manifest are " + columns)
+	}
+	known := []string{"file", "pool", "pool_template", "priority", "mapping", "not_before", "mode"}
+	for i, name := range names {
+		if !slices.Contains(known, head[i]) {
+			return nil, fmt.Errorf("there is no column %q: the columns are "+columns, name)
+		}
 	}
 	in.TrimLeadingSpace = true
 	rows := &withHeader{Reader: in, header: head}

@@ -81,7 +81,7 @@ func TestWhatIsWrongWithAManifest(t *testing.T) {
 		"empty":          {"", "names no files"},
 		"no rows":        {"file,pool\n", "names no files"},
 		"unknown column": {"file,pol\na.tsv,5\n", `no column "pol"`},
-		"no file column": {"pool\n5\n", "column file is missing"},
+		"no file column": {"pool\n5\n", "no column file"},
 		"no pool":        {"file,pool\na.tsv,\n", "manifest line 2: "},
 		"blank lines":    {"file,pool\n\n\na.tsv,\n", "manifest line 4: "},
 		"a secret":       {"file,pool\nhttps://e.example/a?sig=SECRET,\n", "https://e.example/a has neither pool"},

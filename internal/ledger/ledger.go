@@ -331,13 +331,15 @@ func (l *Ledger) exec(ctx context.Context, tx *sql.Tx, statement string, args ..
 // number gives the one number that a query of a change finds, like exec.
 func (l *Ledger) number(ctx context.Context, tx *sql.Tx, query string, args ...any) (n int64, err error) {
 	if l.dialect.shared() {
-		return n, tx.QueryRowContext(ctx, query, args...).Scan(&n)
+		err = tx.QueryRowContext(ctx, query, args...).Scan(&n)
+		return n, err
 	}
 	prepared, err := l.prepare(ctx, query)
 	if err != nil {
 		return 0, err
 	}
-	return n, tx.StmtContext(ctx, prepared).QueryRowContext(ctx, args...).Scan(&n)
+	err = tx.StmtContext(ctx, prepared).QueryRowContext(ctx, args...).Scan(&n)
+	return n, err
 }
 
 func (l *Ledger) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {

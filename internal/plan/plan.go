@@ -26,7 +26,6 @@ const Version = 1
 
 // The codes of remarks that are not the server's.
 const (
-	CodeTrainingPool    = "TRAINING_POOL"    // a training pool, and tasks that train nobody
 	CodeUnreadable      = "INPUT_UNREADABLE" // an input that can't be read at all
 	CodePoolLocked      = "POOL_LOCKED"      // another operation holds the pool
 	CodeControlShare    = "CONTROL_SHARE"    // fewer control tasks than Toloka advises
@@ -242,11 +241,6 @@ func problems(f Facts, room int64) (all []Remark) {
 		for _, p := range pipeline.PoolProblems(*f.Pool) {
 			all = append(all, Remark{p.Code, p.Message})
 		}
-		if others := f.Counts.Tasks() - f.Counts.Training; f.Pool.Type == toloka.PoolTraining && others > 0 {
-			all = append(all, Remark{CodeTrainingPool, fmt.Sprintf(
-				"pool %s is a training pool, and takes only tasks with a GOLDEN value and a HINT, which others lack (%s of %s): name another pool with --pool",
-				f.Pool.ID, count(others), count(f.Counts.Tasks()))})
-		}
 		if tasks := f.Counts.Tasks(); tasks > room {
 			all = append(all, Remark{toloka.CodePoolTasksCountExceeded, fmt.Sprintf(
 				"pool %s has room for %s of the %s, since a pool holds %s: make more pools like it, and upload a part to each (--skip-rows, --limit-rows)",
@@ -267,6 +261,8 @@ func inputProblems(err error) (all []Remark) {
 			one := reader.InputError{File: e.File, Findings: []reader.Finding{finding}}
 			all = append(all, Remark{finding.Code, one.Error()})
 		}
+	case *pipeline.PoolProblem:
+		all = append(all, Remark{e.Code, e.Message})
 	case *uploader.APIError:
 		all = append(all, Remark{cmp.Or(e.Code, CodeUnreadable), e.Error()})
 	case interface{ Unwrap() []error }:

@@ -196,7 +196,10 @@ func TestProblemsAndNotes(t *testing.T) {
 			problems: []string{"INAPPROPRIATE_STATUS", "MIXER_CONFIG_REQUIRED"},
 		},
 		{name: "locked", pool: `{"status":"LOCKED",` + good + `}`, counts: fine, notes: []string{"POOL_LOCKED"}},
-		{name: "a training pool", pool: `{"type":"TRAINING",` + good + `}`, counts: fine, problems: []string{"TRAINING_POOL"}},
+		{
+			name: "a training pool", pool: `{"type":"TRAINING",` + good + `}`, problems: []string{"TRAINING_POOL"},
+			failed: &pipeline.SetupError{Err: &pipeline.PoolProblem{Code: "TRAINING_POOL", Message: "no HINT"}},
+		},
 		{
 			name: "a training pool for training tasks", pool: `{"type":"TRAINING","mixer_config":{"training_tasks_count":5}}`,
 			counts: Counts{Training: 3, Chunks: 1, Largest: 3},

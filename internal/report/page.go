@@ -157,6 +157,9 @@ func headline(r pipeline.Report) string {
 	if r.State == pipeline.Running {
 		return fmt.Sprintf("%s %s so far", rows(done), what)
 	}
+	if r.Unread {
+		return fmt.Sprintf("%s of the %s read so far %s", number(done), rows(r.Totals.Rows), what)
+	}
 	return fmt.Sprintf("%s of %s %s", number(done), rows(r.Totals.Rows), what)
 }
 

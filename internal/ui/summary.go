@@ -38,7 +38,8 @@ func Summary(w io.Writer, r pipeline.Report) error {
 		{"rejected", r.Totals.Rejected, true},
 		{"duplicate", r.Totals.Duplicate, r.Totals.Duplicate > 0},
 		{"unsent", r.Totals.Unsent, r.Totals.Unsent > 0},
-		{"rows", r.Totals.Rows, true},
+		{"rows", r.Totals.Rows, !r.Unread},
+		{"rows read", r.Totals.Rows, r.Unread},
 	} {
 		if line.shown {
 			fmt.Fprintf(counts, "%s\t  %s\t\n", number(line.count), line.name)
@@ -109,6 +110,10 @@ func headline(r pipeline.Report) string {
 			what = "Checked: %s of %s is valid (%s)"
 		}
 	}
+	rows := counted(r.Totals.Rows, "row")
+	if r.Unread {
+		rows = "the " + rows + " read so far"
+	}
 	if r.Mode != "check" && r.State != pipeline.Finished {
 		what = map[pipeline.State]string{
 			pipeline.Stopped:     "Stopped",
@@ -117,12 +122,15 @@ func headline(r pipeline.Report) string {
 			pipeline.Failed:      "Failed",
 		}[r.State] + ": " + strings.ToLower(what[:1]) + what[1:]
 	}
-	s := fmt.Sprintf(what, number(done), counted(r.Totals.Rows, "row"), elapsed)
+	s := fmt.Sprintf(what, number(done), rows, elapsed)
 	if r.Mode != "check" && r.Seconds >= 1 && done > 0 {
 		s += fmt.Sprintf(" (%s rows/s)", number(int64(float64(done)/r.Seconds)))
 	}
 	if r.Earlier > 0 {
 		s += fmt.Sprintf("; %s of them were there from an earlier run", number(r.Earlier))
+	}
+	if r.Unread {
+		s += "; the rest of the input was not read"
 	}
 	return s + "."
 }

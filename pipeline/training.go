@@ -1,0 +1,52 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"poolfill/internal/toloka"
+	"poolfill/reader"
+	"poolfill/uploader"
+)
+
+// CodeTrainingPool is that of a training pool, and of tasks that train nobody.
+const CodeTrainingPool = "TRAINING_POOL"
+
+// TrainingProblem says why no row of an input can be a task of the pool; nil
+// where some can. A pool that is no training pool takes any.
+func TrainingProblem(pool uploader.Pool, in reader.Info) *PoolProblem {
+	if pool.Type != toloka.PoolTraining {
+		return nil
+	}
+	var lacks []string
+	for _, prefix := range []string{"GOLDEN", "HINT"} {
+		if !slices.ContainsFunc(in.Targets, func(target string) bool { return strings.HasPrefix(target, prefix) }) {
+			lacks = append(lacks, prefix)
+		}
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	return &PoolProblem{CodeTrainingPool, fmt.Sprintf(
+		"pool %s is a training pool, and %s has no %s column: each of its tasks needs a GOLDEN value and a HINT. Name another pool with --pool, or add what is missing",
+		pool.ID, in.File, strings.Join(lacks, " and no "))}
+}
+
+// trainsNobody rejects a task that has no place in a training pool; nil where it
+// has, or where the pool is none. The server may take it all the same, and then
+// performers are trained by tasks that tell them nothing.
+func (p *Pipeline) trainsNobody(t *reader.Task) *reader.RowError {
+	if p.pool.Type != toloka.PoolTraining || t.Kind == reader.Training {
+		return nil
+	}
+	return &reader.RowError{
+		Position: t.Position,
+		Findings: []reader.Finding{{
+			Stage: reader.StageCheck, Line: t.Position.Line, Code: CodeTrainingPool,
+			Message: fmt.Sprintf("pool %s is a training pool, and the row is no training task, which has a GOLDEN value and a HINT: fill both, or name another pool with --pool", p.cfg.PoolID),
+		}},
+		Raw: bytes.Clone(t.Raw),
+	}
+}
