@@ -191,7 +191,14 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			g, err := m.store.segment(t.Context(), b.ID, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
 			// A worker asks for the clone and dies before it can note the id.
+			if ours, err := m.store.claim(t.Context(), g, "dead"); err != nil || !ours {
+				t.Fatalf("%t %v", ours, err)
+			}
 			if ours, err := m.store.ask(t.Context(), p, "dead", time.Now()); err != nil || !ours {
 				t.Fatalf("%t %v", ours, err)
 			}
@@ -208,15 +215,11 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			g, err := m.store.segment(t.Context(), b.ID, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
 			if _, err := w.pool(t.Context(), client, g, "alive"); err == nil {
 				t.Fatal("two workers clone the same pool")
 			}
-			if _, err := m.store.db.ExecContext(t.Context(), `UPDATE backfill_pool SET owner = ''`); err != nil {
-				t.Fatal(err)
+			if freed, err := m.store.free(t.Context(), held{b.ID, 0, "dead", 1}); err != nil || !freed {
+				t.Fatalf("%t %v", freed, err)
 			}
 			got, err := w.pool(t.Context(), client, g, "alive")
 			if err != nil || got != clone {

@@ -83,7 +83,8 @@ func (w *worker) untilClone(ctx context.Context, s Settings, p slot) (time.Durat
 
 // adopt finds the clone that was asked for before and whose id got lost, with the
 // worker or with the answer: the one with its name, or else one that still has
-// the template's, is empty and nobody's.
+// the template's and is empty. Neither may be another slot's, though a worker that
+// was taken for dead may have given it this slot's name.
 func (w *worker) adopt(ctx context.Context, client *uploader.Client, template toloka.Pool, p slot, name string) (string, error) {
 	if p.asked.IsZero() {
 		return "", nil
@@ -93,10 +94,8 @@ func (w *worker) adopt(ctx context.Context, client *uploader.Client, template to
 		if err != nil {
 			return "", fmt.Errorf("looking for a clone of pool %s: %w", template.ID, err)
 		}
-		if pool.PrivateName == name {
-			return pool.ID, nil
-		}
-		if pool.PrivateName != template.PrivateName || pool.ID == template.ID || nameless != "" {
+		named := pool.PrivateName == name
+		if !named && (pool.PrivateName != template.PrivateName || pool.ID == template.ID || nameless != "") {
 			continue
 		}
 		used, err := w.store.usesPool(ctx, pool.ID)
@@ -105,6 +104,9 @@ func (w *worker) adopt(ctx context.Context, client *uploader.Client, template to
 		}
 		if used {
 			continue
+		}
+		if named {
+			return pool.ID, nil
 		}
 		n, err := client.CountTasks(ctx, pool.ID)
 		if err != nil {

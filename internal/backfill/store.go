@@ -226,6 +226,19 @@ func (s store) tx(ctx context.Context, do func(*sql.Tx) error) error {
 	return s.ledger.Transact(ctx, func(_ context.Context, tx *sql.Tx) error { return do(tx) })
 }
 
+// serially is tx for a change that rests on what it reads: no other such change is
+// under way meanwhile. A file has one transaction at a time.
+func (s store) serially(ctx context.Context, do func(*sql.Tx) error) error {
+	return s.tx(ctx, func(tx *sql.Tx) error {
+		if s.ledger.Shared() {
+			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('poolfill backfill change'))`); err != nil {
+				return err
+			}
+		}
+		return do(tx)
+	})
+}
+
 // each calls yield for every row of a query's answer.
 func (s store) each(ctx context.Context, query string, yield func(scan func(...any) error) error, args ...any) (err error) {
 	rows, err := s.db.QueryContext(ctx, query, args...)
@@ -544,23 +557,39 @@ type slot struct {
 	opened   int64
 }
 
-// ask makes owner the one who clones a slot's pool. It is refused while another
-// one is at it.
-func (s store) ask(ctx context.Context, p slot, owner string, now time.Time) (bool, error) {
+// ask makes owner the one who clones a slot's pool. It is refused where another one
+// has asked meanwhile, and while any is at a clone of the same template, which has
+// the template's name at first: an id that got lost is looked for by that. Who has
+// lost its segment is at nothing any more.
+func (s store) ask(ctx context.Context, p slot, owner string, now time.Time) (ours bool, err error) {
 	asked := now
 	if !p.asked.IsZero() {
 		asked = p.asked
 	}
-	return s.changed(s.db.ExecContext(ctx, `UPDATE backfill_pool SET owner = $1, asked = $2 WHERE backfill = $3 AND number = $4 AND pool = '' AND (owner = '' OR owner = $1)`,
-		owner, asked.UnixMilli(), p.backfill, p.number))
+	err = s.serially(ctx, func(tx *sql.Tx) error {
+		ours, err = s.changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = $1, asked = $2 WHERE backfill = $3 AND number = $4 AND pool = '' AND asked = $5
+			AND NOT EXISTS (SELECT 1 FROM backfill_pool o JOIN backfill b ON b.id = o.backfill
+				JOIN backfill_segment s ON s.backfill = o.backfill AND s.pool = o.number AND s.owner = o.owner AND s.state = $6
+				WHERE o.template = backfill_pool.template AND o.pool = '' AND o.owner <> '' AND o.owner <> $1
+				AND b.server = (SELECT server FROM backfill WHERE id = $3))`,
+			owner, asked.UnixMilli(), p.backfill, p.number, millis(p.asked), string(Running)))
+		return err
+	})
+	return ours, err
 }
 
-// cloned keeps the pool of a slot.
+// cloned keeps the pool of a slot, which no other slot may have.
 func (s store) cloned(ctx context.Context, p slot, owner, pool string) error {
-	ours, err := s.changed(s.db.ExecContext(ctx, `UPDATE backfill_pool SET pool = $1, owner = '' WHERE backfill = $2 AND number = $3 AND pool = '' AND owner = $4`,
-		pool, p.backfill, p.number, owner))
+	ours := false
+	err := s.serially(ctx, func(tx *sql.Tx) (err error) {
+		ours, err = s.changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET pool = $1, owner = '' WHERE backfill = $2 AND number = $3 AND pool = '' AND owner = $4
+			AND NOT EXISTS (SELECT 1 FROM backfill_pool o JOIN backfill b ON b.id = o.backfill WHERE o.pool = $1
+				AND b.server = (SELECT server FROM backfill WHERE id = $2))`,
+			pool, p.backfill, p.number, owner))
+		return err
+	})
 	if err == nil && !ours {
-		err = fmt.Errorf("pool %s was cloned, and another worker has cloned one in the meantime", pool)
+		err = fmt.Errorf("pool %s was cloned, and another worker has taken it or cloned one in the meantime", pool)
 	}
 	return err
 }
