@@ -173,14 +173,15 @@ func (k *keeper) conclude(ctx context.Context) error {
 		if !b.Settings.isFor(k.api) {
 			continue
 		}
+		// What ends while pools are opened is for the next time, its pools included.
+		counts, err := k.store.counts(ctx, b.ID)
+		if err != nil {
+			return err
+		}
 		if b.Settings.OpenPools {
 			if err := k.open(ctx, b); err != nil {
 				return err
 			}
-		}
-		counts, err := k.store.counts(ctx, b.ID)
-		if err != nil {
-			return err
 		}
 		if counts[Waiting]+counts[Running] > 0 {
 			continue
