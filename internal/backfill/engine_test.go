@@ -296,8 +296,8 @@ func TestMissedTimesBecomeOneRun(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].Run != "5c0f" || all[0].Result != "finished" || all[0].Ended.IsZero() {
 		t.Fatalf("the schedule is %+v, %v", all, err)
 	}
-	if _, missed := lastMissed(all[0], time.Now()); missed {
-		t.Error("a time is due once more")
+	if due, err := lastMissed(all[0], time.Now()); err != nil || !due.IsZero() {
+		t.Errorf("a time is due once more: %s, %v", due, err)
 	}
 	if len(began) > 0 {
 		t.Error("it began more than once")
