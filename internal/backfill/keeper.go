@@ -188,25 +188,12 @@ func (k *keeper) conclude(ctx context.Context) error {
 }
 
 func (k *keeper) concludeOne(ctx context.Context, b Backfill) error {
-	// What ends while pools are opened is for the next time, its pools included.
-	counts, err := k.store.counts(ctx, b.ID)
-	if err != nil {
-		return err
-	}
 	if b.Settings.OpenPools {
 		if err := k.open(ctx, b); err != nil {
 			return err
 		}
 	}
-	if counts[Waiting]+counts[Running] > 0 {
-		return nil
-	}
-	to := Finished
-	if counts[Failed] > 0 {
-		to = Failed
-	}
-	_, err = k.store.move(ctx, b.ID, to, Running)
-	return err
+	return k.store.conclude(ctx, b)
 }
 
 // open opens pools all of whose rows are accounted for.

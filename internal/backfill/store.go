@@ -336,21 +336,52 @@ func (s store) list(ctx context.Context, state State) (all []Backfill, err error
 }
 
 // move changes a backfill's state, if it is one of from. It reports whether it was.
-func (s store) move(ctx context.Context, id int64, to State, from ...State) (bool, error) {
+func (s store) move(ctx context.Context, id int64, to State, from ...State) (moved bool, err error) {
+	err = s.tx(ctx, func(tx *sql.Tx) error {
+		moved, err = s.moveIn(ctx, tx, id, to, from...)
+		return err
+	})
+	return moved, err
+}
+
+func (s store) moveIn(ctx context.Context, tx *sql.Tx, id int64, to State, from ...State) (bool, error) {
 	ended := int64(0)
 	if to == Finished || to == Failed || to == Cancelled {
 		ended = time.Now().UnixMilli()
 	}
 	for _, f := range from {
-		result, err := s.db.ExecContext(ctx, `UPDATE backfill SET state = $1, ended = $2 WHERE id = $3 AND state = $4`, string(to), ended, id, string(f))
-		if err != nil {
-			return false, err
-		}
-		if n, err := result.RowsAffected(); err != nil || n > 0 {
-			return n > 0, err
+		moved, err := s.changed(tx.ExecContext(ctx, `UPDATE backfill SET state = $1, ended = $2 WHERE id = $3 AND state = $4`, string(to), ended, id, string(f)))
+		if err != nil || moved {
+			return moved, err
 		}
 	}
 	return false, nil
+}
+
+// conclude ends a backfill that has nothing left to do: no segment, and no pool to
+// open. What a retry gives it at the same moment is seen.
+func (s store) conclude(ctx context.Context, b Backfill) error {
+	return s.serially(ctx, func(tx *sql.Tx) error {
+		var left, failed, closed int64
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(CASE WHEN state IN ($1, $2) THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN state = $3 THEN 1 ELSE 0 END), 0)
+			FROM backfill_segment WHERE backfill = $4`, string(Waiting), string(Running), string(Failed), b.ID).Scan(&left, &failed); err != nil {
+			return err
+		}
+		if b.Settings.OpenPools {
+			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool p WHERE `+isDone, b.ID, string(Finished)).Scan(&closed); err != nil {
+				return err
+			}
+		}
+		if left > 0 || closed > 0 {
+			return nil
+		}
+		to := Finished
+		if failed > 0 {
+			to = Failed
+		}
+		_, err := s.moveIn(ctx, tx, b.ID, to, Running)
+		return err
+	})
 }
 
 // segment gives all that a job needs of a segment.
@@ -523,15 +554,23 @@ func (s store) queued(ctx context.Context, all []wanted) error {
 	})
 }
 
-// again gives segments in a state, which nobody is at, a new job. It gives their
-// number.
-func (s store) again(ctx context.Context, backfill int64, state State) (int64, error) {
-	result, err := s.db.ExecContext(ctx, `UPDATE backfill_segment SET state = $1, generation = generation + 1, queued = 0, until = 0
-		WHERE backfill = $2 AND state = $3 AND owner = ''`, string(Waiting), backfill, string(state))
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+// again has a backfill run that is in one of from, and gives its segments in a
+// state, which nobody is at, a new job: both or neither. It gives their number, and
+// reports whether the backfill was in such a state.
+func (s store) again(ctx context.Context, id int64, segments State, from ...State) (n int64, moved bool, err error) {
+	err = s.serially(ctx, func(tx *sql.Tx) error {
+		if moved, err = s.moveIn(ctx, tx, id, Running, from...); err != nil || !moved {
+			return err
+		}
+		result, err := tx.ExecContext(ctx, `UPDATE backfill_segment SET state = $1, generation = generation + 1, queued = 0, until = 0
+			WHERE backfill = $2 AND state = $3 AND owner = ''`, string(Waiting), id, string(segments))
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return n, moved, err
 }
 
 // slot gives a slot.
@@ -608,11 +647,14 @@ func (s store) clonedSince(ctx context.Context, server string, since time.Time) 
 	return n, err
 }
 
-// done gives the slots all of whose segments are finished and that are not open
-// yet.
+// isDone selects the slots p of a backfill ($1) all of whose segments are finished
+// ($2) and that are not open yet.
+const isDone = `p.backfill = $1 AND p.pool <> '' AND p.opened = 0 AND NOT EXISTS (
+	SELECT 1 FROM backfill_segment s WHERE s.backfill = p.backfill AND s.pool = p.number AND s.state <> $2)`
+
+// done gives the slots whose pools can be opened.
 func (s store) done(ctx context.Context, backfill int64) (all []slot, err error) {
-	err = s.each(ctx, `SELECT number, pool FROM backfill_pool p WHERE backfill = $1 AND pool <> '' AND opened = 0 AND NOT EXISTS (
-		SELECT 1 FROM backfill_segment s WHERE s.backfill = p.backfill AND s.pool = p.number AND s.state <> $2) ORDER BY number`, func(scan func(...any) error) error {
+	err = s.each(ctx, `SELECT number, pool FROM backfill_pool p WHERE `+isDone+` ORDER BY number`, func(scan func(...any) error) error {
 		p := slot{backfill: backfill}
 		err := scan(&p.number, &p.pool)
 		all = append(all, p)
