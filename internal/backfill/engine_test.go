@@ -199,8 +199,8 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 			if ours, err := m.store.claim(t.Context(), g, "dead"); err != nil || !ours {
 				t.Fatalf("%t %v", ours, err)
 			}
-			if ours, err := m.store.ask(t.Context(), p, "dead", time.Now()); err != nil || !ours {
-				t.Fatalf("%t %v", ours, err)
+			if wait, err := m.store.ask(t.Context(), p, "dead", b.Settings, time.Now()); err != nil || wait > 0 {
+				t.Fatalf("%s %v", wait, err)
 			}
 			template, err := client.Pool(t.Context(), "1")
 			if err != nil {
@@ -230,32 +230,6 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 				t.Fatalf("it is called %q: %v", named.PrivateName, err)
 			}
 		})
-	}
-}
-
-func TestClonesAreLimited(t *testing.T) {
-	server := tolokatest.New(t, tolokatest.Config{})
-	m := manage(t, place(t))
-	b := begin(t, m, server.API(), 9) // two pools
-	w := &worker{store: m.store, log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}}
-	s := b.Settings
-	s.ClonesPerMinute = 1
-	first, err := m.store.slot(t.Context(), b.ID, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if wait, err := w.untilClone(t.Context(), s, first); wait != 0 || err != nil {
-		t.Fatalf("the first clone waits %s: %v", wait, err)
-	}
-	if _, err := m.store.ask(t.Context(), first, "one", time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	second, err := m.store.slot(t.Context(), b.ID, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if wait, err := w.untilClone(t.Context(), s, second); wait == 0 || err != nil {
-		t.Fatalf("the second clone waits %s: %v", wait, err)
 	}
 }
 

@@ -22,19 +22,12 @@ func (w *worker) pool(ctx context.Context, client *uploader.Client, g segment, o
 	if err != nil || p.pool != "" {
 		return p.pool, err
 	}
-	wait, err := w.untilClone(ctx, g.backfill.Settings, p)
+	wait, err := w.store.ask(ctx, p, owner, g.backfill.Settings, time.Now())
 	if err != nil {
 		return "", err
 	}
 	if wait > 0 {
 		return "", &snooze{wait}
-	}
-	ours, err := w.store.ask(ctx, p, owner, time.Now())
-	if err != nil {
-		return "", err
-	}
-	if !ours {
-		return "", &snooze{soon}
 	}
 	template, err := client.Pool(ctx, p.template)
 	if err != nil {
@@ -55,30 +48,6 @@ func (w *worker) pool(ctx context.Context, client *uploader.Client, g segment, o
 		return "", fmt.Errorf("naming the new pool %s: %w", id, err)
 	}
 	return id, w.store.cloned(ctx, p, owner, id)
-}
-
-// untilClone says how long the limits of clones make the next one wait. One that
-// was asked for before has been counted.
-func (w *worker) untilClone(ctx context.Context, s Settings, p slot) (time.Duration, error) {
-	if !p.asked.IsZero() {
-		return 0, nil
-	}
-	for _, l := range []struct {
-		limit int
-		span  time.Duration
-	}{{s.ClonesPerMinute, time.Minute}, {s.ClonesPerDay, 24 * time.Hour}} {
-		if l.limit == 0 {
-			continue
-		}
-		n, err := w.store.clonedSince(ctx, s.Server, time.Now().Add(-l.span))
-		if err != nil {
-			return 0, err
-		}
-		if n >= l.limit {
-			return min(l.span, 10*time.Minute), nil
-		}
-	}
-	return 0, nil
 }
 
 // adopt finds the clone that was asked for before and whose id got lost, with the

@@ -1,10 +1,13 @@
 package backfill
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"poolfill/uploader"
 	"poolfill/uploader/tolokatest"
@@ -55,8 +58,8 @@ func (c cloning) ask(t *testing.T, number int, owner string) slot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ours, err := c.m.store.ask(t.Context(), p, owner, time.Now()); err != nil || !ours {
-		t.Fatalf("%t %v", ours, err)
+	if wait, err := c.m.store.ask(t.Context(), p, owner, c.b.Settings, time.Now()); err != nil || wait > 0 {
+		t.Fatalf("%s %v", wait, err)
 	}
 	return p
 }
@@ -131,4 +134,94 @@ func TestAPoolIsThatOfOneSlotOnly(t *testing.T) {
 	if err != nil || pool == clone || pool == "" {
 		t.Fatalf("the pools are %q and %q: %v", clone, pool, err)
 	}
+}
+
+func TestClonesAreLimited(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, limits := range map[string]Settings{
+		"a minute": {ClonesPerMinute: 2, ClonesPerDay: 4},
+		"a day":    {ClonesPerDay: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := manage(t, place(t))
+			limits.Server = offline.BaseURL
+			b := enterClones(t, m, 4)
+			ask := func(number int, now time.Time) time.Duration {
+				t.Helper()
+				p, err := m.store.slot(t.Context(), b.ID, number)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wait, err := m.store.ask(t.Context(), p, "one", limits, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return wait
+			}
+			if first, second := ask(0, now), ask(1, now); first > 0 || second > 0 {
+				t.Fatalf("the first two wait %s and %s", first, second)
+			}
+			if ask(2, now) == 0 {
+				t.Error("the third doesn't wait")
+			}
+			if wait := ask(1, now); wait > 0 {
+				t.Errorf("one that was asked for before waits %s", wait)
+			}
+			if wait := ask(2, now.Add(61*time.Second)); (wait > 0) != (name == "a day") {
+				t.Errorf("a minute later it waits %s", wait)
+			}
+			if wait := ask(3, now.Add(25*time.Hour)); wait > 0 {
+				t.Errorf("a day later it waits %s", wait)
+			}
+		})
+	}
+}
+
+// Workers that are started together ask together.
+func TestWorkersThatAskTogetherKeepTheLimitOfClones(t *testing.T) {
+	manageBoth(t, func(t *testing.T, m *Manager) {
+		const workers = 8
+		b := enterClones(t, m, workers)
+		limits := Settings{Server: offline.BaseURL, ClonesPerMinute: 3}
+		for range 10 {
+			var asked atomic.Int64
+			var all errgroup.Group
+			for number := range workers {
+				p, err := m.store.slot(t.Context(), b.ID, number)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all.Go(func() error {
+					wait, err := m.store.ask(t.Context(), p, newToken(), limits, time.Now())
+					if wait == 0 && err == nil {
+						asked.Add(1)
+					}
+					return err
+				})
+			}
+			if err := all.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if asked.Load() != 3 {
+				t.Fatalf("%d clones are made", asked.Load())
+			}
+			if _, err := m.store.db.ExecContext(t.Context(), `UPDATE backfill_pool SET asked = 0, owner = ''`); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// enterClones enters a backfill of so many pools of as many templates.
+func enterClones(t *testing.T, m *Manager, pools int) Backfill {
+	t.Helper()
+	var p Plan
+	for number := range pools {
+		p.Layout.Slots = append(p.Layout.Slots, Slot{Template: fmt.Sprint(number)})
+	}
+	b, err := m.Begin(t.Context(), "b", "", Settings{Server: offline.BaseURL}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

@@ -596,25 +596,54 @@ type slot struct {
 	opened   int64
 }
 
-// ask makes owner the one who clones a slot's pool. It is refused where another one
-// has asked meanwhile, and while any is at a clone of the same template, which has
-// the template's name at first: an id that got lost is looked for by that. Who has
-// lost its segment is at nothing any more.
-func (s store) ask(ctx context.Context, p slot, owner string, now time.Time) (ours bool, err error) {
+// ask makes owner the one who clones a slot's pool, or says how long that has to
+// wait: while another one has asked, and while any is at a clone of the same
+// template, which has the template's name at first, by which a clone is looked for
+// whose id got lost. Who has lost its segment is at nothing any more. One that was
+// asked for before has been counted by the limits of clones.
+func (s store) ask(ctx context.Context, p slot, owner string, limits Settings, now time.Time) (wait time.Duration, err error) {
 	asked := now
 	if !p.asked.IsZero() {
 		asked = p.asked
 	}
 	err = s.serially(ctx, func(tx *sql.Tx) error {
-		ours, err = s.changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = $1, asked = $2 WHERE backfill = $3 AND number = $4 AND pool = '' AND asked = $5
+		if p.asked.IsZero() {
+			if wait, err = untilClone(ctx, tx, limits, now); err != nil || wait > 0 {
+				return err
+			}
+		}
+		ours, err := s.changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = $1, asked = $2 WHERE backfill = $3 AND number = $4 AND pool = '' AND asked = $5
 			AND NOT EXISTS (SELECT 1 FROM backfill_pool o JOIN backfill b ON b.id = o.backfill
 				JOIN backfill_segment s ON s.backfill = o.backfill AND s.pool = o.number AND s.owner = o.owner AND s.state = $6
-				WHERE o.template = backfill_pool.template AND o.pool = '' AND o.owner <> '' AND o.owner <> $1
-				AND b.server = (SELECT server FROM backfill WHERE id = $3))`,
-			owner, asked.UnixMilli(), p.backfill, p.number, millis(p.asked), string(Running)))
+				WHERE o.template = backfill_pool.template AND o.pool = '' AND o.owner <> '' AND o.owner <> $1 AND b.server = $7)`,
+			owner, asked.UnixMilli(), p.backfill, p.number, millis(p.asked), string(Running), limits.Server))
+		if wait = 0; !ours {
+			wait = soon
+		}
 		return err
 	})
-	return ours, err
+	return wait, err
+}
+
+// untilClone says how long the limits of clones make the next one wait.
+func untilClone(ctx context.Context, tx *sql.Tx, limits Settings, now time.Time) (time.Duration, error) {
+	for _, l := range []struct {
+		limit int
+		span  time.Duration
+	}{{limits.ClonesPerMinute, time.Minute}, {limits.ClonesPerDay, 24 * time.Hour}} {
+		if l.limit == 0 {
+			continue
+		}
+		n := 0
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool p JOIN backfill b ON b.id = p.backfill WHERE b.server = $1 AND p.asked > $2`,
+			limits.Server, now.Add(-l.span).UnixMilli()).Scan(&n); err != nil {
+			return 0, err
+		}
+		if n >= l.limit {
+			return min(l.span, 10*time.Minute), nil
+		}
+	}
+	return 0, nil
 }
 
 // cloned keeps the pool of a slot, which no other slot may have.
@@ -638,13 +667,6 @@ func (s store) usesPool(ctx context.Context, pool string) (bool, error) {
 	var n int
 	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool WHERE pool = $1`, pool).Scan(&n)
 	return n > 0, err
-}
-
-// clonedSince counts the pools of a server that were asked for since a time.
-func (s store) clonedSince(ctx context.Context, server string, since time.Time) (n int, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool p JOIN backfill b ON b.id = p.backfill WHERE b.server = $1 AND p.asked > $2`,
-		server, since.UnixMilli()).Scan(&n)
-	return n, err
 }
 
 // isDone selects the slots p of a backfill ($1) all of whose segments are finished
