@@ -698,8 +698,20 @@ func get[T any](ctx context.Context, c *Client, what, path string) (T, error) {
 	return value, nil
 }
 
+// NotOpenedError says that a pool can't be opened as it is: the server took the
+// request and then failed to carry it out.
+type NotOpenedError struct {
+	Pool string
+
+	details string // the server's own words, in brackets
+}
+
+func (e *NotOpenedError) Error() string {
+	return fmt.Sprintf("opening pool %s failed: open it in the web interface to see what is missing%s", e.Pool, e.details)
+}
+
 // OpenPool opens a pool and waits until that has happened. A pool that is open
-// already stays so.
+// already stays so. The error is an *APIError, or a *NotOpenedError.
 func (c *Client) OpenPool(ctx context.Context, id string) error {
 	what := "opening pool " + id
 	var op toloka.Operation
@@ -715,7 +727,7 @@ func (c *Client) OpenPool(ctx context.Context, id string) error {
 		return err
 	}
 	if op.Status == toloka.OperationFail {
-		return fmt.Errorf("%s failed: open it in the web interface to see what is missing%s", what, details(op))
+		return &NotOpenedError{id, details(op)}
 	}
 	return nil
 }

@@ -198,6 +198,10 @@ func TestOpeningAPool(t *testing.T) {
 				if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("the error is %v, want %q in it", err, tc.want)
 				}
+				var failed *NotOpenedError
+				if errors.As(err, &failed) != (tc.name == "which fails") {
+					t.Errorf("the error is a %T", err)
+				}
 			})
 		})
 	}

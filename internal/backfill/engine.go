@@ -73,11 +73,10 @@ type queue interface {
 // engine is a River client of one of its drivers.
 type engine interface {
 	queue
-	insertScheduled(context.Context, scheduleArgs) error
+	scheduleQueue
 	Start(context.Context) error
 	Stop(context.Context) error
 	StopAndCancel(context.Context) error
-	PeriodicJobs() *river.PeriodicJobBundle
 	ui(prefix string, log *slog.Logger) (*riverui.Handler, error)
 }
 
@@ -151,7 +150,7 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 		e.leave()
 		return nil, errors.Join(fmt.Errorf("the engine can't start: %w", err), e.close())
 	}
-	e.sched.engine = e.engine
+	e.sched.queue = e.engine
 	e.keeper.queue = e.engine
 	e.keeping.Go(func() { e.keeper.run(ctx) })
 	e.keeping.Go(func() { e.sched.run(ctx) })

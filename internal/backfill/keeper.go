@@ -3,6 +3,7 @@ package backfill
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,18 +19,20 @@ const (
 	abandoned = 15 * time.Second
 	// enqueued is how many jobs are made at once.
 	enqueued = 500
+	// openFor bounds how long a pool is waited for that is being opened, before it
+	// is the turn of others; it is asked for again then.
+	openFor = time.Minute
 )
 
 // keeper does what no job does. Each worker has one; all that it does may be done
 // by several at the same time.
 type keeper struct {
-	store store
-	queue queue
-	api   uploader.ClientConfig
-	log   *zap.Logger
-	alarm *alarm
-	wake  chan struct{} // holds one where there is something to do before the next time
-
+	store   store
+	queue   queue
+	api     uploader.ClientConfig
+	log     *zap.Logger
+	alarm   *alarm
+	wake    chan struct{} // holds one where there is something to conclude before the next time
 	seen    map[beatKey]sighting
 	orphans map[jobKey]time.Time // jobs that nobody seems to be at, and since when
 }
@@ -45,7 +48,7 @@ type sighting struct {
 	at    time.Time // when it was first seen like this
 }
 
-// nudge has it keep at once. It waits for nothing.
+// nudge has it conclude at once. It waits for nothing.
 func (k *keeper) nudge() {
 	select {
 	case k.wake <- struct{}{}:
@@ -53,12 +56,21 @@ func (k *keeper) nudge() {
 	}
 }
 
-// run keeps until ctx ends.
+// run keeps and concludes until ctx ends. Each has its own time: what dead workers
+// left doesn't wait for a server that opens pools.
 func (k *keeper) run(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { k.repeat(ctx, nil, func() error { return k.keep(ctx, time.Now()) }) })
+	both.Go(func() { k.repeat(ctx, k.wake, func() error { return k.conclude(ctx) }) })
+	both.Wait()
+}
+
+// repeat does something until ctx ends, now and then and when it is woken.
+func (k *keeper) repeat(ctx context.Context, wake <-chan struct{}, do func() error) {
 	ticker := time.NewTicker(keepEvery)
 	defer ticker.Stop()
 	for {
-		if err := k.keep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		if err := do(); err != nil && ctx.Err() == nil {
 			// The database comes back, or the jobs fail for the same reason and say so.
 			k.alarm.see(err)
 			k.log.Warn("looking after the backfills failed and is tried again", zap.Error(err))
@@ -66,21 +78,18 @@ func (k *keeper) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-k.wake:
+		case <-wake:
 		case <-ticker.C:
 		}
 	}
 }
 
-// keep does it once.
+// keep sees to it once that each segment has a job, and a worker that is alive.
 func (k *keeper) keep(ctx context.Context, now time.Time) error {
 	if err := k.rescue(ctx, now); err != nil {
 		return err
 	}
-	if err := k.enqueue(ctx); err != nil {
-		return err
-	}
-	return k.conclude(ctx)
+	return k.enqueue(ctx)
 }
 
 // rescue takes segments away from workers that show no life.
@@ -163,37 +172,28 @@ func (k *keeper) enqueue(ctx context.Context) error {
 }
 
 // conclude opens the pools that are complete, where that is asked for, and ends
-// the backfills that are.
+// the backfills that are. One that is in trouble keeps no other one waiting.
 func (k *keeper) conclude(ctx context.Context) error {
 	running, err := k.store.list(ctx, Running)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, b := range running {
-		if !b.Settings.isFor(k.api) {
-			continue
+		if b.Settings.isFor(k.api) {
+			errs = append(errs, k.concludeOne(ctx, b))
 		}
-		if b.Settings.OpenPools {
-			if err := k.open(ctx, b); err != nil {
-				return err
-			}
-		}
-		counts, err := k.store.counts(ctx, b.ID)
-		if err != nil {
-			return err
-		}
-		if counts[Waiting]+counts[Running] > 0 {
-			continue
-		}
-		to := Finished
-		if counts[Failed] > 0 {
-			to = Failed
-		}
-		if _, err := k.store.move(ctx, b.ID, to, Running); err != nil {
+	}
+	return errors.Join(errs...)
+}
+
+func (k *keeper) concludeOne(ctx context.Context, b Backfill) error {
+	if b.Settings.OpenPools {
+		if err := k.open(ctx, b); err != nil {
 			return err
 		}
 	}
-	return nil
+	return k.store.conclude(ctx, b)
 }
 
 // open opens pools all of whose rows are accounted for.
@@ -207,19 +207,30 @@ func (k *keeper) open(ctx context.Context, b Backfill) error {
 		return err
 	}
 	defer client.Close()
+	var errs []error
 	for _, p := range done {
-		err := client.OpenPool(ctx, p.pool)
-		var refused *uploader.APIError
-		switch {
-		case errors.As(err, &refused) && refused.Status != 0 && !refused.Retryable():
-			// An empty pool, say: it stays as it is, and the backfill goes on.
-			k.log.Error("a pool can't be opened", zap.String("pool", p.pool), zap.Error(err))
-		case err != nil:
-			return err
+		err := k.openOne(ctx, client, p.pool)
+		if err == nil {
+			err = k.store.opened(ctx, p)
 		}
-		if err := k.store.opened(ctx, p); err != nil {
-			return err
-		}
+		errs = append(errs, err)
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// openOne opens a pool, or tells that it can't be opened as it is: an empty one,
+// say. Then it stays so, and the backfill goes on.
+func (k *keeper) openOne(ctx context.Context, client *uploader.Client, pool string) error {
+	ctx, cancel := context.WithTimeout(ctx, openFor)
+	defer cancel()
+	err := client.OpenPool(ctx, pool)
+	var (
+		refused *uploader.APIError
+		failed  *uploader.NotOpenedError
+	)
+	if errors.As(err, &failed) || errors.As(err, &refused) && refused.Status != 0 && !refused.Retryable() {
+		k.log.Error("a pool can't be opened", zap.String("pool", pool), zap.Error(err))
+		return nil
+	}
+	return err
 }

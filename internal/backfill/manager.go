@@ -283,26 +283,25 @@ func (m *Manager) Cancel(ctx context.Context, name string) (Backfill, error) {
 
 // Resume goes on with a paused backfill.
 func (m *Manager) Resume(ctx context.Context, name string) (Backfill, error) {
-	b, err := m.move(ctx, name, "resumed", Running, Paused)
-	if err == nil {
-		_, err = m.store.again(ctx, b.ID, Waiting)
-	}
+	b, _, err := m.again(ctx, name, "resumed", Waiting, Paused)
 	return b, err
 }
 
 // Retry does the segments again that failed, and gives their number.
 func (m *Manager) Retry(ctx context.Context, name string) (Backfill, int64, error) {
+	return m.again(ctx, name, "retried", Failed, Running, Failed)
+}
+
+func (m *Manager) again(ctx context.Context, name, verb string, segments State, from ...State) (Backfill, int64, error) {
 	b, err := m.store.find(ctx, name)
 	if err != nil {
 		return b, 0, err
 	}
-	if b.State != Running && b.State != Failed {
-		return b, 0, &StateError{b.Name, b.State, "retried"}
+	n, moved, err := m.store.again(ctx, b.ID, segments, from...)
+	if err == nil && !moved {
+		err = &StateError{b.Name, b.State, verb}
 	}
-	n, err := m.store.again(ctx, b.ID, Failed)
-	if err == nil {
-		_, err = m.store.move(ctx, b.ID, Running, Failed)
-	}
+	b.State = Running
 	return b, n, err
 }
 

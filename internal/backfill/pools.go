@@ -22,19 +22,12 @@ func (w *worker) pool(ctx context.Context, client *uploader.Client, g segment, o
 	if err != nil || p.pool != "" {
 		return p.pool, err
 	}
-	wait, err := w.untilClone(ctx, g.backfill.Settings, p)
+	wait, err := w.store.ask(ctx, p, owner, g.backfill.Settings, time.Now())
 	if err != nil {
 		return "", err
 	}
 	if wait > 0 {
 		return "", &snooze{wait}
-	}
-	ours, err := w.store.ask(ctx, p, owner, time.Now())
-	if err != nil {
-		return "", err
-	}
-	if !ours {
-		return "", &snooze{soon}
 	}
 	template, err := client.Pool(ctx, p.template)
 	if err != nil {
@@ -57,33 +50,10 @@ func (w *worker) pool(ctx context.Context, client *uploader.Client, g segment, o
 	return id, w.store.cloned(ctx, p, owner, id)
 }
 
-// untilClone says how long the limits of clones make the next one wait. One that
-// was asked for before has been counted.
-func (w *worker) untilClone(ctx context.Context, s Settings, p slot) (time.Duration, error) {
-	if !p.asked.IsZero() {
-		return 0, nil
-	}
-	for _, l := range []struct {
-		limit int
-		span  time.Duration
-	}{{s.ClonesPerMinute, time.Minute}, {s.ClonesPerDay, 24 * time.Hour}} {
-		if l.limit == 0 {
-			continue
-		}
-		n, err := w.store.clonedSince(ctx, s.Server, time.Now().Add(-l.span))
-		if err != nil {
-			return 0, err
-		}
-		if n >= l.limit {
-			return min(l.span, 10*time.Minute), nil
-		}
-	}
-	return 0, nil
-}
-
 // adopt finds the clone that was asked for before and whose id got lost, with the
 // worker or with the answer: the one with its name, or else one that still has
-// the template's, is empty and nobody's.
+// the template's and is empty. Neither may be another slot's, though a worker that
+// was taken for dead may have given it this slot's name.
 func (w *worker) adopt(ctx context.Context, client *uploader.Client, template toloka.Pool, p slot, name string) (string, error) {
 	if p.asked.IsZero() {
 		return "", nil
@@ -93,10 +63,8 @@ func (w *worker) adopt(ctx context.Context, client *uploader.Client, template to
 		if err != nil {
 			return "", fmt.Errorf("looking for a clone of pool %s: %w", template.ID, err)
 		}
-		if pool.PrivateName == name {
-			return pool.ID, nil
-		}
-		if pool.PrivateName != template.PrivateName || pool.ID == template.ID || nameless != "" {
+		named := pool.PrivateName == name
+		if !named && (pool.PrivateName != template.PrivateName || pool.ID == template.ID || nameless != "") {
 			continue
 		}
 		used, err := w.store.usesPool(ctx, pool.ID)
@@ -105,6 +73,9 @@ func (w *worker) adopt(ctx context.Context, client *uploader.Client, template to
 		}
 		if used {
 			continue
+		}
+		if named {
+			return pool.ID, nil
 		}
 		n, err := client.CountTasks(ctx, pool.ID)
 		if err != nil {

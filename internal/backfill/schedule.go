@@ -11,7 +11,6 @@ import (
 
 	"github.com/netresearch/go-cron"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/zap"
 )
 
@@ -27,8 +26,8 @@ type Scheduled struct {
 	Server string
 	Made   time.Time
 	// Due is the last time for which a run was begun, or the time at which the
-	// schedule was made. Begun and Ended are those of that run, zero where there
-	// is none; Run is its name and Result what became of it.
+	// schedule was made. Begun and Ended are those of the run that was told of last,
+	// zero where there is none; Run is its name and Result what became of it.
 	Due, Begun, Ended time.Time
 	Run, Result       string
 }
@@ -97,34 +96,34 @@ type scheduleArgs struct {
 
 func (scheduleArgs) Kind() string { return fmt.Sprintf("poolfill_schedule_%d", format) }
 
-// syncEvery is how often a worker looks for new and changed schedules.
+// syncEvery is how often a worker looks whether a schedule is due.
 const syncEvery = 10 * time.Second
 
-// scheduler has River begin scheduled uploads, and carries them out. Times that
-// were missed, as no worker was there, become one run when there is one again.
+// scheduler enters the jobs of scheduled uploads that are due, and carries them out.
+// Each worker of a schedule's server does so: a job is that of a schedule and a
+// time, of which River takes one. (River's own periodic jobs are those of one
+// worker, which may be another server's, and are lost with it.) Times that were
+// missed, as no worker was there, become one run when there is one again.
 type scheduler struct {
 	store  store
-	engine engine
+	queue  scheduleQueue
 	upload func(context.Context, Scheduled) (Outcome, error)
 	server string
 	log    *zap.Logger
 	alarm  *alarm
-
-	periodic map[string]periodic // the schedules that River has
 }
 
-type periodic struct {
-	cron, zone string
-	made       time.Time
-	handle     rivertype.PeriodicJobHandle
+// scheduleQueue takes the jobs of scheduled uploads. One that it has is not entered
+// again.
+type scheduleQueue interface {
+	insertScheduled(context.Context, scheduleArgs) error
 }
 
-// run keeps River's schedules those of the database until ctx ends.
+// run enters what is due until ctx ends.
 func (s *scheduler) run(ctx context.Context) {
 	if s.upload == nil {
 		return
 	}
-	s.periodic = make(map[string]periodic)
 	ticker := time.NewTicker(syncEvery)
 	defer ticker.Stop()
 	for {
@@ -140,85 +139,51 @@ func (s *scheduler) run(ctx context.Context) {
 	}
 }
 
+// sync enters what is due now.
 func (s *scheduler) sync(ctx context.Context, now time.Time) error {
 	all, err := s.store.schedules(ctx)
 	if err != nil {
 		return err
 	}
-	there := make(map[string]bool, len(all))
+	var errs []error
 	for _, one := range all {
 		if one.Server != s.server {
 			continue
 		}
-		there[one.Name] = true
-		if known, ok := s.periodic[one.Name]; ok && known.cron == one.Cron && known.zone == one.Zone && known.made.Equal(one.Made) {
-			continue
+		due, err := lastMissed(one, now)
+		if err == nil && !due.IsZero() {
+			err = s.queue.insertScheduled(ctx, scheduleArgs{one.Name, due.UTC()})
 		}
-		s.forget(one.Name)
-		// Of the times that were missed, the last counts.
-		if due, missed := lastMissed(one, now); missed {
-			if err := s.engine.insertScheduled(ctx, scheduleArgs{one.Name, due.UTC()}); err != nil {
-				return err
-			}
-		}
-		handle, err := s.engine.PeriodicJobs().AddSafely(river.NewPeriodicJob(times{one, s.log}, func() (river.JobArgs, *river.InsertOpts) {
-			due, missed := lastMissed(one, time.Now())
-			if !missed {
-				return nil, nil
-			}
-			return scheduleArgs{one.Name, due.UTC()}, &river.InsertOpts{
-				Queue: queueName, Priority: firstPriority, MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true},
-			}
-		}, nil))
 		if err != nil {
-			return err
-		}
-		s.periodic[one.Name] = periodic{one.Cron, one.Zone, one.Made, handle}
-	}
-	for name := range s.periodic {
-		if !there[name] {
-			s.forget(name)
+			errs = append(errs, fmt.Errorf("schedule %s: %w", one.Name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func (s *scheduler) forget(name string) {
-	if known, ok := s.periodic[name]; ok {
-		s.engine.PeriodicJobs().Remove(known.handle)
-		delete(s.periodic, name)
-	}
-}
-
-// times is a schedule as River asks for it.
-type times struct {
-	schedule Scheduled
-	log      *zap.Logger
-}
-
-// Next is part of river.PeriodicSchedule.
-func (t times) Next(current time.Time) time.Time {
-	next, err := t.schedule.Next(current)
-	if err != nil {
-		t.log.Error("a schedule can't be understood", zap.String("schedule", t.schedule.Name), zap.Error(err))
-		return river.NeverSchedule().Next(current)
-	}
-	return next
-}
-
-// lastMissed gives the last time until now that is due and was not begun.
-func lastMissed(s Scheduled, now time.Time) (due time.Time, missed bool) {
-	// Before the first look, a bound on how far back it is looked.
-	const most = 100_000
-	at := s.Due
-	for range most {
-		next, err := s.Next(at)
-		if err != nil || next.After(now) {
+// lastMissed gives the last time until now that is due and was not begun, or zero
+// where there is none.
+func lastMissed(s Scheduled, now time.Time) (due time.Time, err error) {
+	// It is looked back further and further, so that a schedule that was left alone
+	// for years is not gone through minute by minute.
+	from := s.Due
+	for back := time.Hour; back < now.Sub(s.Due); back *= 2 {
+		next, err := s.Next(now.Add(-back))
+		if err != nil {
+			return due, err
+		}
+		if !next.After(now) {
+			from = now.Add(-back)
 			break
 		}
-		at, due, missed = next, next, true
 	}
-	return due, missed
+	for {
+		next, err := s.Next(from)
+		if err != nil || next.After(now) {
+			return due, err
+		}
+		from, due = next, next
+	}
 }
 
 // scheduledJob is the job of one scheduled upload.
@@ -252,13 +217,11 @@ func (s *scheduler) work(ctx context.Context, a scheduleArgs) error {
 	case err != nil:
 		return err
 	case s.upload == nil || one.Server != s.server:
-		return &snooze{time.Minute}
-	case one.Due.After(a.Due):
-		return nil // a later one has begun
+		return &snooze{later} // until a worker of that server has it
 	}
 	one.Due, one.Begun, one.Ended, one.Run, one.Result = a.Due, time.Now(), time.Time{}, "", "running"
-	if err := s.store.note(ctx, one); err != nil {
-		return err
+	if begun, err := s.store.begin(ctx, one); err != nil || !begun {
+		return err // where it didn't, a later one has, or the schedule was changed
 	}
 	o, failed := s.upload(ctx, one)
 	one.Ended, one.Run, one.Result = time.Now(), o.Run, o.Summary
@@ -311,10 +274,18 @@ func (s store) schedule(ctx context.Context, name string) (Scheduled, error) {
 	return one, err
 }
 
-// note keeps what became of a scheduled upload.
+// begin notes that a run begins for the time that is due. It reports whether it
+// may: the time doesn't go back.
+func (s store) begin(ctx context.Context, one Scheduled) (bool, error) {
+	return s.changed(s.db.ExecContext(ctx, `UPDATE schedule SET due = $1, last_begun = $2, last_ended = 0, last_run = '', last_result = $3 WHERE name = $4 AND due <= $1`,
+		millis(one.Due), millis(one.Begun), one.Result, one.Name))
+}
+
+// note keeps what became of a scheduled upload. The time that is due isn't touched:
+// it is that of a later run, or of another expression, where one came meanwhile.
 func (s store) note(ctx context.Context, one Scheduled) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE schedule SET due = $1, last_begun = $2, last_ended = $3, last_run = $4, last_result = $5 WHERE name = $6`,
-		millis(one.Due), millis(one.Begun), millis(one.Ended), one.Run, one.Result, one.Name)
+	_, err := s.db.ExecContext(ctx, `UPDATE schedule SET last_begun = $1, last_ended = $2, last_run = $3, last_result = $4 WHERE name = $5`,
+		millis(one.Begun), millis(one.Ended), one.Run, one.Result, one.Name)
 	return err
 }
 

@@ -226,6 +226,19 @@ func (s store) tx(ctx context.Context, do func(*sql.Tx) error) error {
 	return s.ledger.Transact(ctx, func(_ context.Context, tx *sql.Tx) error { return do(tx) })
 }
 
+// serially is tx for a change that rests on what it reads: no other such change is
+// under way meanwhile. A file has one transaction at a time.
+func (s store) serially(ctx context.Context, do func(*sql.Tx) error) error {
+	return s.tx(ctx, func(tx *sql.Tx) error {
+		if s.ledger.Shared() {
+			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('poolfill backfill change'))`); err != nil {
+				return err
+			}
+		}
+		return do(tx)
+	})
+}
+
 // each calls yield for every row of a query's answer.
 func (s store) each(ctx context.Context, query string, yield func(scan func(...any) error) error, args ...any) (err error) {
 	rows, err := s.db.QueryContext(ctx, query, args...)
@@ -323,21 +336,52 @@ func (s store) list(ctx context.Context, state State) (all []Backfill, err error
 }
 
 // move changes a backfill's state, if it is one of from. It reports whether it was.
-func (s store) move(ctx context.Context, id int64, to State, from ...State) (bool, error) {
+func (s store) move(ctx context.Context, id int64, to State, from ...State) (moved bool, err error) {
+	err = s.tx(ctx, func(tx *sql.Tx) error {
+		moved, err = s.moveIn(ctx, tx, id, to, from...)
+		return err
+	})
+	return moved, err
+}
+
+func (s store) moveIn(ctx context.Context, tx *sql.Tx, id int64, to State, from ...State) (bool, error) {
 	ended := int64(0)
 	if to == Finished || to == Failed || to == Cancelled {
 		ended = time.Now().UnixMilli()
 	}
 	for _, f := range from {
-		result, err := s.db.ExecContext(ctx, `UPDATE backfill SET state = $1, ended = $2 WHERE id = $3 AND state = $4`, string(to), ended, id, string(f))
-		if err != nil {
-			return false, err
-		}
-		if n, err := result.RowsAffected(); err != nil || n > 0 {
-			return n > 0, err
+		moved, err := s.changed(tx.ExecContext(ctx, `UPDATE backfill SET state = $1, ended = $2 WHERE id = $3 AND state = $4`, string(to), ended, id, string(f)))
+		if err != nil || moved {
+			return moved, err
 		}
 	}
 	return false, nil
+}
+
+// conclude ends a backfill that has nothing left to do: no segment, and no pool to
+// open. What a retry gives it at the same moment is seen.
+func (s store) conclude(ctx context.Context, b Backfill) error {
+	return s.serially(ctx, func(tx *sql.Tx) error {
+		var left, failed, closed int64
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(CASE WHEN state IN ($1, $2) THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN state = $3 THEN 1 ELSE 0 END), 0)
+			FROM backfill_segment WHERE backfill = $4`, string(Waiting), string(Running), string(Failed), b.ID).Scan(&left, &failed); err != nil {
+			return err
+		}
+		if b.Settings.OpenPools {
+			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool p WHERE `+isDone, b.ID, string(Finished)).Scan(&closed); err != nil {
+				return err
+			}
+		}
+		if left > 0 || closed > 0 {
+			return nil
+		}
+		to := Finished
+		if failed > 0 {
+			to = Failed
+		}
+		_, err := s.moveIn(ctx, tx, b.ID, to, Running)
+		return err
+	})
 }
 
 // segment gives all that a job needs of a segment.
@@ -510,15 +554,23 @@ func (s store) queued(ctx context.Context, all []wanted) error {
 	})
 }
 
-// again gives segments in a state, which nobody is at, a new job. It gives their
-// number.
-func (s store) again(ctx context.Context, backfill int64, state State) (int64, error) {
-	result, err := s.db.ExecContext(ctx, `UPDATE backfill_segment SET state = $1, generation = generation + 1, queued = 0, until = 0
-		WHERE backfill = $2 AND state = $3 AND owner = ''`, string(Waiting), backfill, string(state))
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+// again has a backfill run that is in one of from, and gives its segments in a
+// state, which nobody is at, a new job: both or neither. It gives their number, and
+// reports whether the backfill was in such a state.
+func (s store) again(ctx context.Context, id int64, segments State, from ...State) (n int64, moved bool, err error) {
+	err = s.serially(ctx, func(tx *sql.Tx) error {
+		if moved, err = s.moveIn(ctx, tx, id, Running, from...); err != nil || !moved {
+			return err
+		}
+		result, err := tx.ExecContext(ctx, `UPDATE backfill_segment SET state = $1, generation = generation + 1, queued = 0, until = 0
+			WHERE backfill = $2 AND state = $3 AND owner = ''`, string(Waiting), id, string(segments))
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return n, moved, err
 }
 
 // slot gives a slot.
@@ -544,23 +596,68 @@ type slot struct {
 	opened   int64
 }
 
-// ask makes owner the one who clones a slot's pool. It is refused while another
-// one is at it.
-func (s store) ask(ctx context.Context, p slot, owner string, now time.Time) (bool, error) {
+// ask makes owner the one who clones a slot's pool, or says how long that has to
+// wait: while another one has asked, and while any is at a clone of the same
+// template, which has the template's name at first, by which a clone is looked for
+// whose id got lost. Who has lost its segment is at nothing any more. One that was
+// asked for before has been counted by the limits of clones.
+func (s store) ask(ctx context.Context, p slot, owner string, limits Settings, now time.Time) (wait time.Duration, err error) {
 	asked := now
 	if !p.asked.IsZero() {
 		asked = p.asked
 	}
-	return s.changed(s.db.ExecContext(ctx, `UPDATE backfill_pool SET owner = $1, asked = $2 WHERE backfill = $3 AND number = $4 AND pool = '' AND (owner = '' OR owner = $1)`,
-		owner, asked.UnixMilli(), p.backfill, p.number))
+	err = s.serially(ctx, func(tx *sql.Tx) error {
+		if p.asked.IsZero() {
+			if wait, err = untilClone(ctx, tx, limits, now); err != nil || wait > 0 {
+				return err
+			}
+		}
+		ours, err := s.changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = $1, asked = $2 WHERE backfill = $3 AND number = $4 AND pool = '' AND asked = $5
+			AND NOT EXISTS (SELECT 1 FROM backfill_pool o JOIN backfill b ON b.id = o.backfill
+				JOIN backfill_segment s ON s.backfill = o.backfill AND s.pool = o.number AND s.owner = o.owner AND s.state = $6
+				WHERE o.template = backfill_pool.template AND o.pool = '' AND o.owner <> '' AND o.owner <> $1 AND b.server = $7)`,
+			owner, asked.UnixMilli(), p.backfill, p.number, millis(p.asked), string(Running), limits.Server))
+		if wait = 0; !ours {
+			wait = soon
+		}
+		return err
+	})
+	return wait, err
 }
 
-// cloned keeps the pool of a slot.
+// untilClone says how long the limits of clones make the next one wait.
+func untilClone(ctx context.Context, tx *sql.Tx, limits Settings, now time.Time) (time.Duration, error) {
+	for _, l := range []struct {
+		limit int
+		span  time.Duration
+	}{{limits.ClonesPerMinute, time.Minute}, {limits.ClonesPerDay, 24 * time.Hour}} {
+		if l.limit == 0 {
+			continue
+		}
+		n := 0
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool p JOIN backfill b ON b.id = p.backfill WHERE b.server = $1 AND p.asked > $2`,
+			limits.Server, now.Add(-l.span).UnixMilli()).Scan(&n); err != nil {
+			return 0, err
+		}
+		if n >= l.limit {
+			return min(l.span, 10*time.Minute), nil
+		}
+	}
+	return 0, nil
+}
+
+// cloned keeps the pool of a slot, which no other slot may have.
 func (s store) cloned(ctx context.Context, p slot, owner, pool string) error {
-	ours, err := s.changed(s.db.ExecContext(ctx, `UPDATE backfill_pool SET pool = $1, owner = '' WHERE backfill = $2 AND number = $3 AND pool = '' AND owner = $4`,
-		pool, p.backfill, p.number, owner))
+	ours := false
+	err := s.serially(ctx, func(tx *sql.Tx) (err error) {
+		ours, err = s.changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET pool = $1, owner = '' WHERE backfill = $2 AND number = $3 AND pool = '' AND owner = $4
+			AND NOT EXISTS (SELECT 1 FROM backfill_pool o JOIN backfill b ON b.id = o.backfill WHERE o.pool = $1
+				AND b.server = (SELECT server FROM backfill WHERE id = $2))`,
+			pool, p.backfill, p.number, owner))
+		return err
+	})
 	if err == nil && !ours {
-		err = fmt.Errorf("pool %s was cloned, and another worker has cloned one in the meantime", pool)
+		err = fmt.Errorf("pool %s was cloned, and another worker has taken it or cloned one in the meantime", pool)
 	}
 	return err
 }
@@ -572,18 +669,14 @@ func (s store) usesPool(ctx context.Context, pool string) (bool, error) {
 	return n > 0, err
 }
 
-// clonedSince counts the pools of a server that were asked for since a time.
-func (s store) clonedSince(ctx context.Context, server string, since time.Time) (n int, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool p JOIN backfill b ON b.id = p.backfill WHERE b.server = $1 AND p.asked > $2`,
-		server, since.UnixMilli()).Scan(&n)
-	return n, err
-}
+// isDone selects the slots p of a backfill ($1) all of whose segments are finished
+// ($2) and that are not open yet.
+const isDone = `p.backfill = $1 AND p.pool <> '' AND p.opened = 0 AND NOT EXISTS (
+	SELECT 1 FROM backfill_segment s WHERE s.backfill = p.backfill AND s.pool = p.number AND s.state <> $2)`
 
-// done gives the slots all of whose segments are finished and that are not open
-// yet.
+// done gives the slots whose pools can be opened.
 func (s store) done(ctx context.Context, backfill int64) (all []slot, err error) {
-	err = s.each(ctx, `SELECT number, pool FROM backfill_pool p WHERE backfill = $1 AND pool <> '' AND opened = 0 AND NOT EXISTS (
-		SELECT 1 FROM backfill_segment s WHERE s.backfill = p.backfill AND s.pool = p.number AND s.state <> $2) ORDER BY number`, func(scan func(...any) error) error {
+	err = s.each(ctx, `SELECT number, pool FROM backfill_pool p WHERE `+isDone+` ORDER BY number`, func(scan func(...any) error) error {
 		p := slot{backfill: backfill}
 		err := scan(&p.number, &p.pool)
 		all = append(all, p)
