@@ -74,6 +74,14 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 	case g.owner != "":
 		return &snooze{later}
 	}
+	// A segment that can send nothing today would still have its pool cloned.
+	until, err := w.store.parked(ctx, backfill)
+	if err != nil {
+		return err
+	}
+	if wait := time.Until(until); wait > 0 {
+		return &snooze{wait}
+	}
 	owner := newToken()
 	ours, err := w.store.claim(ctx, g, owner)
 	if err != nil {
