@@ -53,6 +53,13 @@ type worker struct {
 // errChanged says that a file is not what it was when the backfill began.
 var errChanged = errors.New("the file changed since the backfill began: put the old one back and run 'poolfill backfill retry', or cancel this backfill and begin another one")
 
+// errMixed says that a file is what it was again, but rows of another one were
+// uploaded in its place.
+var errMixed = errors.New("rows of another version of the file were uploaded, and stay in the pool: cancel this backfill and begin another one, for a new pool")
+
+// final reports an error of which no further attempt helps.
+func final(err error) bool { return errors.Is(err, errChanged) || errors.Is(err, errMixed) }
+
 // snooze is a job that is tried again, though nothing failed.
 type snooze struct{ wait time.Duration }
 
@@ -97,7 +104,7 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 		switch {
 		case errors.As(err, &again):
 			r.err = ""
-		case last || errors.Is(err, errChanged):
+		case last || final(err):
 			r.state = Failed
 		}
 	}
@@ -132,6 +139,15 @@ func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, 
 	defer cancel()
 	ended := w.watch(ctx, g, owner, p.Stop, cancel)
 	report, err := p.Run(ctx)
+	mixed := errors.Is(err, pipeline.ErrPartChanged)
+	if mixed || err == nil && report.State == pipeline.Finished {
+		// What was read may be another file than the one that was looked at.
+		if changed := unchanged(ctx, g.file); changed != nil {
+			err = changed
+		} else if mixed {
+			err = fmt.Errorf("%s: %w", g.file.path, errMixed)
+		}
+	}
 	cancel()
 	ended()
 	r.created, r.rejected = report.Totals.Created+report.Totals.Duplicate, report.Totals.Rejected

@@ -1,10 +1,17 @@
 package backfill
 
 import (
+	"bytes"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,5 +90,100 @@ func TestAUsedUpQuotaKeepsTheOtherSegmentsWaiting(t *testing.T) {
 	waits(1)
 	if !cloned(1) {
 		t.Error("the segment was not begun when the quota was a new one")
+	}
+}
+
+// behind gives the API of a server behind a handler that sees each request first.
+func behind(t *testing.T, server *tolokatest.Server, see func(*http.Request)) uploader.ClientConfig {
+	t.Helper()
+	target, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	transport := &http.Transport{}
+	proxy.Transport = transport
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		see(r)
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		front.Close()
+		transport.CloseIdleConnections()
+	})
+	api := server.API()
+	api.BaseURL = front.URL
+	return api
+}
+
+// A file that changes after it was looked at is not uploaded as if it were the old
+// one. With the old one back the segment goes on, unless it has rows of the other.
+func TestAFileThatChangesUnderItsSegment(t *testing.T) {
+	for name, tt := range map[string]struct {
+		at    string // the request that finds it changed
+		again error
+	}{
+		"before the run":     {"/clone", errMixed},
+		"after all was read": {"/tasks", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := rowsFile(t, 4)
+			old, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			was := time.Now().Add(-time.Hour)
+			put := func(text []byte, modified time.Time) {
+				if err := errors.Join(os.WriteFile(path, text, 0o600), os.Chtimes(path, modified, modified)); err != nil {
+					t.Error(err)
+				}
+			}
+			put(old, was)
+			var once sync.Once
+			api := behind(t, tolokatest.New(t, tolokatest.Config{}), func(r *http.Request) {
+				if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, tt.at) {
+					once.Do(func() { put(bytes.ReplaceAll(old, []byte(".png"), []byte(".jpg")), time.Now()) })
+				}
+			})
+			m := manage(t, place(t))
+			b := enter(t, m, api, Source{Path: path, Template: "1"}, Settings{ChunkSize: 2, SegmentRows: 4, PoolTasks: 4})
+			w := working(m, api)
+			if err := w.work(t.Context(), b.ID, 0, 1, false); !errors.Is(err, errChanged) {
+				t.Fatalf("it ended with %v", err)
+			}
+			put(old, was)
+			if _, n, err := m.Retry(t.Context(), b.Name); n != 1 || err != nil {
+				t.Fatalf("%d segments have failed: %v", n, err)
+			}
+			if err := w.work(t.Context(), b.ID, 0, 2, false); !errors.Is(err, tt.again) {
+				t.Errorf("with the old file it ended with %v", err)
+			}
+			want := Finished
+			if tt.again != nil {
+				want = Failed
+			}
+			if g, err := m.store.segment(t.Context(), b.ID, 0); err != nil || g.state != want {
+				t.Errorf("it is %s: %v", g.state, err)
+			}
+		})
+	}
+}
+
+func TestTheReportHasTheWarningsOfAllSegments(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rows.tsv")
+	if err := os.WriteFile(path, []byte("INPUT:image\tINPUT:title\na\tb\n\t\na\tb\na\tb\n\t\na\tb\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := tolokatest.New(t, tolokatest.Config{})
+	m := manage(t, place(t))
+	b := enter(t, m, server.API(), Source{Path: path, Template: "1"}, Settings{ChunkSize: 2, SegmentRows: 2, PoolTasks: 4, NoSpec: true})
+	for number := range 2 {
+		if err := working(m, server.API()).work(t.Context(), b.ID, number, 1, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := m.Report(t.Context(), b, nil)
+	if err != nil || len(r.Warnings) != 1 || r.Warnings[0].File != r.Files[0].Path || r.Warnings[0].Count != 2 || !slices.Equal(r.Warnings[0].Lines, []int64{3, 6}) {
+		t.Errorf("the warnings are %+v: %v", r.Warnings, err)
 	}
 }
