@@ -116,40 +116,25 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 	return err
 }
 
-// attempt works at a claimed segment.
+// attempt works at a claimed segment. From the beginning others see that the owner
+// is alive: to look at a file, or to clone a pool, takes as long as servers do.
 func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, error) {
+	ctx, leave := context.WithCancel(ctx)
+	going, stop := context.WithCancel(ctx) // ends at a soft stop
+	ended := w.watch(ctx, g, owner, stop, leave)
+	defer func() {
+		leave()
+		stop()
+		ended()
+	}()
 	r := result{state: Waiting}
-	if err := unchanged(ctx, g.file); err != nil {
-		return r, err
-	}
-	client, err := uploader.NewClient(w.api)
+	p, err := w.prepare(going, g, owner)
 	if err != nil {
-		return r, err
+		return r, unlessStopped(going, err)
 	}
-	defer client.Close()
-	pool, err := w.pool(ctx, client, g, owner)
-	if err != nil {
-		return r, err
-	}
-	p, err := pipeline.New(w.config(g, pool))
-	if err != nil {
-		return r, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := w.watch(ctx, g, owner, p.Stop, cancel)
+	release := context.AfterFunc(going, p.Stop)
+	defer release()
 	report, err := p.Run(ctx)
-	mixed := errors.Is(err, pipeline.ErrPartChanged)
-	if mixed || err == nil && report.State == pipeline.Finished {
-		// What was read may be another file than the one that was looked at.
-		if changed := unchanged(ctx, g.file); changed != nil {
-			err = changed
-		} else if mixed {
-			err = fmt.Errorf("%s: %w", g.file.path, errMixed)
-		}
-	}
-	cancel()
-	ended()
 	r.created, r.rejected = report.Totals.Created+report.Totals.Duplicate, report.Totals.Rejected
 	var parked *ratelimit.DayQuotaError
 	switch {
@@ -158,13 +143,46 @@ func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, 
 		return r, &snooze{time.Until(r.until)}
 	case errors.Is(err, pipeline.ErrInterrupted), err == nil && report.State == pipeline.Interrupted:
 		return r, &snooze{soon}
-	case err != nil:
+	case err != nil && !errors.Is(err, pipeline.ErrPartChanged):
 		return r, err
-	case report.Totals.Unsent > 0:
+	case report.Totals.Unsent > 0 && err == nil:
 		return r, fmt.Errorf("%d rows are unsent", report.Totals.Unsent)
+	}
+	// What was read may be another file than the one that was looked at.
+	if changed := unchanged(going, g.file); changed != nil {
+		return r, unlessStopped(going, changed)
+	}
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", g.file.path, errMixed)
 	}
 	r.state = Finished
 	return r, nil
+}
+
+// prepare makes the pipeline of a segment. It can be broken off at any time.
+func (w *worker) prepare(ctx context.Context, g segment, owner string) (*pipeline.Pipeline, error) {
+	if err := unchanged(ctx, g.file); err != nil {
+		return nil, err
+	}
+	client, err := uploader.NewClient(w.api)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	pool, err := w.pool(ctx, client, g, owner)
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.New(w.config(g, pool))
+}
+
+// unlessStopped gives an error of what goes on until ctx ends. That it was broken
+// off is no failure.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !final(err) {
+		return &snooze{soon}
+	}
+	return err
 }
 
 // config is the run of a segment.

@@ -3,6 +3,8 @@ package backfill
 import (
 	"bytes"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -12,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,7 +105,7 @@ func behind(t *testing.T, server *tolokatest.Server, see func(*http.Request)) up
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	transport := &http.Transport{}
-	proxy.Transport = transport
+	proxy.Transport, proxy.ErrorLog = transport, log.New(io.Discard, "", 0)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		see(r)
 		proxy.ServeHTTP(w, r)
@@ -185,5 +188,58 @@ func TestTheReportHasTheWarningsOfAllSegments(t *testing.T) {
 	r, err := m.Report(t.Context(), b, nil)
 	if err != nil || len(r.Warnings) != 1 || r.Warnings[0].File != r.Files[0].Path || r.Warnings[0].Count != 2 || !slices.Equal(r.Warnings[0].Lines, []int64{3, 6}) {
 		t.Errorf("the warnings are %+v: %v", r.Warnings, err)
+	}
+}
+
+// A worker watches its segment from the moment that it has it: who sees a soft stop
+// there shows that he is alive, too.
+func TestAWorkerIsWatchfulBeforeItsSegmentIsRead(t *testing.T) {
+	for name, at := range map[string]string{"a file server that hangs": "/rows.tsv", "a clone that takes long": "/clone"} {
+		t.Run(name, func(t *testing.T) {
+			var hangs atomic.Bool
+			asked := make(chan struct{}, 100)
+			hang := func(r *http.Request) {
+				if hangs.Load() && strings.HasSuffix(r.URL.Path, at) {
+					_, _ = io.Copy(io.Discard, r.Body) // after which its end is seen
+					asked <- struct{}{}
+					<-r.Context().Done()
+				}
+			}
+			text, err := os.ReadFile(rowsFile(t, 3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				hang(r)
+				w.Header().Set("ETag", `"1"`)
+				http.ServeContent(w, r, "rows.tsv", time.Time{}, bytes.NewReader(text))
+			}))
+			defer files.Close()
+			api := behind(t, tolokatest.New(t, tolokatest.Config{}), hang)
+			m := manage(t, place(t))
+			b := enter(t, m, api, Source{Path: files.URL + "/rows.tsv", Template: "1"}, Settings{ChunkSize: 2, SegmentRows: 3, PoolTasks: 3})
+			hangs.Store(true)
+			stop := make(chan struct{})
+			w := working(m, api)
+			w.stop = stop
+			go func() {
+				<-asked
+				close(stop)
+			}()
+			var again *snooze
+			if err := w.work(t.Context(), b.ID, 0, 1, true); !errors.As(err, &again) {
+				t.Fatalf("it ended with %v", err)
+			}
+			s, err := m.Status(t.Context(), b.Name)
+			if err != nil || s.Segments[Waiting] != 1 || len(s.Trouble) > 0 {
+				t.Errorf("the segments are %+v with %+v: %v", s.Segments, s.Trouble, err)
+			}
+			// It goes on where it was.
+			hangs.Store(false)
+			w.stop = nil
+			if err := w.work(t.Context(), b.ID, 0, 1, true); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
