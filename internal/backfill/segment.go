@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,8 +23,11 @@ import (
 
 const (
 	// beatEvery is how often a worker shows that it is alive, and looks whether
-	// it is to stop.
+	// its backfill is to stop.
 	beatEvery = time.Second
+	// beatFor is how long a beat may take: a connection to the database may stand
+	// though nothing comes through it, and the worker is to let go in time.
+	beatFor = 3 * time.Second
 	// unsure is how long a beat may fail before the worker lets go: before others
 	// take the segment for abandoned. Were it late, both would name the same
 	// operations, and the ledger would take the word of the later one only.
@@ -210,48 +214,61 @@ func withMap(c reader.Config, columns map[string]string) reader.Config {
 	return c
 }
 
-// watch shows that the owner is alive until the function that it gives is called,
-// or ctx ends. It calls stop when the work is to end softly, and leave when the
-// segment is not the owner's any more.
-func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (end func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(beatEvery)
-		defer ticker.Stop()
+// watch shows that the owner is alive until ctx ends, after which the function that
+// it gives waits for it. It calls stop when the work is to end softly, and leave when
+// the segment is not the owner's any more.
+func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (ended func()) {
+	var group sync.WaitGroup
+	group.Go(func() {
 		over := time.NewTimer(shift)
 		defer over.Stop()
-		alive := time.Now()
-		stopping := w.stop
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-stopping:
-				stopping = nil
-				stop()
-			case <-over.C:
-				stop()
-			case <-ticker.C:
-				state, lost, err := w.store.beat(ctx, g, owner)
-				w.alarm.see(err)
-				switch {
-				case lost:
-					w.log.Warn("a segment was taken away", zap.String("segment", g.run))
-					leave()
-				case err != nil && time.Since(alive) > unsure:
-					w.log.Warn("the database can't be told that this worker is alive", zap.String("segment", g.run), zap.Error(err))
-					leave()
-				case err == nil && state != Running:
-					stop()
-				}
-				if err == nil {
-					alive = time.Now()
-				}
-			}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.stop:
+		case <-over.C:
 		}
-	}()
-	return func() { <-done }
+		stop()
+	})
+	group.Go(func() { w.show(ctx, g, owner, stop, leave) })
+	return group.Wait
+}
+
+// show beats until ctx ends.
+func (w *worker) show(ctx context.Context, g segment, owner string, stop, leave func()) {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	alive := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		sent := time.Now()
+		state, lost, err := w.beat(ctx, g, owner)
+		w.alarm.see(err)
+		switch {
+		case lost:
+			w.log.Warn("a segment was taken away", zap.String("segment", g.run))
+			leave()
+		case err != nil && time.Since(alive) > unsure:
+			w.log.Warn("the database can't be told that this worker is alive", zap.String("segment", g.run), zap.Error(err))
+			leave()
+		case err == nil && state != Running:
+			stop()
+		}
+		if err == nil {
+			alive = sent
+		}
+	}
+}
+
+// beat is that of the store, and takes no longer than it may.
+func (w *worker) beat(ctx context.Context, g segment, owner string) (state State, lost bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beatFor)
+	defer cancel()
+	return w.store.beat(ctx, g, owner)
 }
 
 // unchanged reports a file that is not what it was when the backfill began.

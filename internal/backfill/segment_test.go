@@ -2,6 +2,9 @@ package backfill
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"log"
@@ -16,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -242,4 +246,43 @@ func TestAWorkerIsWatchfulBeforeItsSegmentIsRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// silent is a database whose connection stands, but gives no answer.
+type silent struct{}
+
+func (silent) Connect(context.Context) (driver.Conn, error) { return silent{}, nil }
+func (silent) Driver() driver.Driver                        { return nil }
+func (silent) Prepare(string) (driver.Stmt, error)          { return nil, driver.ErrBadConn }
+func (silent) Begin() (driver.Tx, error)                    { return nil, driver.ErrBadConn }
+func (silent) Close() error                                 { return nil }
+
+func (silent) ExecContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Result, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestAWorkerLetsGoOfASegmentWhereTheDatabaseIsSilent(t *testing.T) {
+	l := place(t).Ledger
+	synctest.Test(t, func(t *testing.T) {
+		stop := make(chan struct{})
+		w := &worker{store: store{db: sql.OpenDB(silent{})}, log: zap.NewNop(), alarm: newAlarm(l), stop: stop}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		begun := time.Now()
+		var stopped, left time.Duration
+		ended := w.watch(ctx, segment{}, "me", func() { stopped = time.Since(begun) }, func() {
+			left = time.Since(begun)
+			cancel()
+		})
+		time.Sleep(beatEvery + time.Millisecond) // a beat is under way
+		close(stop)
+		ended()
+		if stopped != beatEvery+time.Millisecond || left == 0 || left >= abandoned {
+			t.Errorf("it saw that it is to stop after %s, and let go after %s", stopped, left)
+		}
+		if err := w.store.db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
