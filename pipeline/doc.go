@@ -18,7 +18,8 @@
 // They name the same operations, which the server carries out once; the one that
 // comes last takes the run over, and the others end with a
 // ledger.TakenOverError. A part that is finished is only told again. It is
-// refused where its file or its settings are not what they were.
+// refused where its file or its settings are not what they were, and fails where
+// the file changes while it is read.
 //
 // It is the only package with an errgroup: one goroutine batches, and each chunk
 // is uploaded in one of its own, as soon as package concurrency gives it a place.

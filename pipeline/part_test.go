@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"poolfill/internal/emulator"
 	"poolfill/internal/ledger"
@@ -306,5 +307,51 @@ func TestAPartOfAnotherLedgerIsCreatedOnce(t *testing.T) {
 	}
 	if server.Stats().Pools["1"] != 49 {
 		t.Errorf("%d tasks in the pool", server.Stats().Pools["1"])
+	}
+}
+
+// Rows of another file are not told as those of the part. With the old file back it
+// goes on, unless it has them.
+func TestAPartWhoseFileChangesIsNotFinished(t *testing.T) {
+	for name, rows := range map[string]int{"after it was read": 40, "while it is read": 40_000} {
+		t.Run(name, func(t *testing.T) {
+			old := images(rows)
+			path := write(t, "a.tsv", old)
+			put := func(text string, modified time.Time) {
+				if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, modified, modified)); err != nil {
+					t.Error(err)
+				}
+			}
+			was := time.Now().Add(-time.Hour)
+			put(old, was)
+			var once sync.Once
+			_, url := serve(t, emulator.Config{}, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPost {
+						once.Do(func() { put(strings.ReplaceAll(old, ".jpg", ".png"), time.Now()) })
+					}
+					next.ServeHTTP(w, r)
+				})
+			})
+			b := openBook(t)
+			cfg := part(url, path, "job/1")
+			cfg.Ledger, cfg.Workers, cfg.ChunkSize = b.Ledger, 1, max(10, rows/40)
+			r, err := run(t, cfg)
+			if !errors.Is(err, pipeline.ErrPartChanged) || r.State != pipeline.Failed {
+				t.Fatalf("%v, %s with %+v", err, r.State, r.Totals)
+			}
+			put(old, was)
+			r, err = run(t, cfg)
+			if rows > 40 {
+				if !errors.Is(err, pipeline.ErrPartChanged) || r.State != pipeline.Failed {
+					t.Fatalf("with rows of another file: %v, %s with %+v", err, r.State, r.Totals)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantFinished(t, b.Ledger, "job/1", pipeline.Totals{Rows: 40, Created: 40})
+		})
 	}
 }

@@ -551,8 +551,7 @@ func (p *Pipeline) closeInput(ctx context.Context, r *reader.Reader) error {
 		p.warn(info.File, w)
 	}
 	if p.run != nil {
-		err = errors.Join(err, p.cfg.Ledger.Opened(p.run.ID, p.numbers[info.File], info))
-		p.watchChange(ctx, info.File)
+		err = errors.Join(err, p.cfg.Ledger.Opened(p.run.ID, p.numbers[info.File], info), p.watchChange(ctx, info.File))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -198,7 +198,11 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 			return false, nil // cut short by the end of the run
 		}
 		// What the ledger has under this number is of other rows.
-		return true, errors.Join(p.fail(errChanged), p.record(alike(c, Unsent, "the input changed under the run")))
+		changed := errChanged
+		if p.cfg.Part != "" {
+			changed = &partChangedError{p.inputs[0], p.cfg.Part}
+		}
+		return true, errors.Join(p.fail(changed), p.record(alike(c, Unsent, "the input changed under the run")))
 	case !before.Finished:
 		return false, nil
 	}
@@ -328,20 +332,26 @@ func (p *Pipeline) untouched() []File {
 // CodeChanged marks a file that changed while it was read.
 const CodeChanged = "CHANGED_WHILE_READ"
 
-// watchChange warns of a file that is no longer what it was at the beginning.
-func (p *Pipeline) watchChange(ctx context.Context, name string) {
+// watchChange warns of a file that is no longer what it was at the beginning. For
+// a part it is an error: its range of rows means those of that file only. Such a
+// part is not finished, so that its next attempt looks at each chunk.
+func (p *Pipeline) watchChange(ctx context.Context, name string) error {
 	i := p.numbers[name]
 	if i >= len(p.cfg.Files) || name == stdinName || p.stopped() {
-		return
+		return nil
 	}
 	was := identityOf(p.run.Files[i])
 	if !was.Known() {
-		return
+		return nil
 	}
 	w := reader.Warning{Code: CodeChanged, Count: 1}
 	switch now, err := reader.Identify(ctx, p.cfg.Files[i]); {
 	case p.stopped():
-		return
+		return nil
+	case p.cfg.Part != "" && err != nil:
+		return err
+	case p.cfg.Part != "" && !now.Equal(was):
+		return &partChangedError{name, p.cfg.Part}
 	case errors.Is(err, fs.ErrNotExist):
 		w.Message = "the file vanished while it was read; what was read of it is uploaded (" + err.Error() + ")"
 	case err != nil:
@@ -349,7 +359,8 @@ func (p *Pipeline) watchChange(ctx context.Context, name string) {
 	case !now.Equal(was):
 		w.Message = "the file changed while it was read: run the same command again to upload what is new in it"
 	default:
-		return
+		return nil
 	}
 	p.warn(name, w)
+	return nil
 }

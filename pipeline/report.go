@@ -62,10 +62,11 @@ type Report struct {
 	Series *Series `json:"series,omitempty"`
 }
 
-// Add adds what another report counts: its rows, files, rejections and requests.
-// A file that both have is one of both; rejections of one kind are one, with the
-// first samples of both. There are as many kinds and samples as one run's report
-// can have; what is beyond is a rejection of CodeOther.
+// Add adds what another report counts: its rows, files, rejections, warnings and
+// requests. A file that both have is one of both; rejections of one kind are one,
+// with the first samples of both, and so are the warnings of one kind and file.
+// There are as many kinds and samples as one run's report can have; what is beyond
+// is a rejection, or a warning, of CodeOther.
 func (r *Report) Add(other Report) {
 	r.Totals.merge(&other.Totals)
 	for _, f := range other.Files {
@@ -77,6 +78,7 @@ func (r *Report) Add(other Report) {
 		r.Files[i].merge(&f.Totals)
 	}
 	r.addRejections(other.Rejections)
+	r.addWarnings(other.Warnings)
 	r.Requests.Sent += other.Requests.Sent
 	r.Requests.Retried += other.Requests.Retried
 	r.Requests.Chunks += other.Requests.Chunks
@@ -109,6 +111,36 @@ func (r *Report) addRejections(all []Rejection) {
 		room := max(0, maxSamples-len(y.Samples))
 		y.Samples = append(y.Samples, x.Samples[:min(len(x.Samples), room)]...)
 	}
+}
+
+func (r *Report) addWarnings(all []Warning) {
+	for _, x := range all {
+		i := r.warning(x)
+		if i < 0 && len(r.Warnings) >= maxGroups {
+			x = Warning{Code: CodeOther, Message: "further kinds of warnings, not told apart here", Count: x.Count}
+			i = r.warning(x)
+		}
+		if i < 0 {
+			x.Lines = slices.Clone(x.Lines) // which are other's
+			r.Warnings = append(r.Warnings, x)
+			continue
+		}
+		y := &r.Warnings[i]
+		y.Count += x.Count
+		for _, line := range x.Lines {
+			switch {
+			case slices.Contains(y.Lines, line):
+				y.Count-- // parts of one file have its header in common
+			case len(y.Lines) < maxSamples:
+				y.Lines = append(y.Lines, line)
+			}
+		}
+	}
+}
+
+// warning gives the place of the warning of another one's kind; -1 is none.
+func (r *Report) warning(of Warning) int {
+	return slices.IndexFunc(r.Warnings, func(w Warning) bool { return w.File == of.File && w.Code == of.Code && w.Column == of.Column })
 }
 
 func keyOf(r Rejection) groupKey { return groupKey{reader.Stage(r.Stage), r.Field, r.Code} }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -144,5 +145,32 @@ func TestAddedReportsKeepABoundedNumberOfRejections(t *testing.T) {
 	}
 	if sum != 0 {
 		t.Errorf("%d rejections are not counted", sum)
+	}
+}
+
+func TestAddedReportsKeepTheirWarnings(t *testing.T) {
+	part := func(rows ...int64) Report {
+		return Report{Warnings: []Warning{
+			{File: "f", Code: "HEADER_SPACES", Column: 2, Count: 1, Lines: []int64{1}},
+			{File: "f", Code: "EMPTY_ROW", Message: "empty", Count: int64(len(rows)) + 1, Lines: rows},
+		}}
+	}
+	var all Report
+	for _, other := range []Report{part(3, 5), part(7, 8, 9, 10, 11), {Warnings: []Warning{{File: "g", Code: "EMPTY_ROW", Count: 1, Lines: []int64{3}}}}} {
+		all.Add(other)
+	}
+	want := []Warning{
+		{File: "f", Code: "HEADER_SPACES", Column: 2, Count: 1, Lines: []int64{1}},
+		{File: "f", Code: "EMPTY_ROW", Message: "empty", Count: 9, Lines: []int64{3, 5, 7, 8, 9}},
+		{File: "g", Code: "EMPTY_ROW", Count: 1, Lines: []int64{3}},
+	}
+	if !reflect.DeepEqual(all.Warnings, want) {
+		t.Fatalf("the warnings are %+v, want %+v", all.Warnings, want)
+	}
+	for i := range maxGroups + 1 {
+		all.Add(Report{Warnings: []Warning{{File: fmt.Sprint(i), Code: "EMPTY_ROW", Count: 2}}})
+	}
+	if last := all.Warnings[len(all.Warnings)-1]; len(all.Warnings) != maxGroups+1 || last.Code != CodeOther || last.Count != 8 {
+		t.Errorf("%d warnings, the last is %+v", len(all.Warnings), last)
 	}
 }

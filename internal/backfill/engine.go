@@ -336,7 +336,7 @@ func forRiver(err error) error {
 	switch {
 	case errors.As(err, &again):
 		return river.JobSnooze(max(again.wait, 0))
-	case errors.Is(err, errChanged):
+	case final(err):
 		return river.JobCancel(err)
 	}
 	return err

@@ -102,6 +102,9 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 		for i := range r.Files {
 			r.Files[i].Path = p.name()
 		}
+		for i := range r.Warnings {
+			r.Warnings[i].File = p.name()
+		}
 		all.Add(r)
 	}
 	if forgotten > 0 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,8 +23,11 @@ import (
 
 const (
 	// beatEvery is how often a worker shows that it is alive, and looks whether
-	// it is to stop.
+	// its backfill is to stop.
 	beatEvery = time.Second
+	// beatFor is how long a beat may take: a connection to the database may stand
+	// though nothing comes through it, and the worker is to let go in time.
+	beatFor = 3 * time.Second
 	// unsure is how long a beat may fail before the worker lets go: before others
 	// take the segment for abandoned. Were it late, both would name the same
 	// operations, and the ledger would take the word of the later one only.
@@ -53,6 +57,13 @@ type worker struct {
 // errChanged says that a file is not what it was when the backfill began.
 var errChanged = errors.New("the file changed since the backfill began: put the old one back and run 'poolfill backfill retry', or cancel this backfill and begin another one")
 
+// errMixed says that a file is what it was again, but rows of another one were
+// uploaded in its place.
+var errMixed = errors.New("rows of another version of the file were uploaded, and stay in the pool: cancel this backfill and begin another one, for a new pool")
+
+// final reports an error of which no further attempt helps.
+func final(err error) bool { return errors.Is(err, errChanged) || errors.Is(err, errMixed) }
+
 // snooze is a job that is tried again, though nothing failed.
 type snooze struct{ wait time.Duration }
 
@@ -74,6 +85,14 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 	case g.owner != "":
 		return &snooze{later}
 	}
+	// A segment that can send nothing today would still have its pool cloned.
+	until, err := w.store.parked(ctx, backfill)
+	if err != nil {
+		return err
+	}
+	if wait := time.Until(until); wait > 0 {
+		return &snooze{wait}
+	}
 	owner := newToken()
 	ours, err := w.store.claim(ctx, g, owner)
 	if err != nil {
@@ -89,7 +108,7 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 		switch {
 		case errors.As(err, &again):
 			r.err = ""
-		case last || errors.Is(err, errChanged):
+		case last || final(err):
 			r.state = Failed
 		}
 	}
@@ -101,31 +120,25 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 	return err
 }
 
-// attempt works at a claimed segment.
+// attempt works at a claimed segment. From the beginning others see that the owner
+// is alive: to look at a file, or to clone a pool, takes as long as servers do.
 func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, error) {
+	ctx, leave := context.WithCancel(ctx)
+	going, stop := context.WithCancel(ctx) // ends at a soft stop
+	ended := w.watch(ctx, g, owner, stop, leave)
+	defer func() {
+		leave()
+		stop()
+		ended()
+	}()
 	r := result{state: Waiting}
-	if err := unchanged(ctx, g.file); err != nil {
-		return r, err
-	}
-	client, err := uploader.NewClient(w.api)
+	p, err := w.prepare(going, g, owner)
 	if err != nil {
-		return r, err
+		return r, unlessStopped(going, err)
 	}
-	defer client.Close()
-	pool, err := w.pool(ctx, client, g, owner)
-	if err != nil {
-		return r, err
-	}
-	p, err := pipeline.New(w.config(g, pool))
-	if err != nil {
-		return r, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := w.watch(ctx, g, owner, p.Stop, cancel)
+	release := context.AfterFunc(going, p.Stop)
+	defer release()
 	report, err := p.Run(ctx)
-	cancel()
-	ended()
 	r.created, r.rejected = report.Totals.Created+report.Totals.Duplicate, report.Totals.Rejected
 	var parked *ratelimit.DayQuotaError
 	switch {
@@ -134,13 +147,46 @@ func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, 
 		return r, &snooze{time.Until(r.until)}
 	case errors.Is(err, pipeline.ErrInterrupted), err == nil && report.State == pipeline.Interrupted:
 		return r, &snooze{soon}
-	case err != nil:
+	case err != nil && !errors.Is(err, pipeline.ErrPartChanged):
 		return r, err
-	case report.Totals.Unsent > 0:
+	case report.Totals.Unsent > 0 && err == nil:
 		return r, fmt.Errorf("%d rows are unsent", report.Totals.Unsent)
+	}
+	// What was read may be another file than the one that was looked at.
+	if changed := unchanged(going, g.file); changed != nil {
+		return r, unlessStopped(going, changed)
+	}
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", g.file.path, errMixed)
 	}
 	r.state = Finished
 	return r, nil
+}
+
+// prepare makes the pipeline of a segment. It can be broken off at any time.
+func (w *worker) prepare(ctx context.Context, g segment, owner string) (*pipeline.Pipeline, error) {
+	if err := unchanged(ctx, g.file); err != nil {
+		return nil, err
+	}
+	client, err := uploader.NewClient(w.api)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	pool, err := w.pool(ctx, client, g, owner)
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.New(w.config(g, pool))
+}
+
+// unlessStopped gives an error of what goes on until ctx ends. That it was broken
+// off is no failure.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !final(err) {
+		return &snooze{soon}
+	}
+	return err
 }
 
 // config is the run of a segment.
@@ -168,48 +214,61 @@ func withMap(c reader.Config, columns map[string]string) reader.Config {
 	return c
 }
 
-// watch shows that the owner is alive until the function that it gives is called,
-// or ctx ends. It calls stop when the work is to end softly, and leave when the
-// segment is not the owner's any more.
-func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (end func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(beatEvery)
-		defer ticker.Stop()
+// watch shows that the owner is alive until ctx ends, after which the function that
+// it gives waits for it. It calls stop when the work is to end softly, and leave when
+// the segment is not the owner's any more.
+func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (ended func()) {
+	var group sync.WaitGroup
+	group.Go(func() {
 		over := time.NewTimer(shift)
 		defer over.Stop()
-		alive := time.Now()
-		stopping := w.stop
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-stopping:
-				stopping = nil
-				stop()
-			case <-over.C:
-				stop()
-			case <-ticker.C:
-				state, lost, err := w.store.beat(ctx, g, owner)
-				w.alarm.see(err)
-				switch {
-				case lost:
-					w.log.Warn("a segment was taken away", zap.String("segment", g.run))
-					leave()
-				case err != nil && time.Since(alive) > unsure:
-					w.log.Warn("the database can't be told that this worker is alive", zap.String("segment", g.run), zap.Error(err))
-					leave()
-				case err == nil && state != Running:
-					stop()
-				}
-				if err == nil {
-					alive = time.Now()
-				}
-			}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.stop:
+		case <-over.C:
 		}
-	}()
-	return func() { <-done }
+		stop()
+	})
+	group.Go(func() { w.show(ctx, g, owner, stop, leave) })
+	return group.Wait
+}
+
+// show beats until ctx ends.
+func (w *worker) show(ctx context.Context, g segment, owner string, stop, leave func()) {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	alive := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		sent := time.Now()
+		state, lost, err := w.beat(ctx, g, owner)
+		w.alarm.see(err)
+		switch {
+		case lost:
+			w.log.Warn("a segment was taken away", zap.String("segment", g.run))
+			leave()
+		case err != nil && time.Since(alive) > unsure:
+			w.log.Warn("the database can't be told that this worker is alive", zap.String("segment", g.run), zap.Error(err))
+			leave()
+		case err == nil && state != Running:
+			stop()
+		}
+		if err == nil {
+			alive = sent
+		}
+	}
+}
+
+// beat is that of the store, and takes no longer than it may.
+func (w *worker) beat(ctx context.Context, g segment, owner string) (state State, lost bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beatFor)
+	defer cancel()
+	return w.store.beat(ctx, g, owner)
 }
 
 // unchanged reports a file that is not what it was when the backfill began.

@@ -455,6 +455,14 @@ func (s store) leave(ctx context.Context, g segment, owner string, r result) err
 	})
 }
 
+// parked gives when the quota of a day, which a segment of a backfill has met, is a
+// new one. Where none has met it, that is long ago.
+func (s store) parked(ctx context.Context, backfill int64) (time.Time, error) {
+	var until int64
+	err := s.db.QueryRowContext(ctx, `SELECT coalesce(max(until), 0) FROM backfill_segment WHERE backfill = $1 AND state = $2`, backfill, string(Waiting)).Scan(&until)
+	return time.UnixMilli(until), err
+}
+
 // held is a segment that somebody is at.
 type held struct {
 	backfill int64
