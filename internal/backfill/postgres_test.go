@@ -53,6 +53,32 @@ func TestAUserWithoutTheRightToMakeTables(t *testing.T) {
 	work(pgtest.Restricted(t, address))
 }
 
+// What a segment failed of is told, whatever bytes a server or a file's name put into
+// the words.
+func TestAnErrorThatIsNoTextIsKept(t *testing.T) {
+	server := tolokatest.New(t, tolokatest.Config{})
+	l, err := ledger.OpenURL(t.Context(), pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	m := manage(t, Place{Ledger: l})
+	b := begin(t, m, server.API(), 3)
+	g, err := m.store.segment(t.Context(), b.ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ours, err := m.store.claim(t.Context(), g, "one"); err != nil || !ours {
+		t.Fatalf("%t %v", ours, err)
+	}
+	if err := m.store.leave(t.Context(), g, "one", result{state: Failed, err: "a\x00b\xffc"}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := m.Status(t.Context(), b.Name); err != nil || len(s.Trouble) != 1 || s.Trouble[0].Error != "a\ufffdb\ufffdc" {
+		t.Errorf("%+v, %v", s.Trouble, err)
+	}
+}
+
 // startAndStop starts a worker with the database at a URL, or the files in a folder.
 func startAndStop(ctx context.Context, address string, o Options) (err error) {
 	var at Place

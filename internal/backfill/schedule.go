@@ -285,7 +285,7 @@ func (s store) begin(ctx context.Context, one Scheduled) (bool, error) {
 // it is that of a later run, or of another expression, where one came meanwhile.
 func (s store) note(ctx context.Context, one Scheduled) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE schedule SET last_begun = $1, last_ended = $2, last_run = $3, last_result = $4 WHERE name = $5`,
-		millis(one.Begun), millis(one.Ended), one.Run, one.Result, one.Name)
+		millis(one.Begun), millis(one.Ended), one.Run, s.ledger.Text(one.Result), one.Name)
 	return err
 }
 

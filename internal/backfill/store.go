@@ -450,7 +450,7 @@ func (s store) leave(ctx context.Context, g segment, owner string, r result) err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE backfill_segment SET owner = '', state = $1, created = $2, rejected = $3, until = $4, error = $5
 			WHERE backfill = $6 AND number = $7 AND owner = $8`,
-			string(r.state), r.created, r.rejected, until, r.err, g.backfill.ID, g.number, owner)
+			string(r.state), r.created, r.rejected, until, s.ledger.Text(r.err), g.backfill.ID, g.number, owner)
 		return err
 	})
 }

@@ -290,6 +290,9 @@ func (l *Ledger) patiently(ctx context.Context, f func() error) error {
 	return l.explain(postgres.Patiently(ctx, f))
 }
 
+// Text gives a text as the database can keep it: an error's words need not be one.
+func (l *Ledger) Text(s string) string { return l.dialect.text(s) }
+
 // Explain gives an error of DB words for people. With a file it is a *DiskError
 // where the disk is full or fails.
 func (l *Ledger) Explain(err error) error { return l.explain(err) }
