@@ -148,6 +148,15 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 		p.Stop()
 	}, cancel, output.grace)
 	defer release()
+	if std.stop != nil {
+		go func() {
+			select {
+			case <-std.stop:
+				p.Stop()
+			case <-ctx.Done():
+			}
+		}()
+	}
 
 	stopView, err := view.start(ctx, display, p)
 	if err != nil {

@@ -34,6 +34,8 @@ type streams struct {
 	// configure may change what a run is made of, just before it begins; nil
 	// changes nothing. Tests crash runs with it.
 	configure func(*pipeline.Config)
+	// stop ends a run as a first signal does, when it is closed; nil never is.
+	stop <-chan struct{}
 	// reported is told the report of a run; nil is told nothing.
 	reported func(pipeline.Report)
 }

@@ -22,9 +22,9 @@ func newWorkerCommand(std streams) *cobra.Command {
 	var (
 		api    apiFlags
 		output outputFlags
-		w      workFlags
 		idle   bool
 	)
+	w := workFlags{uploads: true}
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Work at backfills and schedules until it is stopped",
@@ -80,6 +80,9 @@ type workFlags struct {
 	grace time.Duration
 	live  liveFlags
 	ui    bool
+	// uploads has it carry out scheduled uploads too: not where a command is to end
+	// with its own work, as one may take hours.
+	uploads bool
 }
 
 // lookEvery is how often it is looked whether the work is done.
@@ -97,7 +100,11 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 		return &usageError{errors.New("--ui needs --listen ADDRESS, such as --listen :9090")}
 	}
 	api.Log = log
-	engine, err := backfill.Start(ctx, at, backfill.Options{API: api, Jobs: w.jobs, Log: log, Upload: scheduledUpload(std, output)})
+	options, stopUploads := backfill.Options{API: api, Jobs: w.jobs, Log: log}, make(chan struct{})
+	if w.uploads {
+		options.Upload = scheduledUpload(std, output, stopUploads)
+	}
+	engine, err := backfill.Start(ctx, at, options)
 	if err != nil {
 		return err
 	}
@@ -118,6 +125,7 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 			case <-ending.Done():
 			}
 		}()
+		close(stopUploads)
 		err = errors.Join(err, engine.Stop(ending))
 	}()
 	stopView, err := w.show(ctx, std, m, engine)

@@ -35,8 +35,11 @@ import (
 const queueFile = "queue.db"
 
 const (
-	// queueName is River's queue.
+	// queueName is River's queue of segments.
 	queueName = "poolfill"
+	// uploadsName is that of scheduled uploads. They have one of their own, as it is
+	// by queues that a worker leaves jobs to others.
+	uploadsName = "poolfill_uploads"
 	// attempts is how often a job may fail, with growing pauses: an hour and a quarter.
 	attempts = 16
 	// firstRetry and lastRetry bound the pauses.
@@ -45,6 +48,8 @@ const (
 	// pollEvery is how often it is looked for jobs. On PostgreSQL new ones are told
 	// at once; this is for those whose time has come.
 	pollEvery = 500 * time.Millisecond
+	// pollUploadsEvery is the same for scheduled uploads, which come by the minute.
+	pollUploadsEvery = 2 * time.Second
 	// overtime is what a job may take beyond its shift, for what is under way. A
 	// job that takes longer is one of a dead worker, for River too.
 	overtime = 5 * time.Minute
@@ -94,10 +99,10 @@ type Options struct {
 	// API is the server and the account that it uploads to; backfills of others
 	// are left to other workers.
 	API uploader.ClientConfig
-	// Jobs is how many segments it works at at once.
+	// Jobs is how many segments it works at at once, and how many scheduled uploads.
 	Jobs int
 	Log  *zap.Logger
-	// Upload carries out a scheduled upload, see Scheduled; nil has none.
+	// Upload carries out a scheduled upload, see Scheduled; nil leaves them to others.
 	Upload func(context.Context, Scheduled) (Outcome, error)
 }
 
@@ -133,6 +138,8 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.sched = &scheduler{store: s, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
+	// River knows scheduled uploads everywhere: one that goes on for long it would
+	// otherwise take for lost, and discard.
 	if err := river.AddWorkerSafely(workers, &scheduledJob{sched: e.sched}); err != nil {
 		return nil, err
 	}
@@ -140,6 +147,9 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 		Logger: e.log, Queues: map[string]river.QueueConfig{queueName: {MaxWorkers: o.Jobs}}, Workers: workers,
 		JobTimeout: shift + overtime, RescueStuckJobsAfter: 2 * (shift + overtime), FetchOnlyKnownKinds: true,
 		MaxAttempts: attempts,
+	}
+	if o.Upload != nil {
+		config.Queues[uploadsName] = river.QueueConfig{MaxWorkers: o.Jobs, FetchPollInterval: pollUploadsEvery}
 	}
 	if e.engine, e.close, err = connect(ctx, at, config); err != nil {
 		return nil, err
@@ -303,7 +313,7 @@ func (c client[T]) running(ctx context.Context) ([]jobKey, error) {
 }
 
 func (c client[T]) insertScheduled(ctx context.Context, a scheduleArgs) error {
-	_, err := c.Insert(ctx, a, &river.InsertOpts{Queue: queueName, Priority: firstPriority, MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true}})
+	_, err := c.Insert(ctx, a, &river.InsertOpts{Queue: uploadsName, MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true}})
 	return err
 }
 
