@@ -36,7 +36,7 @@ type Scheduled struct {
 type Outcome struct {
 	Run     string // in the ledger; empty where nothing was to be done
 	Summary string
-	Until   time.Time // set where the day's quota is used up: the run goes on then
+	Until   time.Time // set where the run goes on then: the day's quota is used up, or it was interrupted
 }
 
 // Next gives the first time after another at which the upload is due.
