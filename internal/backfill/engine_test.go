@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,21 +47,20 @@ func manage(t *testing.T, at Place) *Manager {
 // begin enters a backfill of so many rows from clones of pool 1.
 func begin(t *testing.T, m *Manager, api uploader.ClientConfig, rows int) Backfill {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "rows.tsv")
-	text := []byte("INPUT:image\n")
-	for range rows {
-		text = append(text, "https://example.com/1.png\n"...)
-	}
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := Settings{Server: api.BaseURL, ChunkSize: 2, SegmentRows: 3, PoolTasks: 6, Limits: ratelimit.Config{TasksPerMinute: 1000}}
+	return enter(t, m, api, Source{Path: rowsFile(t, rows), Template: "1"},
+		Settings{ChunkSize: 2, SegmentRows: 3, PoolTasks: 6, Limits: ratelimit.Config{TasksPerMinute: 1000}})
+}
+
+// enter enters a backfill of one file by settings, of which it sets the server.
+func enter(t *testing.T, m *Manager, api uploader.ClientConfig, file Source, s Settings) Backfill {
+	t.Helper()
+	s.Server, file.Priority = api.BaseURL, defaultPriority
 	client, err := uploader.NewClient(api)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	p, err := MakePlan(t.Context(), client, []Source{{Path: path, Template: "1", Priority: defaultPriority}}, nil, s, nil)
+	p, err := MakePlan(t.Context(), client, []Source{file}, nil, s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +69,16 @@ func begin(t *testing.T, m *Manager, api uploader.ClientConfig, rows int) Backfi
 		t.Fatal(err)
 	}
 	return b
+}
+
+// rowsFile makes a file of so many rows.
+func rowsFile(t *testing.T, rows int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rows.tsv")
+	if err := os.WriteFile(path, []byte("INPUT:image\n"+strings.Repeat("https://example.com/1.png\n", rows)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // queued collects the jobs that are asked for. River takes those in atWork for

@@ -29,36 +29,6 @@ import (
 	"poolfill/uploader/tolokatest"
 )
 
-// enter enters a backfill of one file by settings, of which it sets the server.
-func enter(t *testing.T, m *Manager, api uploader.ClientConfig, file Source, s Settings) Backfill {
-	t.Helper()
-	s.Server, file.Priority = api.BaseURL, defaultPriority
-	client, err := uploader.NewClient(api)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	p, err := MakePlan(t.Context(), client, []Source{file}, nil, s, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := m.Begin(t.Context(), "b", "", s, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// rowsFile makes a file of so many rows.
-func rowsFile(t *testing.T, rows int) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "rows.tsv")
-	if err := os.WriteFile(path, []byte("INPUT:image\n"+strings.Repeat("https://example.com/1.png\n", rows)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // working gives a worker without an engine.
 func working(m *Manager, api uploader.ClientConfig) *worker {
 	return &worker{store: m.store, ledger: m.ledger, api: api, log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}}
