@@ -35,8 +35,9 @@ file under the same path.
 
 It works for the server and account that its flags name; backfills of others are
 left to other workers. At Ctrl-C or SIGTERM it begins nothing more, brings what
-is under way to a good place to stop, and ends; others go on with it. What a
-worker did that is gone is done by another one within a minute.`,
+is under way to a good place to stop, and ends; others go on with it. The segments
+of a worker that is gone are done by another one within a minute, its scheduled
+uploads at their next time.`,
 		Example: `  poolfill worker
   poolfill worker --db postgres://db/poolfill --jobs 4 --listen :9090 --ui
   poolfill worker --exit-when-idle`,
