@@ -35,6 +35,9 @@ type scanner struct {
 	tail int
 	base int // the place of buf[0] in the text
 	keep int // the place in the text from which on all is kept; -1 for none
+	// escape is a place in the text: from where plain searched last up to there is
+	// no backslash.
+	escape int
 
 	unescaped []byte                       // the last string with escapes
 	objects   [(maxDepth + 63) / 64]uint64 // a bit for each bracket that is open: a brace
@@ -44,7 +47,7 @@ func (s *scanner) reset(r io.Reader) {
 	if len(s.buf) == 0 || len(s.buf) > maxWindow {
 		s.buf = make([]byte, scanWindow)
 	}
-	s.r, s.head, s.tail, s.base, s.keep = r, 0, 0, 0, -1
+	s.r, s.head, s.tail, s.base, s.keep, s.escape = r, 0, 0, 0, -1, 0
 }
 
 // place is the place in the text of the next byte.
@@ -195,6 +198,12 @@ func (s *scanner) key() ([]byte, error) {
 	} else if c != '"' {
 		return nil, s.unexpected(c)
 	}
+	// Most keys are in the window as a whole, and their values follow at once.
+	b, i := s.buf[:s.tail], s.head+1
+	if end := closingQuote(b, i); end >= 0 && end+2 < len(b) && b[end+1] == ':' && b[end+2] > ' ' && s.plain(i, end) {
+		s.head = end + 2
+		return b[i:end], nil
+	}
 	start, before := s.hold()
 	if err := s.skipString(); err != nil {
 		return nil, err
@@ -326,13 +335,18 @@ func (s *scanner) member(name string) (value span, err error) {
 			case '"':
 				// Most strings are in the window as a whole.
 				i++
-				end := indexQuote(b, i)
-				for end > i && b[end-1] == '\\' && escapesNext(b[i:end]) {
-					end = indexQuote(b, end+1)
-				}
-				if end >= 0 && (depth > 1 || !says(b[i:end], name)) {
+				end := closingQuote(b, i)
+				if end >= 0 && (depth > 1 || string(b[i:end]) != name && s.plain(i, end)) {
 					i = end + 1
 					continue
+				}
+				// And so is what is looked for, which mostly is a string.
+				if end >= 0 && end+2 < len(b) && b[end+1] == ':' && b[end+2] == '"' && string(b[i:end]) == name {
+					if last := closingQuote(b, end+3); last >= 0 {
+						value = span{s.base + end + 2, s.base + last + 1}
+						i = last + 1
+						continue
+					}
 				}
 				s.head = i - 1
 				if value, err = s.string(value, name, depth == 1 && name != ""); err != nil {
@@ -370,10 +384,19 @@ func (s *scanner) member(name string) (value span, err error) {
 	}
 }
 
-// says reports whether a string without its quotes may say a name: it does, or
-// it has escapes.
-func says(text []byte, name string) bool {
-	return len(text) >= len(name) && (string(text) == name || len(text) > len(name) && bytes.IndexByte(text, '\\') >= 0)
+// plain reports whether buf[i:end] has no backslash. It never searches a stretch
+// twice.
+func (s *scanner) plain(i, end int) bool {
+	if s.base+end <= s.escape {
+		return true
+	}
+	from := max(i, s.escape-s.base)
+	if n := bytes.IndexByte(s.buf[from:s.tail], '\\'); n >= 0 {
+		s.escape = s.base + from + n
+	} else {
+		s.escape = s.base + s.tail
+	}
+	return s.base+end <= s.escape
 }
 
 // string takes a string and, where that is the key of the member that is looked
@@ -404,21 +427,32 @@ const (
 	quotes = '"' * ones
 )
 
-// indexQuote gives the index of the first quote from i on; -1 for none. Most
-// strings are short: the first eight bytes are looked at as one number.
-func indexQuote(b []byte, i int) int {
+// closingQuote gives the index of the first quote from i on that no backslash
+// escapes; -1 for none. Most strings are short: the first eight bytes are looked
+// at as one number.
+func closingQuote(b []byte, i int) int {
+	end := i
 	if i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:]) ^ quotes
 		if zeros := (x - ones) & ^x & (ones << 7); zeros != 0 {
-			return i + bits.TrailingZeros64(zeros)/8
+			end = i + bits.TrailingZeros64(zeros)/8
+			if end == i || b[end-1] != '\\' {
+				return end
+			}
+		} else {
+			end += 8
 		}
-		i += 8
 	}
-	n := bytes.IndexByte(b[i:], '"')
-	if n < 0 {
-		return -1
+	for {
+		n := bytes.IndexByte(b[end:], '"')
+		if n < 0 {
+			return -1
+		}
+		if end += n; !escapesNext(b[i:end]) {
+			return end
+		}
+		end++
 	}
-	return i + n
 }
 
 // skipWord takes a number, true, false or null.
