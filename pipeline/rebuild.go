@@ -90,7 +90,7 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 	var group errgroup.Group
 	full, empty := make(chan []Result), make(chan []Result, reciting)
 	for range reciting {
-		empty <- make([]Result, 0, recited)
+		empty <- make([]Result, recited)
 	}
 	group.Go(func() error {
 		var err error
@@ -102,7 +102,7 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 			if to != nil && err == nil {
 				err = to.Record(results)
 			}
-			empty <- results[:0]
+			empty <- results
 		}
 		return err
 	})
@@ -110,12 +110,12 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 		defer close(full)
 		return l.Rows(ctx, run.ID, func(rows []ledger.Row) error {
 			for part := range slices.Chunk(rows, recited) {
-				results := <-empty
+				results := (<-empty)[:len(part)]
 				for i := range part {
 					if part[i].File >= len(paths) {
 						return fmt.Errorf("run %s has a row of a file that it doesn't have", run.Name)
 					}
-					results = append(results, fromRow(paths[part[i].File], &part[i]))
+					results[i].take(paths[part[i].File], &part[i])
 				}
 				full <- results
 			}

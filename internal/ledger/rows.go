@@ -226,29 +226,30 @@ func (c *codec) unpack(blob []byte, rows []Row) ([]Row, error) {
 	if n > maxRows {
 		return nil, errBlob
 	}
-	rows = slices.Grow(rows[:0], int(n))
+	rows = slices.Grow(rows[:0], int(n))[:n]
+	clear(rows)
 	ids, err := c.readIDs(s)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBlob, err)
 	}
-	var at Row
-	for left := n; left > 0 && !s.bad; {
+	var at position
+	var atLine int64
+	for left := rows; len(left) > 0 && !s.bad; {
 		status := s.byte()
 		file, line, record, alike := int(s.varint()), s.varint(), s.varint(), s.uvarint()
-		if alike == 0 || alike > left {
+		if alike == 0 || alike > uint64(len(left)) {
 			return nil, errBlob
 		}
-		at.Status = Status(status &^ withID)
-		for range alike {
-			at.File, at.Line, at.Record = at.File+file, at.Line+line, at.Record+record
+		for i := range left[:alike] {
+			at.file, atLine, at.record = at.file+file, atLine+line, at.record+record
+			// Field by field, which costs half of a copy of all of them.
+			r := &left[i]
+			r.File, r.Line, r.Record, r.Status = at.file, atLine, at.record, Status(status&^withID)
 			if status&withID != 0 {
-				at.TaskID = ids.next()
-			} else {
-				at.TaskID = ""
+				r.TaskID = ids.next()
 			}
-			rows = append(rows, at)
 		}
-		left -= alike
+		left = left[alike:]
 	}
 	if s.bad || ids.bad {
 		return nil, errBlob
