@@ -1,6 +1,7 @@
 package batcher_test
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -316,4 +317,17 @@ func Example() {
 	// Output:
 	// chunk 0 has 2 tasks
 	// chunk 1 is [{"pool_id":"1238218","input_values":{"image":"https://example.com/owl.png"}}]
+}
+
+// Were these values to change, uploads that are under way would be doubled, and
+// rows that were uploaded would look new.
+func TestKeysAreWhatLedgersHave(t *testing.T) {
+	for content, want := range map[string]string{
+		`"input_values":{"a":"x"}`: "1ee966bb8bd039302ddffb46c3517fbe",
+		`"input_values":{"url":"https://example.com/1.jpg","title":"` + strings.Repeat("long ", 80) + `"}`: "30ad8e4cfe564b0b29886e9fb1d627ca",
+	} {
+		if key := batcher.KeyOf([]byte(content)); hex.EncodeToString(key[:]) != want {
+			t.Errorf("the key of %.40s is %x, want %s", content, key, want)
+		}
+	}
 }

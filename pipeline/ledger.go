@@ -40,6 +40,10 @@ type DamagedError = ledger.DamagedError
 // NewerError is a ledger of a later version of poolfill.
 type NewerError = ledger.NewerError
 
+// OlderError is a ledger of a version that told rows apart in another way, and has
+// runs.
+type OlderError = ledger.OlderError
+
 // UnknownRunError says that a ledger has no run of a name, or several.
 type UnknownRunError = ledger.UnknownRunError
 
@@ -52,8 +56,8 @@ type UnknownRunError = ledger.UnknownRunError
 // LockPool keeps the other runs of this machine from a pool, and Ledger.HoldPool
 // those of other machines.
 //
-// The error is an *AddressError, *NewerError, *DamagedError, *BusyError or *DiskError
-// where it is one of those; anything else says that the place can't be used. None has
+// The error is an *AddressError, *NewerError, *OlderError, *DamagedError, *BusyError or
+// *DiskError where it is one of those; anything else says that the place can't be used. None has
 // the password.
 func OpenLedger(ctx context.Context, place string) (*Ledger, error) {
 	if postgres.IsURL(place) {

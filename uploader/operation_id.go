@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"poolfill/batcher"
 )
 
 // namespace is the namespace of operation ids. Changing it, or what goes into
@@ -20,7 +22,7 @@ type OperationName struct {
 	// sent, counted in the whole chunk; Len the number of tasks.
 	Chunk, Base, Len int
 	// Sum stands for the tasks of the request, see batcher.Chunk.Sum.
-	Sum [32]byte
+	Sum batcher.Key
 	// Generation counts the operations that failed with nothing done: a failed
 	// operation has used up its id.
 	Generation int

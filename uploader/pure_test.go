@@ -21,9 +21,9 @@ import (
 )
 
 func TestOperationIDsAreNamesForContent(t *testing.T) {
-	base := OperationName{PoolID: "12", RunKey: "run", Chunk: 3, Base: 10, Len: 5, Sum: [32]byte{1, 2, 3}}
+	base := OperationName{PoolID: "12", RunKey: "run", Chunk: 3, Base: 10, Len: 5, Sum: batcher.Key{1, 2, 3}}
 	// Were this value to change, uploads that are under way would be doubled.
-	if got, want := OperationID(base), "42bbe286-cc4e-5f9a-8c54-5d8805720eea"; got != want {
+	if got, want := OperationID(base), "cd26f577-7299-5bbe-bc6b-1a8aca349e84"; got != want {
 		t.Errorf("the id is %s, want %s", got, want)
 	}
 	seen := map[string]string{OperationID(base): "base"}
@@ -34,7 +34,7 @@ func TestOperationIDsAreNamesForContent(t *testing.T) {
 		"chunk":                func(n *OperationName) { n.Chunk = 31 },
 		"base":                 func(n *OperationName) { n.Base = 0 },
 		"length":               func(n *OperationName) { n.Len = 6 },
-		"content":              func(n *OperationName) { n.Sum[31] = 1 },
+		"content":              func(n *OperationName) { n.Sum[15] = 1 },
 		"generation":           func(n *OperationName) { n.Generation = 1 },
 		"border of the counts": func(n *OperationName) { n.Chunk, n.Base = 31, 0 },
 	} {

@@ -3,7 +3,6 @@ package uploader
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -280,7 +279,7 @@ type part struct {
 	chunk *batcher.Chunk
 	rows  []int // indexes into the chunk, ascending
 	body  []byte
-	sum   [sha256.Size]byte
+	sum   batcher.Key
 	// generation counts the operations of just these rows that failed with
 	// nothing done.
 	generation int

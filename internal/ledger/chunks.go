@@ -17,7 +17,7 @@ type Attempt struct {
 	// each of them, and Rows gives their positions. What it gives need only be
 	// valid until the next.
 	Chunk int
-	Sum   [32]byte
+	Sum   Key
 	Keys  []Key
 	Rows  iter.Seq[*Row]
 	// Operation is the operation's id; empty in synchronous mode. Tasks is the
@@ -78,7 +78,7 @@ const insertKeys = `INSERT INTO chunk_keys (run_id, chunk, keys) VALUES ($1, $2,
 // Result is what came of a chunk.
 type Result struct {
 	Chunk int
-	Sum   [32]byte
+	Sum   Key
 	// Keys has the key of each task. Where Sending was called for the chunk, its
 	// keys are kept already, and neither Keys nor Sum is needed.
 	Keys []Key
@@ -143,7 +143,7 @@ func (l *Ledger) Finish(run Run, r Result) error {
 
 // Chunk is what the ledger knows of a chunk.
 type Chunk struct {
-	Sum [32]byte
+	Sum Key
 	// Finished says that each row was created or rejected.
 	Finished bool
 	// Ended says that Rows is what came of the chunk; otherwise they are only

@@ -56,6 +56,19 @@ func (e *NewerError) Error() string {
 		e.Path, e.Version, e.Known, e.option)
 }
 
+// OlderError is a ledger of a version that told rows apart in another way, and has
+// runs: by it, rows that were uploaded would look new.
+type OlderError struct {
+	Path    string
+	Version int
+}
+
+func (e *OlderError) Error() string {
+	return fmt.Sprintf("the ledger %s was written by a poolfill from before the first release (its format is %d), which told rows apart in another way, "+
+		"so that rows of its runs would be uploaded twice: finish them with that version, then begin with another ledger and --dedupe=pool",
+		e.Path, e.Version)
+}
+
 // DamagedError is a ledger that can't be read any more. It is left as it is.
 type DamagedError struct {
 	Path string
@@ -122,8 +135,8 @@ type Ledger struct {
 
 // Open opens the ledger in the folder dir, and makes both where they are absent.
 //
-// The error is a *NewerError, *DamagedError or *BusyError where it is one of
-// those; anything else says that the folder can't be used.
+// The error is a *NewerError, *OlderError, *DamagedError or *BusyError where it is
+// one of those; anything else says that the folder can't be used.
 func Open(ctx context.Context, dir string) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, unusable(dir, err)
@@ -134,8 +147,8 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 // OpenURL opens the ledger in a database of PostgreSQL, and makes its tables
 // where they are absent. address is as in postgres://user@host:5432/database.
 //
-// The error is a *postgres.AddressError, *NewerError or *DamagedError where it is
-// one of those; anything else says that the database can't be used. None has the
+// The error is a *postgres.AddressError, *NewerError, *OlderError or *DamagedError
+// where it is one of those; anything else says that the database can't be used. None has the
 // password.
 func OpenURL(ctx context.Context, address string) (*Ledger, error) {
 	db, err := postgres.Open(address)

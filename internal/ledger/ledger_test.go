@@ -81,7 +81,7 @@ func check(t *testing.T, err error) {
 // result is what came of a chunk, and its rows, which can still be changed.
 func result(number, n int, status Status) (Result, []Row) {
 	rows := make([]Row, n)
-	r := Result{Chunk: number, Sum: [32]byte{byte(number), 9}, Keys: make([]Key, n), Rows: each(rows)}
+	r := Result{Chunk: number, Sum: Key{byte(number), 9}, Keys: make([]Key, n), Rows: each(rows)}
 	for i := range n {
 		r.Keys[i] = Key{byte(number), byte(i)}
 		rows[i] = Row{Line: int64(number*n + i + 2), Record: int64(number*n + i + 1), Status: status, TaskID: fmt.Sprintf("task-%d-%d", number, i)}
@@ -247,24 +247,30 @@ func TestTasksNamesAndStrays(t *testing.T) {
 	})
 }
 
+func isA[E error](err error) bool {
+	_, is := errors.AsType[E](err)
+	return is
+}
+
 func TestWhatIsNoLedgerIsLeftAlone(t *testing.T) {
 	ctx := context.Background()
 	for _, tt := range []struct {
-		name    string
-		spoil   func(t *testing.T, path string)
-		damaged bool
+		name  string
+		spoil func(t *testing.T, path string)
+		is    func(error) bool
 	}{
-		{"newer", func(t *testing.T, path string) { execIn(t, path, "PRAGMA user_version=99") }, false},
-		{"of another program", func(t *testing.T, path string) { execIn(t, path, "PRAGMA application_id=5") }, true},
+		{"newer", func(t *testing.T, path string) { execIn(t, path, "PRAGMA user_version=99") }, isA[*NewerError]},
+		{"older, with other keys", func(t *testing.T, path string) { execIn(t, path, "PRAGMA user_version=1") }, isA[*OlderError]},
+		{"of another program", func(t *testing.T, path string) { execIn(t, path, "PRAGMA application_id=5") }, isA[*DamagedError]},
 		{"no database", func(t *testing.T, path string) {
 			check(t, os.WriteFile(path, []byte("this is a letter to my aunt, and it is long enough to be read as the head of a file"), 0o600))
-		}, true},
+		}, isA[*DamagedError]},
 		{"overwritten in the middle", func(t *testing.T, path string) {
 			f, err := os.OpenFile(path, os.O_RDWR, 0)
 			check(t, err)
 			_, err = f.WriteAt(make([]byte, 6000), 4096)
 			check(t, errors.Join(err, f.Close()))
-		}, true},
+		}, isA[*DamagedError]},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -277,9 +283,7 @@ func TestWhatIsNoLedgerIsLeftAlone(t *testing.T) {
 			before, err := os.ReadFile(path)
 			check(t, err)
 			_, err = Open(ctx, dir)
-			var damaged *DamagedError
-			var newer *NewerError
-			if got := errors.As(err, &damaged); got != tt.damaged || !got && !errors.As(err, &newer) {
+			if !tt.is(err) {
 				t.Errorf("the error is %v", err)
 			}
 			after, err := os.ReadFile(path)
@@ -461,11 +465,11 @@ func TestKeysAreKeptOnce(t *testing.T) {
 		r, _ := result(0, 3, Created)
 		keys := r.Keys
 		check(t, sending(l, run, r, "op"))
-		r.Keys, r.Sum = nil, [32]byte{}
+		r.Keys, r.Sum = nil, Key{}
 		check(t, l.Finish(run, r))
 		c, _, err := l.Chunk(ctx, run.ID, 0)
 		check(t, err)
-		if !cmp.Equal(c.Keys, keys) || c.Sum != [32]byte{0, 9} || !c.Finished {
+		if !cmp.Equal(c.Keys, keys) || c.Sum != (Key{0, 9}) || !c.Finished {
 			t.Errorf("the chunk is %+v", c)
 		}
 		other, _ := result(1, 3, Created)
@@ -587,4 +591,14 @@ func TestANameGoesBeforeLongerOnes(t *testing.T) {
 	if _, found, err := l.Called(context.Background(), "job/"); err != nil || found {
 		t.Errorf("part of a name is a name (%v)", err)
 	}
+}
+
+func TestAnOlderLedgerWithoutRunsIsBroughtUpToDate(t *testing.T) {
+	dir := t.TempDir()
+	check(t, openIn(t, dir).Close())
+	execIn(t, filepath.Join(dir, FileName), "PRAGMA user_version=1")
+	l := openIn(t, dir)
+	finish(t, l, begin(t, l, "r"), 1)
+	check(t, l.Close())
+	check(t, openIn(t, dir).Close()) // which has runs now
 }

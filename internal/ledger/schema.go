@@ -131,7 +131,14 @@ CREATE TABLE stray (
 	content BLOB NOT NULL,
 	PRIMARY KEY (run_id, task_id)
 );
+`,
+	// The schema is as it was. Rows have keys of another kind from here on, which
+	// can't be made of those that are kept, see OlderError.
+	`
 `}
+
+// ownKeys is the version from which on the keys of rows are those of batcher.
+const ownKeys = 2
 
 // migrate brings the schema up to date, in one transaction.
 func (l *Ledger) migrate(ctx context.Context) error {
@@ -147,6 +154,15 @@ func (l *Ledger) migrate(ctx context.Context) error {
 		version, err := l.dialect.version(ctx, tx)
 		if err != nil || version == len(migrations) {
 			return err
+		}
+		if 0 < version && version < ownKeys {
+			var runs int
+			if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM run").Scan(&runs); err != nil {
+				return err
+			}
+			if runs > 0 {
+				return &OlderError{l.Path(), version}
+			}
 		}
 		for _, step := range migrations[version:] {
 			if _, err := tx.ExecContext(ctx, l.dialect.translate(step)); err != nil {
