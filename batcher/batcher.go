@@ -333,11 +333,16 @@ func (c *Chunk) Sum() Key {
 
 // SumOf is the sum of a chunk of the tasks with these keys.
 func SumOf(keys []Key) Key {
-	all := make([]byte, 0, len(keys)*len(Key{}))
-	for i := range keys {
-		all = append(all, keys[i][:]...)
+	h := xxh3.New()
+	var some [64 * len(Key{})]byte
+	for part := range slices.Chunk(keys, len(some)/len(Key{})) {
+		n := 0
+		for i := range part {
+			n += copy(some[n:], part[i][:])
+		}
+		_, _ = h.Write(some[:n]) // it never fails
 	}
-	return KeyOf(all)
+	return h.Sum128().Bytes()
 }
 
 // Memory is about how many bytes the chunk holds, and will hold while it is

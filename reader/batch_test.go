@@ -296,7 +296,7 @@ func TestClosingEndsTheGoroutines(t *testing.T) {
 }
 
 func TestTheHashComesWithTheLastRow(t *testing.T) {
-	r := inFile(t, longText(5000), Config{})
+	r := inFile(t, longText(2500), Config{})
 	closeLater(t, r)
 	for {
 		batch, err := r.NextBatch()

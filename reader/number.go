@@ -297,13 +297,17 @@ func numberAdvice(text []byte) string {
 	return ""
 }
 
-// within reports whether -limit <= n <= limit.
-func (n *number) within(limit int) bool {
-	var digits [safeDigits]byte
-	bound := number{whole: strconv.AppendInt(digits[:0], int64(limit), 10), digits: int64(limit)}
-	if n.compare(&bound) > 0 {
-		return false
+// within reports whether -limit <= n <= limit, for a limit below a million.
+func (n *number) within(limit int64) bool {
+	const few = 12
+	if n.exponent == nil && len(n.whole)+len(n.fraction) <= few {
+		for range n.fraction {
+			limit *= 10
+		}
+		return n.digits <= limit
 	}
-	bound.negative = true
-	return n.compare(&bound) >= 0
+	bound := number{whole: strconv.AppendInt(nil, limit, 10), digits: limit}
+	magnitude := *n
+	magnitude.negative = false
+	return magnitude.compare(&bound) <= 0
 }

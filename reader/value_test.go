@@ -165,6 +165,8 @@ func TestCellsThatTheSpecRefusesAreNamedWithTolokasCodes(t *testing.T) {
 		{"three coordinates", `{"type":"coordinates"}`, "1,2,3", "INVALID_COORDINATES_SYNTAX", ""},
 		{"coordinates the wrong way round", `{"type":"coordinates"}`, "120.5,10", "INVALID_COORDINATES_SYNTAX", "latitude comes first"},
 		{"coordinates just outside", `{"type":"coordinates"}`, "90.0000000000000000001,0", "INVALID_COORDINATES_SYNTAX", "-90 to 90"},
+		{"a latitude a bit outside", `{"type":"coordinates"}`, "90.0001,0", "INVALID_COORDINATES_SYNTAX", "-90 to 90"},
+		{"a longitude a bit outside", `{"type":"coordinates"}`, "0,-180.01", "INVALID_COORDINATES_SYNTAX", "-180 to 180"},
 		{"coordinates with an exponent", `{"type":"coordinates"}`, "1e1,0", "INVALID_COORDINATES_SYNTAX", ""},
 
 		{"a file can't be filled", `{"type":"file"}`, "a.png", "VALUE_NOT_ALLOWED", "leave its cells empty"},
