@@ -123,7 +123,9 @@ func (f *field) appendArray(dst, cell []byte, v *verdict) (out []byte, ok bool) 
 				v.element(cut.number, one.problems)
 			}
 		}
-		v.notices = append(v.notices, one.notices...)
+		if len(one.notices) > 0 {
+			v.notices = append(v.notices, one.notices...)
+		}
 	}
 	if bad > maxElementProblems {
 		v.refuse(v.problems[len(v.problems)-1].code, "%d more elements are refused", bad-maxElementProblems)

@@ -30,7 +30,7 @@ func newRowBuilder(m *mapping, cfg *Config, warnings *warningLog) *rowBuilder {
 }
 
 // idsField reads lists of ids by the rules of arrays.
-var idsField = &field{typ: toloka.TypeString, array: true}
+var idsField = &field{typ: typeString, array: true}
 
 // build maps the cells of a record, as many as the header has, to a zero task:
 // all but its position and raw text. Where findings stand against the row, it
@@ -301,7 +301,7 @@ func (b *rowBuilder) readInfinite() (infinite, given, ok bool) {
 	return string(text) == "true", ok, ok
 }
 
-var booleanField = &field{typ: toloka.TypeBoolean}
+var booleanField = &field{typ: typeBoolean}
 
 // appendIDs appends the lists of ids, such as reserved_for.
 func (b *rowBuilder) appendIDs() {

@@ -204,7 +204,7 @@ func (n *number) fitsFloat64() bool {
 func (f *field) appendNumber(dst, text []byte, v *verdict) (out []byte, ok bool) {
 	text = trimBlanks(text)
 	n, ok := parseNumber(text)
-	if f.typ == toloka.TypeInteger {
+	if f.typ == typeInteger {
 		if !ok || !n.isInteger() {
 			v.refuse(toloka.CodeIntegerExpected, "%s is not an integer%s", quoteText(text), integerAdvice(text))
 			return dst, false

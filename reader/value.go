@@ -38,10 +38,48 @@ func (v *verdict) notice(code, text string) {
 	v.notices = append(v.notices, remark{code, text})
 }
 
+// valueType is the type of a field's value, or of an array's elements. It is a number,
+// as it is looked at for every cell.
+type valueType uint8
+
+const (
+	typeUnknown valueType = iota // sent as a string, only the server checks it
+	typeString
+	typeInteger
+	typeFloat
+	typeBoolean
+	typeURL
+	typeCoordinates
+	typeJSON
+	typeFile
+)
+
+func valueTypeOf(t toloka.FieldType) valueType {
+	switch t {
+	case toloka.TypeString:
+		return typeString
+	case toloka.TypeInteger, toloka.TypeNumber:
+		return typeInteger
+	case toloka.TypeFloat:
+		return typeFloat
+	case toloka.TypeBoolean:
+		return typeBoolean
+	case toloka.TypeURL:
+		return typeURL
+	case toloka.TypeCoordinates:
+		return typeCoordinates
+	case toloka.TypeJSON:
+		return typeJSON
+	case toloka.TypeFile:
+		return typeFile
+	}
+	return typeUnknown
+}
+
 // field is a field of the spec, compiled: how its cells are written as JSON and
 // what is checked. A nil field is a string without bounds.
 type field struct {
-	typ      toloka.FieldType // of the value, or of an array's elements; TypeNumber is TypeInteger here
+	typ      valueType
 	array    bool
 	required bool
 
@@ -59,26 +97,22 @@ type field struct {
 func compileField(spec toloka.FieldSpec) (f *field, notices []remark, err error) {
 	name, array := strings.CutPrefix(string(spec.Type), toloka.ArrayPrefix)
 	f = &field{
-		typ: toloka.FieldType(name), array: array, required: spec.Required,
+		typ: valueTypeOf(toloka.FieldType(name)), array: array, required: spec.Required,
 		minSize: spec.MinSize, maxSize: spec.MaxSize,
 	}
 	var errs []error
 	switch f.typ {
-	case toloka.TypeString:
+	case typeString:
 		f.minLength, f.maxLength = spec.MinLength, spec.MaxLength
 		f.pattern, notices = compilePattern(spec.Pattern)
 		f.allowTexts(spec.AllowedValues)
-	case toloka.TypeInteger, toloka.TypeNumber, toloka.TypeFloat:
-		if f.typ == toloka.TypeNumber {
-			f.typ = toloka.TypeInteger
-		}
+	case typeInteger, typeFloat:
 		f.minValue, errs = compileBound("min_value", spec.MinValue, errs)
 		f.maxValue, errs = compileBound("max_value", spec.MaxValue, errs)
 		f.allowNumbers(spec.AllowedValues)
-	case toloka.TypeBoolean:
+	case typeBoolean:
 		f.allowTexts(spec.AllowedValues)
-	case toloka.TypeURL, toloka.TypeCoordinates, toloka.TypeJSON, toloka.TypeFile:
-	default:
+	case typeUnknown:
 		notices = append(notices, remark{CodeTypeUnknown, fmt.Sprintf(
 			"the spec gives the field the type %s, which is not known here: its cells are sent as strings and only the server checks them", quoteText(string(spec.Type)))})
 		f.array = false
@@ -197,7 +231,7 @@ func (f *field) append(dst, cell []byte, v *verdict) (out []byte, ok bool) {
 	switch {
 	case f == nil:
 		return appendString(dst, cell), true
-	case f.array && f.typ == toloka.TypeJSON:
+	case f.array && f.typ == typeJSON:
 		return f.appendJSONArray(dst, cell, v)
 	case f.array:
 		return f.appendArray(dst, cell, v)
@@ -209,22 +243,22 @@ func (f *field) append(dst, cell []byte, v *verdict) (out []byte, ok bool) {
 // appendOne appends a value that is no array, or one element of an array.
 func (f *field) appendOne(dst, text []byte, v *verdict) (out []byte, ok bool) {
 	switch f.typ {
-	case toloka.TypeString:
+	case typeString:
 		f.checkString(text, v)
 		return appendString(dst, text), true
-	case toloka.TypeInteger, toloka.TypeFloat:
+	case typeInteger, typeFloat:
 		return f.appendNumber(dst, text, v)
-	case toloka.TypeBoolean:
+	case typeBoolean:
 		return f.appendBoolean(dst, text, v)
-	case toloka.TypeURL:
+	case typeURL:
 		checkURL(text, v)
 		return appendString(dst, text), true
-	case toloka.TypeCoordinates:
+	case typeCoordinates:
 		checkCoordinates(text, v)
 		return appendString(dst, text), true
-	case toloka.TypeJSON:
+	case typeJSON:
 		return f.appendJSONValue(dst, text, v)
-	case toloka.TypeFile:
+	case typeFile:
 		v.refuse(toloka.CodeValueNotAllowed, "a field of the type file can't be filled from a task file: leave its cells empty")
 		return dst, false
 	default:

@@ -403,7 +403,7 @@ func TestStringsComeBackAsTheyWere(t *testing.T) {
 }
 
 func TestArraysOfStringsComeBackAsTheyWere(t *testing.T) {
-	array := &field{typ: toloka.TypeString, array: true}
+	array := &field{typ: typeString, array: true}
 	rapid.Check(t, func(t *rapid.T) {
 		words := rapid.SliceOfN(rapid.StringN(1, -1, -1), 1, 8).Draw(t, "words")
 		quoted := make([]string, len(words))
