@@ -253,6 +253,7 @@ type row struct {
 	// and raw by MaxRawBytes and one record.
 	bodyStart, bodyEnd uint32
 	content            uint32 // where the task's own JSON begins, after pool_id and __item_idx
+	inputsEnd          uint32 // where its first member ends, which is input_values
 	rawStart, rawEnd   uint32
 }
 
@@ -306,6 +307,9 @@ func (c *Chunk) Task(i int) []byte { return c.body[c.rows[i].bodyStart:c.rows[i]
 // Content gives task i as reader gave it: the members of its JSON object,
 // without the pool's id and the index that only this chunk gave it.
 func (c *Chunk) Content(i int) []byte { return c.body[c.rows[i].content : c.rows[i].bodyEnd-1] }
+
+// Inputs gives the first member of Content: the name input_values, and its value.
+func (c *Chunk) Inputs(i int) []byte { return c.body[c.rows[i].content:c.rows[i].inputsEnd] }
 
 // Body is the request's body: a JSON array of all tasks.
 func (c *Chunk) Body() []byte { return c.body }
@@ -378,6 +382,7 @@ func (c *Chunk) add(t *reader.Task, prefix []byte, itemIndex bool) {
 	}
 	c.body = append(c.body, ',')
 	r.content = uint32(len(c.body))
+	r.inputsEnd = r.content + uint32(len(`"input_values":`)+t.InputBytes)
 	c.body = append(c.body, t.JSON...)
 	c.body = append(c.body, '}')
 	c.raw = append(c.raw, t.Raw...)

@@ -163,6 +163,9 @@ func TestTheBodyIsTheRequest(t *testing.T) {
 	if got := string(c.Task(1)); got != `{"pool_id":"p\"1","__item_idx":"1","input_values":{"a":"xxx"}}` {
 		t.Errorf("task 1 is %s", got)
 	}
+	if got := string(c.Inputs(1)); got != `"input_values":{"a":"xxx"}` {
+		t.Errorf("the inputs of task 1 are %s", got)
+	}
 	if got := string(c.Raw(2)); got != "row 3" {
 		t.Errorf("raw row is %q", got)
 	}

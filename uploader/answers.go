@@ -151,11 +151,17 @@ type logEntry struct {
 // over. The tasks that were created and have an index come first, unless keys
 // are asked for: they are nearly all of nearly all logs, and only their ids are
 // kept until then.
-func (p *decoders) log(r io.Reader, keys bool, take func(iter.Seq[logEntry])) error {
+func (p *decoders) log(r io.Reader, keys bool, sent sent, take func(iter.Seq[logEntry])) error {
 	var others []logEntry
+	echo := func(index []byte) []byte {
+		if sent == nil || index == nil {
+			return nil
+		}
+		return sent(indexOf(index))
+	}
 	return p.with(r, func(d *decoder) error {
 		return d.array(func() error {
-			e, err := d.entry()
+			e, err := d.entry(echo)
 			if err != nil {
 				return err
 			}
@@ -232,7 +238,7 @@ func indexOf(raw []byte) int {
 }
 
 // entry takes an entry of a log. Its spans are kept until the next entry.
-func (d *decoder) entry() (scannedEntry, error) {
+func (d *decoder) entry(echo echo) (scannedEntry, error) {
 	e := scannedEntry{index: -1}
 	d.keep = d.place()
 	err := d.object(func(key []byte) error {
@@ -260,7 +266,7 @@ func (d *decoder) entry() (scannedEntry, error) {
 			if !d.at('{') {
 				break
 			}
-			index, err := d.member(itemIndex)
+			index, err := d.member(itemIndex, echo)
 			if e.input = d.since(start); err == nil && index != (span{}) {
 				e.index = indexOf(d.bytes(index))
 			}
@@ -269,7 +275,7 @@ func (d *decoder) entry() (scannedEntry, error) {
 			e.id = span{}
 			var err error
 			if d.at('{') {
-				e.id, err = d.member("task_id")
+				e.id, err = d.member("task_id", nil)
 			} else {
 				err = d.skip()
 			}
@@ -281,12 +287,23 @@ func (d *decoder) entry() (scannedEntry, error) {
 	return e, err
 }
 
+// sent gives the member input_values of a task as it was sent; nil for an index
+// that no task has. A server that repeats tasks mostly does so to the letter.
+type sent func(index int) []byte
+
 // created reads the answer to a synchronous upload of n tasks. Once it is known
 // to be whole, it gives the tasks that were created, by their place, and after
 // them those that were refused.
-func (p *decoders) created(r io.Reader, n int, created func(i int, id string), refused func(i int, errs []FieldError)) error {
+func (p *decoders) created(r io.Reader, n int, sent sent, created func(i int, id string), refused func(i int, errs []FieldError)) error {
 	var refusals map[int][]FieldError
 	named := false
+	item := 0 // that is being read
+	echo := func(id []byte) []byte {
+		if sent == nil || id != nil {
+			return nil
+		}
+		return sent(item)
+	}
 	place := func(key []byte) (int, error) {
 		i, err := strconv.Atoi(string(key))
 		if err != nil || i < 0 || i >= n {
@@ -307,7 +324,8 @@ func (p *decoders) created(r io.Reader, n int, created func(i int, id string), r
 					return err
 				}
 				if items {
-					return d.item(i)
+					item = i
+					return d.item(i, echo)
 				}
 				raw, err := d.raw()
 				if err != nil {
@@ -335,12 +353,12 @@ func (p *decoders) created(r io.Reader, n int, created func(i int, id string), r
 }
 
 // item takes a created task, of which only the id is wanted.
-func (d *decoder) item(index int) error {
+func (d *decoder) item(index int, echo echo) error {
 	if !d.at('{') {
 		return errors.New("an item of the answer is no task")
 	}
 	_, before := d.hold()
-	id, found, err := d.textMember("id")
+	id, found, err := d.textMember("id", echo)
 	if found {
 		d.addID(index, id)
 	}
@@ -350,8 +368,8 @@ func (d *decoder) item(index int) error {
 
 // textMember takes an object that is kept and gives its member with a name, if
 // that is a string.
-func (d *decoder) textMember(name string) (text []byte, found bool, err error) {
-	value, err := d.member(name)
+func (d *decoder) textMember(name string, echo echo) (text []byte, found bool, err error) {
+	value, err := d.member(name, echo)
 	if err != nil || value == (span{}) {
 		return nil, false, err
 	}

@@ -253,28 +253,30 @@ func inner(object []byte) []byte { return object[1 : len(object)-1] }
 // BenchmarkAnswers measures what reading answers costs, without the network.
 func BenchmarkAnswers(b *testing.B) {
 	b.Run("sync", func(b *testing.B) {
-		answer := benchItems(benchChunk(b, false))
+		chunk := benchChunk(b, false)
+		answer := benchItems(chunk)
 		b.SetBytes(int64(len(answer)))
 		b.ReportAllocs()
 		var p decoders
 		defer reportCPU(b)()
 		for b.Loop() {
 			n := 0
-			err := p.created(bytes.NewReader(answer), benchTasks, func(int, string) { n++ }, nil)
+			err := p.created(bytes.NewReader(answer), benchTasks, chunk.Inputs, func(int, string) { n++ }, nil)
 			if err != nil || n != benchTasks {
 				b.Fatal(n, err)
 			}
 		}
 	})
 	b.Run("log", func(b *testing.B) {
-		answer := benchLog(benchChunk(b, true))
+		chunk := benchChunk(b, true)
+		answer := benchLog(chunk)
 		b.SetBytes(int64(len(answer)))
 		b.ReportAllocs()
 		var p decoders
 		defer reportCPU(b)()
 		for b.Loop() {
 			n := 0
-			err := p.log(bytes.NewReader(answer), false, func(entries iter.Seq[logEntry]) {
+			err := p.log(bytes.NewReader(answer), false, chunk.Inputs, func(entries iter.Seq[logEntry]) {
 				for range entries {
 					n++
 				}

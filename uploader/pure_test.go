@@ -270,17 +270,43 @@ func createdBy(r io.Reader, n int) (ids map[int]string, refused map[int][]FieldE
 	return createdWith(new(decoders), r, n)
 }
 
+// echoed is what every task of the tests' answers was sent with, if they have it.
+func echoed(index int) []byte {
+	if index < 0 {
+		return nil
+	}
+	return []byte(echoedInputs)
+}
+
+const echoedInputs = `"input_values":{"id":"no","__item_idx":7,"x":"\"}"}`
+
 func createdWith(p *decoders, r io.Reader, n int) (ids map[int]string, refused map[int][]FieldError, err error) {
 	ids, refused = map[int]string{}, map[int][]FieldError{}
-	err = p.created(r, n, func(i int, id string) { ids[i] = id }, func(i int, errs []FieldError) { refused[i] = errs })
+	err = p.created(r, n, echoed, func(i int, id string) { ids[i] = id }, func(i int, errs []FieldError) { refused[i] = errs })
 	return ids, refused, err
 }
 
 // logged reads the log of an operation.
 func logged(r io.Reader, keys bool) (entries []logEntry, err error) {
 	var p decoders
-	err = p.log(r, keys, func(all iter.Seq[logEntry]) { entries = slices.Collect(all) })
+	err = p.log(r, keys, echoed, func(all iter.Seq[logEntry]) { entries = slices.Collect(all) })
 	return entries, err
+}
+
+// What is repeated to the letter is passed over as a whole, where it stands as it
+// was sent and where it doesn't.
+func TestWhatALogRepeatsIsPassedOver(t *testing.T) {
+	for _, input := range []string{
+		`{"pool_id":"1","__item_idx":"3",` + echoedInputs + `}`,
+		`{` + echoedInputs + `,"__item_idx":3}`,
+		`{"__item_idx":1,` + echoedInputs + `,"overlap":3,"__item_idx":"3"}`,
+		`{"__item_idx":"3","input_values":{"id":"no","__item_idx":8,"x":"\"}"}}`,
+	} {
+		entries, err := logged(strings.NewReader(`[{"type":"TASK_CREATE","success":true,"input":`+input+`,"output":{"task_id":"t"}}]`), false)
+		if err != nil || len(entries) != 1 || entries[0].index != 3 || entries[0].taskID != "t" {
+			t.Errorf("%s gives %+v, %v", input, entries, err)
+		}
+	}
 }
 
 func TestASynchronousAnswerMustNameItemsOfTheRequest(t *testing.T) {

@@ -102,7 +102,7 @@ func (j *job) sync(ctx context.Context, p part) (rest []part, inDoubt bool, err 
 // answered gives rows their status by the answer to a synchronous upload.
 func (j *job) answered(p part, answer io.Reader) error {
 	refusals := false
-	err := j.client.decode.created(answer, len(p.rows),
+	err := j.client.decode.created(answer, len(p.rows), func(i int) []byte { return p.inputs(p.rows[i]) },
 		func(i int, id string) { j.created(p.rows[i], id) },
 		func(i int, errs []FieldError) {
 			refusals = true

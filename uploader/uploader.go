@@ -294,6 +294,15 @@ func (p part) has(row int) bool {
 	return found
 }
 
+// inputs gives the member input_values of a row of the chunk; nil where there is
+// no such row.
+func (p part) inputs(row int) []byte {
+	if row < 0 || row >= p.chunk.Len() {
+		return nil
+	}
+	return p.chunk.Inputs(row)
+}
+
 func whole(chunk *batcher.Chunk) part {
 	p := part{chunk: chunk, rows: make([]int, chunk.Len()), body: chunk.Body(), sum: chunk.Sum()}
 	for i := range p.rows {
