@@ -46,7 +46,7 @@ const clockCheck = time.Minute
 // catchUp is the part of a second's requests that may leave together after
 // nothing could for a moment, as the process or its disk stood still. The count
 // of the second keeps them within the limit.
-const catchUp = 0.02
+const catchUp = 0.25
 
 // Config holds the limits. The zero value has none.
 type Config struct {

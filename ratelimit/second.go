@@ -22,6 +22,11 @@ type second struct {
 	fastest  [2]time.Duration
 }
 
+// margin is how much longer than a second a request counts: as little as clocks and
+// the fastest answer are known by, and as much as those that leave together after a
+// standstill need, a second after others that did.
+const margin = 2 * time.Millisecond
+
 // request is one that has left.
 type request struct {
 	kind     int // requests with tasks take longer than those without
@@ -57,7 +62,7 @@ func (s *second) until(now time.Time, r *request) time.Time {
 	if !r.answered.IsZero() {
 		now = r.answered
 	}
-	return r.left.Add(max(0, now.Sub(r.left)-s.fastest[r.kind]) + time.Second)
+	return r.left.Add(max(0, now.Sub(r.left)-s.fastest[r.kind]) + time.Second + margin)
 }
 
 // wait forgets what is over and says when to look for room again, where there are

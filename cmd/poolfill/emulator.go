@@ -158,8 +158,22 @@ func serveEmulator(ctx context.Context, std streams, cfg emulator.Config, listen
 	defer cancel()
 	defer stopOnSignals(cancel, cancel, 0)()
 	fmt.Fprintf(std.out, "http://%s\n", listener.Addr())
-	fmt.Fprintf(std.err, "poolfill emulator: pool %s is open; Ctrl-C ends it\n", server.DemoPool())
+	open := append([]string{server.DemoPool()}, cfg.Pools...)
+	fmt.Fprintf(std.err, "poolfill emulator: %s open; Ctrl-C ends it\n", poolsAre(open))
 	return errors.Join(serve(ctx, server, listener), server.Close())
+}
+
+// poolsAre names open pools, at most a few of them.
+func poolsAre(ids []string) string {
+	const most = 10
+	switch n := len(ids); {
+	case n == 1:
+		return "pool " + ids[0] + " is"
+	case n > most:
+		return fmt.Sprintf("pools %s and %d more are", strings.Join(ids[:most], ", "), n-most)
+	default:
+		return fmt.Sprintf("pools %s and %s are", strings.Join(ids[:n-1], ", "), ids[n-1])
+	}
 }
 
 // serve answers requests until ctx is cancelled.

@@ -57,19 +57,49 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	root.SetOut(std.out) // the command for completions keeps it
 	root.InitDefaultCompletionCmd()
 	nameShells(root)
+	root.InitDefaultHelpCmd()
+	nameTopics(root)
 	// Cobra reports a wrong command only as text, and runs a root without one.
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			hint := ""
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
-			}
-			return &usageError{fmt.Errorf("there is no command %q%s\nSee 'poolfill --help'", args[0], hint)}
+			return noCommand(cmd, args[0])
 		}
 		return nil
 	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return root, errors.Join(describeValues(root, valuesOf()), root.RegisterFlagCompletionFunc("profile", completeProfiles))
+}
+
+// noCommand is the error of a command, or one of a group of commands, that there
+// isn't.
+func noCommand(group *cobra.Command, name string) error {
+	hint := ""
+	if near := group.SuggestionsFor(name); len(near) > 0 {
+		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
+	}
+	return &usageError{fmt.Errorf("there is no command %q%s\nSee '%s --help'", name, hint, group.CommandPath())}
+}
+
+// nameTopics has cobra's command for help refuse what there is no help for, where it
+// would end as if all were well.
+func nameTopics(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "help" {
+			continue
+		}
+		cmd.Run = nil
+		cmd.RunE = func(_ *cobra.Command, args []string) error {
+			topic, rest, err := root.Find(args)
+			switch {
+			case err != nil:
+				return &usageError{err}
+			case len(rest) > 0:
+				return noCommand(topic, rest[0])
+			}
+			topic.InitDefaultHelpFlag() // so that it is shown
+			return topic.Help()
+		}
+	}
 }
 
 // nameShells has cobra's command for completions refuse a shell that it doesn't know,

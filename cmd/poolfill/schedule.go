@@ -70,6 +70,9 @@ func newScheduleAddCommand(std streams) *cobra.Command {
 				if err := m.Schedule(cmd.Context(), s); err != nil {
 					return err
 				}
+				if f.json {
+					return ui.Schedules(std.out, []backfill.Scheduled{s}, time.Now(), true)
+				}
 				_, err := fmt.Fprintf(std.out, "Schedule %s: next at %s, if 'poolfill worker' is running then.\n", s.Name, next.Format(time.RFC3339))
 				return err
 			})
@@ -81,7 +84,7 @@ func newScheduleAddCommand(std streams) *cobra.Command {
 	flags.StringVar(&zone, "zone", "UTC", "the time zone in which it is meant, such as Europe/Berlin")
 	flags.StringVar(&api.url, "url", productionURL, "the address of the API")
 	flags.BoolVar(&api.sandbox, "sandbox", false, "use Toloka's testing environment, "+sandboxURL)
-	f.output.registerState(flags)
+	f.register(flags)
 	return cmd
 }
 
