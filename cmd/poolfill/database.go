@@ -27,16 +27,17 @@ taken from PGPASSWORD or ~/.pgpass too`)
 // openLedger opens the ledger in the database where one is named, and otherwise in
 // the folder.
 func openLedger(ctx context.Context, db, dir string) (*ledger.Ledger, error) {
-	if db == "" {
-		l, err := ledger.Open(ctx, dir)
-		if unusable(err) {
-			return nil, &usageError{err}
-		}
-		return l, err
+	open, place := ledger.Open, dir
+	if db != "" {
+		open, place = ledger.OpenURL, db
 	}
-	l, err := ledger.OpenURL(ctx, db)
-	var address *postgres.AddressError
-	if errors.As(err, &address) {
+	l, err := open(ctx, place)
+	var (
+		address *postgres.AddressError
+		newer   *ledger.NewerError
+		older   *ledger.OlderError
+	)
+	if unusable(err) || errors.As(err, &address) || errors.As(err, &newer) || errors.As(err, &older) {
 		return nil, &usageError{err}
 	}
 	return l, err

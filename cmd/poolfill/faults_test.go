@@ -22,10 +22,11 @@ func TestALedgerThatCannotBeUsedIsLeftAsItIs(t *testing.T) {
 	tests := map[string]struct {
 		harm func(tr *trial, path string)
 		want string
+		code int
 	}{
 		"not a database": {func(tr *trial, _ string) {
 			tr.write("state/ledger.db", strings.Repeat("what was here is gone\n", 500))
-		}, "is damaged"},
+		}, "is damaged", exitFailed},
 		"pages overwritten": {func(tr *trial, path string) {
 			text, err := os.ReadFile(path)
 			if err != nil {
@@ -35,21 +36,24 @@ func TestALedgerThatCannotBeUsedIsLeftAsItIs(t *testing.T) {
 				text[i] = 0xa5
 			}
 			tr.write("state/ledger.db", string(text))
-		}, "is damaged"},
+		}, "is damaged", exitFailed},
 		"cut off": {func(tr *trial, path string) {
 			if err := os.Truncate(path, 6000); err != nil {
 				tr.t.Fatal(err)
 			}
-		}, "is damaged"},
+		}, "is damaged", exitFailed},
 		"of a newer version": {func(tr *trial, path string) {
 			execSQL(tr.t, path, "PRAGMA user_version = 99")
-		}, "was written by a newer poolfill"},
+		}, "was written by a newer poolfill", exitUsage},
+		"of a version from before the first": {func(tr *trial, path string) {
+			execSQL(tr.t, path, "PRAGMA user_version = 1")
+		}, "was written by a poolfill from before the first release", exitUsage},
 		"of another program": {func(tr *trial, path string) {
 			if err := os.Remove(path); err != nil {
 				tr.t.Fatal(err)
 			}
 			execSQL(tr.t, path, "CREATE TABLE theirs (x TEXT); PRAGMA application_id = 5")
-		}, "is a database of another program"},
+		}, "is a database of another program", exitFailed},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +68,7 @@ func TestALedgerThatCannotBeUsedIsLeftAsItIs(t *testing.T) {
 			}
 			tr.write("input.tsv", trialHeader+trialRow(77))
 			code, stderr := tr.run(tr.command("poolfill"))
-			if code != exitFailed || !strings.Contains(stderr, tt.want) || !strings.Contains(stderr, path) {
+			if code != tt.code || !strings.Contains(stderr, tt.want) || !strings.Contains(stderr, path) {
 				t.Errorf("exit code %d:\n%s", code, stderr)
 			}
 			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {

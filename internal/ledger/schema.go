@@ -54,7 +54,8 @@ type querier interface {
 // migrations bring a ledger from one version to the next. The first makes it.
 // What is here is never changed, only added to. Its words are SQLite's, as far as
 // dialect.translate knows PostgreSQL's.
-var migrations = [...]string{`
+var migrations = [...]string{
+	`
 CREATE TABLE run (
 	id       INTEGER PRIMARY KEY,
 	name     TEXT NOT NULL UNIQUE,
@@ -134,8 +135,8 @@ CREATE TABLE stray (
 `,
 	// The schema is as it was. Rows have keys of another kind from here on, which
 	// can't be made of those that are kept, see OlderError.
-	`
-`}
+	"",
+}
 
 // ownKeys is the version from which on the keys of rows are those of batcher.
 const ownKeys = 2
