@@ -309,6 +309,7 @@ func (c *Chunk) Task(i int) []byte { return c.body[c.rows[i].bodyStart:c.rows[i]
 func (c *Chunk) Content(i int) []byte { return c.body[c.rows[i].content : c.rows[i].bodyEnd-1] }
 
 // Inputs gives the first member of Content: the name input_values, and its value.
+// It is empty where that isn't as reader.Task has it.
 func (c *Chunk) Inputs(i int) []byte { return c.body[c.rows[i].content:c.rows[i].inputsEnd] }
 
 // Body is the request's body: a JSON array of all tasks.
@@ -382,7 +383,7 @@ func (c *Chunk) add(t *reader.Task, prefix []byte, itemIndex bool) {
 	}
 	c.body = append(c.body, ',')
 	r.content = uint32(len(c.body))
-	r.inputsEnd = r.content + uint32(len(`"input_values":`)+t.InputBytes)
+	r.inputsEnd = r.content + inputsSize(t)
 	c.body = append(c.body, t.JSON...)
 	c.body = append(c.body, '}')
 	c.raw = append(c.raw, t.Raw...)
@@ -390,4 +391,14 @@ func (c *Chunk) add(t *reader.Task, prefix []byte, itemIndex bool) {
 	c.rows = append(c.rows, r)
 	c.inputBytes += t.InputBytes
 	c.outputBytes += t.OutputBytes
+}
+
+// inputsSize gives the size of a task's first member.
+func inputsSize(t *reader.Task) uint32 {
+	const name = `"input_values":{`
+	size := len(name) - 1 + t.InputBytes
+	if t.InputBytes < len("{}") || size > len(t.JSON) || !bytes.HasPrefix(t.JSON, []byte(name)) || t.JSON[size-1] != '}' {
+		return 0
+	}
+	return uint32(size)
 }

@@ -177,6 +177,24 @@ func TestTheBodyIsTheRequest(t *testing.T) {
 	}
 }
 
+// Who makes tasks himself may make them otherwise.
+func TestInputsAreOnlyThoseOfTheReader(t *testing.T) {
+	for _, task := range []reader.Task{
+		{JSON: []byte(`"a":1`), InputBytes: 50},
+		{JSON: []byte(`"overlap":3,"input_values":{"a":1}`), InputBytes: 7},
+		{JSON: []byte(`"input_values":{"a":1}`), InputBytes: 6},
+		{JSON: []byte(`"input_values":`), InputBytes: 0},
+		{JSON: []byte(`"input_values":{}`), InputBytes: -3},
+		{},
+	} {
+		b := mustNew(t, batcher.Config{PoolID: "1"})
+		b.Add(task)
+		if got := b.Flush().Inputs(0); len(got) > 0 {
+			t.Errorf("those of %s are %s", task.JSON, got)
+		}
+	}
+}
+
 // A chunk can hold the end of one file and the start of the next.
 func TestPositionsNameTheirFile(t *testing.T) {
 	b := mustNew(t, batcher.Config{PoolID: "1"})

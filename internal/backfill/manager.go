@@ -205,6 +205,7 @@ func (t *targets) room() map[string]int64 {
 // uploaded before, as each backfill uploads every row of its files.
 func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
 	var errs []error
+	runsOf := map[string][]ledger.Run{} // by pool: most files have theirs in common
 	for i, in := range p.Inputs {
 		f := p.files[i]
 		if f.rules.Each {
@@ -226,9 +227,12 @@ func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
 		if in.Pool == "" {
 			continue
 		}
-		runs, err := m.ledger.Runs(ctx, s.Server, in.Pool)
-		if err != nil {
-			return err
+		runs, read := runsOf[in.Pool]
+		if !read {
+			if runs, err = m.ledger.Runs(ctx, s.Server, in.Pool); err != nil {
+				return err
+			}
+			runsOf[in.Pool] = runs
 		}
 		for _, r := range runs {
 			if r.Created > 0 && slices.ContainsFunc(r.Files, func(old ledger.File) bool {
