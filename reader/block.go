@@ -95,6 +95,13 @@ func spare(memory []byte) []byte {
 func (r *RecordReader) fill(b *block, most int) error {
 	b.first = r.records
 	for tooLong := false; r.err == nil && !tooLong && len(b.pieces) < most; {
+		if size, plain := r.plainLine(); plain {
+			b.pieces = append(b.pieces, piece{offset: r.base + r.place(0), line: r.line, size: size})
+			r.pos += size + 1
+			r.line++
+			r.records++
+			continue
+		}
 		r.hold = len(b.pieces) > 0
 		at := r.position()
 		c, err := r.split()
@@ -117,6 +124,16 @@ func (r *RecordReader) fill(b *block, most int) error {
 		r.handOver(b)
 	}
 	return r.err
+}
+
+// plainLine gives the length of the next line where that is all of a record behind
+// the header, as it nearly always is: it is in the buffer and ends with LF, it has
+// neither quotes nor CR, and a first cell. For everything else there is split.
+func (r *RecordReader) plainLine() (size int, plain bool) {
+	text := r.buf[r.pos:r.end]
+	size = bytes.IndexByte(text, '\n')
+	return size, size > 0 && size <= r.dialect.MaxRecordBytes && text[0] != r.dialect.Delimiter && r.records > 0 &&
+		r.find(&r.cr, '\r', 0) > size && (r.dialect.Quotes == QuotesNone || r.find(&r.quote, '"', 0) > size)
 }
 
 // add takes a record that was found at a position.
@@ -170,19 +187,25 @@ func (p *parser) parse(b *block) {
 	p.builder.json = slices.Grow(b.json, len(text)+len(text)/2) // mostly enough
 	p.builder.warnings = &b.warnings
 	b.rows = slices.Grow(b.rows, len(b.pieces))[:len(b.pieces)] // all zero
+	rec := Record{Position: Position{File: p.file}}
 	for i := range b.pieces {
 		piece := &b.pieces[i]
-		rec := Record{Position: Position{File: p.file, Line: piece.line, Record: b.first + int64(i), Offset: piece.offset}}
-		var q quoted
+		rec.Position.Line, rec.Position.Record, rec.Position.Offset = piece.line, b.first+int64(i), piece.offset
+		rec.Cells, rec.Raw, rec.Findings = nil, nil, nil
+		var q *quoted
 		if piece.quoted > 0 {
-			q = b.quoted[piece.quoted-1]
+			q = &b.quoted[piece.quoted-1]
 			rec.Findings = q.findings
 		}
-		if !q.tooLong {
+		if q == nil || !q.tooLong {
 			at := int(piece.offset - b.start)
 			rec.Raw = b.text[at : at+piece.size : at+piece.size]
-			p.cutter.cut(&rec, q.spans, clean)
-			b.odd.noteLiterals(&rec, q.literals)
+			if q == nil {
+				p.cutter.cut(&rec, nil, clean)
+			} else {
+				p.cutter.cut(&rec, q.spans, clean)
+				b.odd.noteLiterals(&rec, q.literals)
+			}
 		}
 		p.row(&b.rows[i], &rec)
 	}
