@@ -47,8 +47,19 @@ func (p *Pipeline) putAside(r Result) error {
 // wait keeps an outcome that is counted until there are enough to be recorded
 // together.
 func (p *Pipeline) wait(r Result) error {
-	p.pending = append(p.pending, r)
+	*p.waiting() = r
 	p.pendingBytes += len(r.Raw) + 256*len(r.Findings)
+	return p.flushMany()
+}
+
+// waiting gives the place of the next outcome that waits, which is all zero.
+func (p *Pipeline) waiting() *Result {
+	p.pending = append(p.pending, Result{})
+	return &p.pending[len(p.pending)-1]
+}
+
+// flushMany records the rows that wait where they are enough.
+func (p *Pipeline) flushMany() error {
 	if len(p.pending) >= maxPending || p.pendingBytes >= maxPendingBytes {
 		return p.flush()
 	}

@@ -510,7 +510,9 @@ func (p *Pipeline) pass(row *reader.Row, path string) error {
 		return p.reject(rejected)
 	}
 	p.valid++
-	if err := p.wait(Result{Position: t.Position, Status: Valid}); err != nil {
+	r := p.waiting() // without a copy, as there are millions
+	r.Position, r.Status = t.Position, Valid
+	if err := p.flushMany(); err != nil {
 		return err
 	}
 	return p.printTask(t)
