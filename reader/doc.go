@@ -11,12 +11,12 @@
 //	Open ─ decompress ─ decode ─► RecordReader ─► block ─► cells ─► mapping ─► Batch of Rows
 //
 // Finding where records end must be done in order; all after that is done in
-// blocks of about 128 KiB by Config.Parallel goroutines, and the blocks are
+// blocks of about 160 KiB by Config.Parallel goroutines, and the blocks are
 // given in the order of the input.
 //
 // Memory: Config.Parallel + 2 blocks, and the fixed buffers of the
 // decompressor; nothing grows with the length of the input. A block has its
-// text, its rows and their JSON, which together are a few times 128 KiB. A
+// text, its rows and their JSON, which together are a few times 160 KiB. A
 // longer record, up to Config.MaxRecordBytes, is a block of its own size, and
 // its JSON may be six times as long, since a character may need six bytes.
 package reader

@@ -80,7 +80,7 @@ type Record struct {
 
 const (
 	// firstBuffer is the size of the buffer until a record needs more.
-	firstBuffer = 128 << 10
+	firstBuffer = 160 << 10
 	// bufferSlack is what the buffer may have over the limit of one record, so
 	// that reads at the limit don't become tiny.
 	bufferSlack = 64 << 10
