@@ -216,6 +216,9 @@ func TestTheServersErrorsAreNamedByColumn(t *testing.T) {
 		if row.Status == pipeline.Rejected && (row.Findings[0].Column == 0 || len(row.Raw) == 0) {
 			t.Errorf("rejected row %+v", row)
 		}
+		if row.Status == pipeline.Created && (len(row.Findings) > 0 || row.Raw != nil) {
+			t.Errorf("a created row has what belongs to the one before it: %+v", row)
+		}
 	}
 }
 

@@ -99,6 +99,22 @@ func TestRequestsNeverExceedAnySecondAndUseNearlyAll(t *testing.T) {
 	}
 }
 
+func TestWhatAStandstillCostIsCaughtUpOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t, ratelimit.Config{RequestsPerSecond: 300})
+		sent := 0
+		for start := time.Now(); time.Since(start) < 10*time.Second; {
+			acquire(t, g, 1).Done()
+			if sent++; sent%300 == 0 {
+				time.Sleep(200 * time.Millisecond)
+			}
+		}
+		if sent < 298*10 {
+			t.Errorf("%d requests in ten seconds, with 200 ms in each in which none could leave", sent)
+		}
+	})
+}
+
 func TestRequestsThatAreHeldUpAreNotTooManyWhenTheyCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t, ratelimit.Config{RequestsPerSecond: 300})

@@ -156,6 +156,7 @@ func FuzzBatches(f *testing.F) {
 		"INPUT:a\tINPUT:b\tGOLDEN:e\n1\tTRUE\tx\n\t\t\n\"2\"\ttrue\t\"x\"\n9\tno\tz\n\"a\" b\t\t\n\n3\ttrue\ty\n",
 		"INPUT:a,INPUT:c,INPUT:d\n1,\"a,b,c\",\"{\"\"k\"\": 1}\"\n1,\"x\ny\",[1\n\xFF,\x00,\uFEFF\n\"1,2,3\n\"4\",5,6\n,,\n,,",
 		"a\n1\n" + strings.Repeat("x", 600) + "\n3\n\"" + strings.Repeat("y\n", 30) + "\"\n2\n",
+		"a\tb\n1\t2\n" + strings.Repeat("x", 50) + "\t" + strings.Repeat("y", 50) + "\n3\t4\n",
 	} {
 		f.Add(seed, uint8(i), uint8(7*i), uint8(i))
 		f.Add(seed, uint8(64+i), uint8(2*i), uint8(128+i))

@@ -321,8 +321,8 @@ func (s *scanner) skipNested() error {
 }
 
 // echo gives a member that an object most likely has, as it stands there; nil where
-// that isn't known. It is asked at the beginning of the object, with nil, and again
-// once the value is there that is looked for.
+// that isn't known. It is asked at the beginning of the object, with nil, and where it
+// knows nothing then, again with the value that is looked for, once that is there.
 type echo func(value []byte) []byte
 
 // member takes an object and gives the value of the member with a name, the

@@ -123,6 +123,7 @@ func FuzzCreated(f *testing.F) {
 		`{"items":{"0":{"id":"a","id":5},"0":{"id":"b","id":"c"},"1":{"id":{"id":"x"}}},"items":null,"more":[[],{},true,false,null,0]}`,
 		`{"validation_errors":{"0":[],"1":"text"}}`, `{"items":{}}`, `{"items":[]}`, `[]`, `0`, `""`, `{"":{"":""}}`,
 		`{"items":{"0":{"":"","id":"","i":"id","\"id":"no"}}}`,
+		`{"\u0069tems":{"\u0030":{"id":"a"}}}`,
 		`{"items":{"0":{` + echoedInputs + `,"id":"a"},"1":{"id":"b",` + echoedInputs + `,` + echoedInputs + `,"a":[{` + echoedInputs + `}]}}}`,
 	} {
 		f.Add([]byte(seed), uint8(1))

@@ -166,14 +166,13 @@ func serveEmulator(ctx context.Context, std streams, cfg emulator.Config, listen
 // poolsAre names open pools, at most a few of them.
 func poolsAre(ids []string) string {
 	const most = 10
-	switch n := len(ids); {
-	case n == 1:
+	if len(ids) == 1 {
 		return "pool " + ids[0] + " is"
-	case n > most:
-		return fmt.Sprintf("pools %s and %d more are", strings.Join(ids[:most], ", "), n-most)
-	default:
-		return fmt.Sprintf("pools %s and %s are", strings.Join(ids[:n-1], ", "), ids[n-1])
 	}
+	if more := len(ids) - most; more > 0 {
+		ids = append(ids[:most:most], fmt.Sprintf("%d more", more))
+	}
+	return "pools " + listed(ids, "and") + " are"
 }
 
 // serve answers requests until ctx is cancelled.

@@ -315,11 +315,14 @@ func possible(f *pflag.Flag, value string) bool {
 }
 
 // orList gives "a, b or c".
-func orList(words []string) string {
+func orList(words []string) string { return listed(words, "or") }
+
+// listed gives words as a sentence has them, with the word before the last of them.
+func listed(words []string, word string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
 	}
-	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+	return strings.Join(words[:len(words)-1], ", ") + " " + word + " " + words[len(words)-1]
 }
 
 // settingNames lists what can stand in a file of settings, sorted: the flags of

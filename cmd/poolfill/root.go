@@ -83,43 +83,45 @@ func noCommand(group *cobra.Command, name string) error {
 // nameTopics has cobra's command for help refuse what there is no help for, where it
 // would end as if all were well.
 func nameTopics(root *cobra.Command) {
-	for _, cmd := range root.Commands() {
-		if cmd.Name() != "help" {
-			continue
+	help := commandOf(root, "help")
+	help.Run = nil
+	help.RunE = func(_ *cobra.Command, args []string) error {
+		topic, rest, err := root.Find(args)
+		switch {
+		case err != nil:
+			return &usageError{err}
+		case len(rest) > 0:
+			return noCommand(topic, rest[0])
 		}
-		cmd.Run = nil
-		cmd.RunE = func(_ *cobra.Command, args []string) error {
-			topic, rest, err := root.Find(args)
-			switch {
-			case err != nil:
-				return &usageError{err}
-			case len(rest) > 0:
-				return noCommand(topic, rest[0])
-			}
-			topic.InitDefaultHelpFlag() // so that it is shown
-			return topic.Help()
-		}
+		topic.InitDefaultHelpFlag() // so that it is shown
+		return topic.Help()
 	}
 }
 
 // nameShells has cobra's command for completions refuse a shell that it doesn't know,
 // for which it would show its help as if all were well.
 func nameShells(root *cobra.Command) {
-	for _, cmd := range root.Commands() {
-		if cmd.Name() != "completion" {
-			continue
-		}
-		var shells []string
-		for _, shell := range cmd.Commands() {
-			shells = append(shells, shell.Name())
-			shell.Args = noArguments
-		}
-		cmd.Args = func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("there is no completion for %q: name %s", args[0], orList(shells))}
-			}
-			return nil
-		}
-		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	completion := commandOf(root, "completion")
+	var shells []string
+	for _, shell := range completion.Commands() {
+		shells = append(shells, shell.Name())
+		shell.Args = noArguments
 	}
+	completion.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return &usageError{fmt.Errorf("there is no completion for %q: name %s", args[0], orList(shells))}
+		}
+		return nil
+	}
+	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// commandOf gives a command that cobra has added itself.
+func commandOf(root *cobra.Command, name string) *cobra.Command {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == name {
+			return cmd
+		}
+	}
+	return &cobra.Command{} // of a cobra that has none, there is nothing to change
 }
