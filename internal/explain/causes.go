@@ -23,17 +23,21 @@ type Group struct {
 // wrong, and what to do. It is empty for a code that is not in the table, and where
 // the message of the group says it all.
 func Causes(groups []Group, rows int64) []string {
+	if len(groups) == 0 {
+		return nil
+	}
 	does := map[string]string{}
 	for _, e := range All() {
 		does[e.Code] = e.Do
 	}
 	causes := make([]string, len(groups))
+	forms := compileForms()
 	for i, g := range groups {
 		if other, ok := renamed(groups, g); ok {
 			causes[i] = renamedCause(g, other)
 			continue
 		}
-		if causes[i] = cause(g, rows); causes[i] == "" && !saysItAll(g) {
+		if causes[i] = forms.cause(g, rows); causes[i] == "" && !saysItAll(g) {
 			causes[i] = does[g.Code]
 		}
 	}
@@ -122,25 +126,34 @@ func commonLetters(a, b string) int {
 	return n
 }
 
-// The forms of values that tell what went wrong. Those of numbers have the whole
+// forms are those of values that tell what went wrong. Those of numbers have the whole
 // part and the fraction as their groups.
-var (
-	decimalComma  = regexp.MustCompile(`^([-+]?[0-9]+),([0-9]+)$`)
-	oneSeparator  = regexp.MustCompile(`^[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}$`)
-	blankThousand = regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:[ '\x{A0}\x{202F}][0-9]{3})+)(?:[.,]([0-9]+))?$`)
-	commaThousand = regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:,[0-9]{3})+)(?:\.([0-9]+))?$`)
-	pointThousand = regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+)(?:,([0-9]+))?$`)
-	withUnit      = regexp.MustCompile(`^([-+]?[0-9]+)(?:\.([0-9]+))?\s*(?:%|\pL[\pL0-9./]*)$`)
-	wholeFraction = regexp.MustCompile(`^([-+]?[0-9]+)\.(0+)$`)
-	fourNumbers   = regexp.MustCompile(`^\s*-?[0-9]+,[0-9]+\s*[,; ]\s*-?[0-9]+,[0-9]+\s*$`)
-	domain        = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(/\S*)?$`)
-	fewSlashes    = regexp.MustCompile(`(?i)^(https?):/?([^/\s]\S*)$`)
-	otherScheme   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
-	yesOrNo       = regexp.MustCompile(`(?i)^(yes|no|y|n|0|1|x|on|off)$`)
-)
+type forms struct {
+	decimalComma, oneSeparator, blankThousand, commaThousand, pointThousand, withUnit, wholeFraction *regexp.Regexp
+	fourNumbers, domain, fewSlashes, otherScheme, yesOrNo                                            *regexp.Regexp
+}
+
+// compileForms is called where there is something to guess: most commands never need
+// them, and would begin later for it.
+func compileForms() *forms {
+	return &forms{
+		decimalComma:  regexp.MustCompile(`^([-+]?[0-9]+),([0-9]+)$`),
+		oneSeparator:  regexp.MustCompile(`^[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}$`),
+		blankThousand: regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:[ '\x{A0}\x{202F}][0-9]{3})+)(?:[.,]([0-9]+))?$`),
+		commaThousand: regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:,[0-9]{3})+)(?:\.([0-9]+))?$`),
+		pointThousand: regexp.MustCompile(`^([-+]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+)(?:,([0-9]+))?$`),
+		withUnit:      regexp.MustCompile(`^([-+]?[0-9]+)(?:\.([0-9]+))?\s*(?:%|\pL[\pL0-9./]*)$`),
+		wholeFraction: regexp.MustCompile(`^([-+]?[0-9]+)\.(0+)$`),
+		fourNumbers:   regexp.MustCompile(`^\s*-?[0-9]+,[0-9]+\s*[,; ]\s*-?[0-9]+,[0-9]+\s*$`),
+		domain:        regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(/\S*)?$`),
+		fewSlashes:    regexp.MustCompile(`(?i)^(https?):/?([^/\s]\S*)$`),
+		otherScheme:   regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`),
+		yesOrNo:       regexp.MustCompile(`(?i)^(yes|no|y|n|0|1|x|on|off)$`),
+	}
+}
 
 // cause guesses from the value; empty where it tells nothing.
-func cause(g Group, rows int64) string {
+func (f *forms) cause(g Group, rows int64) string {
 	most := g.Count*2 > rows && g.Count > 1
 	value := strings.TrimSpace(g.Value)
 	if g.Stage == "server" && strings.HasSuffix(g.Code, "_EXPECTED") && g.Code != "STRING_EXPECTED" {
@@ -157,15 +170,15 @@ func cause(g Group, rows int64) string {
 		}
 		return "Give each row as many cells as the header has, empty ones included. A line end within a cell needs quotes around the cell, too."
 	case "INTEGER_EXPECTED", "FLOAT_EXPECTED":
-		return numberCause(g.Code, value)
+		return f.numberCause(g.Code, value)
 	case "INVALID_URL_SYNTAX":
-		return urlCause(value)
+		return f.urlCause(value)
 	case "INVALID_COORDINATES_SYNTAX":
-		if fourNumbers.MatchString(value) {
+		if f.fourNumbers.MatchString(value) {
 			return "The coordinates have decimal commas: write 55.75,37.61."
 		}
 	case "BOOLEAN_EXPECTED":
-		if yesOrNo.MatchString(value) {
+		if f.yesOrNo.MatchString(value) {
 			return "Write true or false instead, such as by a formula or by replacing all in the spreadsheet."
 		}
 	case "ARRAY_SIZE_GREATER_THAN_MAX", "UNKNOWN_ENUM_VALUE", "PATTERN_MISMATCH", "ARRAY_EXPECTED":
@@ -194,24 +207,24 @@ func cause(g Group, rows int64) string {
 
 // numberCause says what is odd about a number, and how to write it where that is
 // beyond doubt: 1,500 may have a decimal comma, or be a thousand and a half.
-func numberCause(code, value string) string {
+func (f *forms) numberCause(code, value string) string {
 	const english = ", by exporting with English number formats."
 	whole := code == "INTEGER_EXPECTED"
-	if n, ok := mended(wholeFraction, value, whole); ok && whole {
+	if n, ok := mended(f.wholeFraction, value, whole); ok && whole {
 		return "A whole number was exported with decimals: write " + n + "."
 	}
-	if oneSeparator.MatchString(value) {
+	if f.oneSeparator.MatchString(value) {
 		return "The number has a separator between its thousands, or a decimal comma: write digits and a decimal point only" + english
 	}
-	if n, ok := mended(decimalComma, value, whole); ok {
+	if n, ok := mended(f.decimalComma, value, whole); ok {
 		return "Decimal commas: write " + n + english
 	}
-	for _, form := range []*regexp.Regexp{blankThousand, commaThousand, pointThousand} {
+	for _, form := range []*regexp.Regexp{f.blankThousand, f.commaThousand, f.pointThousand} {
 		if n, ok := mended(form, value, whole); ok {
 			return "The number has separators between its thousands: write " + n + english
 		}
 	}
-	if n, ok := mended(withUnit, value, whole); ok {
+	if n, ok := mended(f.withUnit, value, whole); ok {
 		return "The number has a unit or a percent sign: write the number alone, such as " + n + "."
 	}
 	return ""
@@ -239,7 +252,7 @@ func mended(form *regexp.Regexp, value string, whole bool) (number string, ok bo
 	return digits, true
 }
 
-func urlCause(value string) string {
+func (f *forms) urlCause(value string) string {
 	switch {
 	case value == "":
 		return ""
@@ -247,14 +260,14 @@ func urlCause(value string) string {
 		return "The cell holds several URLs: the field takes one. Make it an array (array_url) in the project, or use a row for each."
 	case strings.HasPrefix(value, "//"):
 		return "The URL has no scheme: write https:" + value + "."
-	case fewSlashes.MatchString(value):
-		parts := fewSlashes.FindStringSubmatch(value)
+	case f.fewSlashes.MatchString(value):
+		parts := f.fewSlashes.FindStringSubmatch(value)
 		return fmt.Sprintf("The address has too few slashes: write %s://%s.", parts[1], parts[2])
 	case strings.Contains(value, `\`) || strings.HasPrefix(value, "/") || strings.HasPrefix(value, "file:") || strings.HasPrefix(value, "."):
 		return "That is a file's path, which performers can't open: put the files on a server, and write their https:// addresses."
-	case otherScheme.MatchString(value) && !strings.HasPrefix(strings.ToLower(value), "http"):
-		return fmt.Sprintf("Performers' browsers don't open %s addresses: put the files on a web server, and write their https:// addresses.", otherScheme.FindString(value))
-	case domain.MatchString(value):
+	case f.otherScheme.MatchString(value) && !strings.HasPrefix(strings.ToLower(value), "http"):
+		return fmt.Sprintf("Performers' browsers don't open %s addresses: put the files on a web server, and write their https:// addresses.", f.otherScheme.FindString(value))
+	case f.domain.MatchString(value):
 		return "The URL has no scheme: write https:// before it."
 	}
 	return ""
