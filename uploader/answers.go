@@ -52,6 +52,7 @@ type decoders struct{ pool sync.Pool }
 // decoder reads one answer.
 type decoder struct {
 	scanner
+	shapes shapes
 	ids    []byte // of the created tasks, one after the other
 	placed []placed
 }
@@ -68,6 +69,7 @@ func (p *decoders) with(r io.Reader, walk func(*decoder) error, take func(*decod
 		d = &decoder{}
 	}
 	d.reset(r)
+	d.shapes.forget()
 	d.ids, d.placed = d.ids[:0], d.placed[:0]
 	defer func() {
 		d.r = nil
@@ -153,19 +155,20 @@ type logEntry struct {
 // kept until then.
 func (p *decoders) log(r io.Reader, keys bool, sent sent, take func(iter.Seq[logEntry])) error {
 	var others []logEntry
-	echo := func(index []byte) []byte {
-		if sent == nil || index == nil {
-			return nil
-		}
-		return sent(indexOf(index))
-	}
 	return p.with(r, func(d *decoder) error {
 		return d.array(func() error {
-			e, err := d.entry(echo)
+			if known := (alike{}); !keys && d.alike(-1, sent, &known) {
+				if known.id != nil {
+					d.addID(known.index, known.id)
+				}
+				return nil
+			}
+			e, err := d.entry()
 			if err != nil {
 				return err
 			}
 			if e.kind == "" || e.kind == entryValidate && e.success {
+				d.learn(e, sent)
 				return nil
 			}
 			created := e.kind == entryCreate && e.success
@@ -177,6 +180,7 @@ func (p *decoders) log(r io.Reader, keys bool, sent sent, take func(iter.Seq[log
 			}
 			if created && e.index >= 0 && !keys {
 				d.addID(e.index, id)
+				d.learn(e, sent)
 				return nil
 			}
 			other := logEntry{created: created, taskID: string(id), index: e.index}
@@ -211,7 +215,11 @@ type scannedEntry struct {
 	kind    string // one of the types of entries, or empty
 	success bool
 	index   int
+
+	whole   span
+	kindAt  span
 	input   span // the task, if it is an object
+	indexAt span // in the input
 	output  span
 	id      span // in the output
 }
@@ -238,12 +246,14 @@ func indexOf(raw []byte) int {
 }
 
 // entry takes an entry of a log. Its spans are kept until the next entry.
-func (d *decoder) entry(echo echo) (scannedEntry, error) {
+func (d *decoder) entry() (scannedEntry, error) {
 	e := scannedEntry{index: -1}
 	d.keep = d.place()
+	e.whole.start = d.keep
 	err := d.object(func(key []byte) error {
 		switch start := d.place(); string(key) {
 		case "type":
+			e.kind, e.kindAt = "", span{}
 			if !d.at('"') {
 				break
 			}
@@ -253,29 +263,28 @@ func (d *decoder) entry(echo echo) (scannedEntry, error) {
 				e.kind = entryCreate
 			case entryValidate:
 				e.kind = entryValidate
-			default:
-				e.kind = ""
 			}
+			e.kindAt = d.since(start)
 			return err
 		case "success":
 			raw, err := d.raw()
 			e.success = string(raw) == "true"
 			return err
 		case "input":
-			e.index, e.input = -1, span{}
+			e.index, e.input, e.indexAt = -1, span{}, span{}
 			if !d.at('{') {
 				break
 			}
-			index, err := d.member(itemIndex, echo)
+			index, err := d.member(itemIndex)
 			if e.input = d.since(start); err == nil && index != (span{}) {
-				e.index = indexOf(d.bytes(index))
+				e.index, e.indexAt = indexOf(d.bytes(index)), index
 			}
 			return err
 		case "output":
 			e.id = span{}
 			var err error
 			if d.at('{') {
-				e.id, err = d.member("task_id", nil)
+				e.id, err = d.member("task_id")
 			} else {
 				err = d.skip()
 			}
@@ -284,7 +293,51 @@ func (d *decoder) entry(echo echo) (scannedEntry, error) {
 		}
 		return d.skip()
 	})
+	e.whole.end = d.place()
 	return e, err
+}
+
+// alike takes a value that has the shape of an earlier one.
+func (d *decoder) alike(index int, sent sent, a *alike) bool {
+	if !d.shapes.useful() || !d.shapes.match(d.buf[d.head:d.tail], index, sent, a) {
+		return false
+	}
+	d.head += a.size
+	return true
+}
+
+// learn makes others know the shape of an entry that tells of one task's creation, or of
+// nothing.
+func (d *decoder) learn(e scannedEntry, sent sent) {
+	created := e.kind == entryCreate
+	marks := make([]mark, 0, 4)
+	if e.kindAt != (span{}) {
+		marks = append(marks, mark{e.kindAt, theKind})
+	}
+	if created {
+		if e.id == (span{}) || d.bytes(e.id)[0] != '"' {
+			return
+		}
+		marks = append(marks, mark{e.indexAt, theIndex}, mark{e.id, theID})
+		if inputs := d.find(e.input, sent, e.index); inputs.start > e.indexAt.start {
+			marks = append(marks, mark{inputs, theInputs})
+		}
+	}
+	d.shapes.learn(d.bytes(e.whole), e.whole.start, marks...)
+}
+
+// find gives the place in a kept span of the inputs of a task, where they stand there as
+// they were sent.
+func (d *decoder) find(in span, sent sent, index int) span {
+	if sent == nil {
+		return span{}
+	}
+	inputs := sent(index)
+	at := bytes.Index(d.bytes(in), inputs)
+	if len(inputs) == 0 || at < 0 {
+		return span{}
+	}
+	return span{in.start + at, in.start + at + len(inputs)}
 }
 
 // sent gives the member input_values of a task as it was sent; nil for an index
@@ -297,13 +350,6 @@ type sent func(index int) []byte
 func (p *decoders) created(r io.Reader, n int, sent sent, created func(i int, id string), refused func(i int, errs []FieldError)) error {
 	var refusals map[int][]FieldError
 	named := false
-	item := 0 // that is being read
-	echo := func(id []byte) []byte {
-		if sent == nil || id != nil {
-			return nil
-		}
-		return sent(item)
-	}
 	place := func(key []byte) (int, error) {
 		i, err := strconv.Atoi(string(key))
 		if err != nil || i < 0 || i >= n {
@@ -324,8 +370,7 @@ func (p *decoders) created(r io.Reader, n int, sent sent, created func(i int, id
 					return err
 				}
 				if items {
-					item = i
-					return d.item(i, echo)
+					return d.item(i, sent)
 				}
 				raw, err := d.raw()
 				if err != nil {
@@ -353,32 +398,30 @@ func (p *decoders) created(r io.Reader, n int, sent sent, created func(i int, id
 }
 
 // item takes a created task, of which only the id is wanted.
-func (d *decoder) item(index int, echo echo) error {
+func (d *decoder) item(index int, sent sent) error {
 	if !d.at('{') {
 		return errors.New("an item of the answer is no task")
 	}
-	_, before := d.hold()
-	id, found, err := d.textMember("id", echo)
-	if found {
-		d.addID(index, id)
+	if known := (alike{}); d.alike(index, sent, &known) {
+		d.addID(index, known.id)
+		return nil
+	}
+	start, before := d.hold()
+	value, err := d.member("id")
+	if quoted := d.bytes(value); err == nil && len(quoted) > 0 && quoted[0] == '"' {
+		var id []byte
+		if id, err = d.unquote(quoted); err == nil {
+			d.addID(index, id)
+			item := d.since(start)
+			marks := []mark{{value, theID}}
+			if inputs := d.find(item, sent, index); inputs != (span{}) {
+				marks = append(marks, mark{inputs, theInputs})
+			}
+			d.shapes.learn(d.bytes(item), start, marks...)
+		}
 	}
 	d.keep = before
 	return err
-}
-
-// textMember takes an object that is kept and gives its member with a name, if
-// that is a string.
-func (d *decoder) textMember(name string, echo echo) (text []byte, found bool, err error) {
-	value, err := d.member(name, echo)
-	if err != nil || value == (span{}) {
-		return nil, false, err
-	}
-	quoted := d.bytes(value)
-	if quoted[0] != '"' {
-		return nil, false, nil
-	}
-	text, err = d.unquote(quoted)
-	return text, err == nil, err
 }
 
 // tasks reads a page of a pool's tasks.

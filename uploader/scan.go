@@ -316,25 +316,14 @@ func escapesNext(before []byte) bool {
 
 // skipNested takes an object or array.
 func (s *scanner) skipNested() error {
-	_, err := s.member("", nil)
+	_, err := s.member("")
 	return err
 }
 
-// echo gives a member that an object most likely has, as it stands there; nil where
-// that isn't known. It is asked at the beginning of the object, with nil, and where it
-// knows nothing then, again with the value that is looked for, once that is there.
-type echo func(value []byte) []byte
-
 // member takes an object and gives the value of the member with a name, the
 // last where there are several. It is zero where there is none, or where it is
-// an object or array itself. The value is kept if the object is. This one loop
-// is nearly all of the time that answers take: what echo, if it isn't nil, knows
-// is compared as a whole, which is faster than to walk through it.
-func (s *scanner) member(name string, echo echo) (value span, err error) {
-	var known []byte
-	if echo != nil {
-		known = echo(nil)
-	}
+// an object or array itself. The value is kept if the object is.
+func (s *scanner) member(name string) (value span, err error) {
 	depth := 0
 	for {
 		b, i := s.buf[:s.tail], s.head
@@ -343,11 +332,6 @@ func (s *scanner) member(name string, echo echo) (value span, err error) {
 			default:
 				i++
 			case '"':
-				if depth == 1 && len(known) > 0 && bytes.HasPrefix(b[i:], known) {
-					i += len(known)
-					known = nil
-					continue
-				}
 				// Most strings are in the window as a whole.
 				i++
 				end := closingQuote(b, i)
@@ -359,9 +343,6 @@ func (s *scanner) member(name string, echo echo) (value span, err error) {
 				if end >= 0 && end+2 < len(b) && b[end+1] == ':' && b[end+2] == '"' && string(b[i:end]) == name {
 					if last := closingQuote(b, end+3); last >= 0 {
 						value = span{s.base + end + 2, s.base + last + 1}
-						if echo != nil && known == nil {
-							known = echo(b[end+2 : last+1])
-						}
 						i = last + 1
 						continue
 					}

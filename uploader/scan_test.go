@@ -66,6 +66,8 @@ func parseValue(d *json.Decoder, text []byte) (tree, error) {
 	case string:
 		t.kind, t.text = '"', token
 		t.raw, err = json.Marshal(token)
+	default: // a number, true, false or null
+		t.raw, err = json.Marshal(token)
 	}
 	return t, err
 }
@@ -198,7 +200,7 @@ func TestTheScannerReadsThroughASmallWindow(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.hold()
-		value, err := s.member("a", nil)
+		value, err := s.member("a")
 		if err != nil || string(s.bytes(value)) != `"end"` {
 			t.Fatalf("with a window of %d, the last member is %q, %v", window, s.bytes(value), err)
 		}
