@@ -11,11 +11,10 @@
 // Each file is written under a temporary name and renamed, so that a file that
 // is there is whole.
 //
-// Memory: a fixed buffer for each file; a page is bounded, whatever the report.
+// Memory: three fixed buffers for each file; a page is bounded, whatever the report.
 package report
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -161,7 +160,7 @@ func (w *Writer) openResults() (err error) {
 		return err
 	}
 	w.outputs["results"] = path
-	_, err = w.results.WriteString(resultsHeader)
+	_, err = w.results.Write([]byte(resultsHeader))
 	return err
 }
 
@@ -250,7 +249,7 @@ func (w *Writer) Discard() error {
 
 // file is a file that gets its name when it is whole.
 type file struct {
-	*bufio.Writer
+	*behind
 	f    *os.File // nil once it has its name or is gone
 	path string
 }
@@ -262,12 +261,12 @@ func (w *Writer) create(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{bufio.NewWriterSize(f, 128<<10), f, path}, nil
+	return &file{writeBehind(f), f, path}, nil
 }
 
 // commit gives the file its name, after its content has reached the disk.
 func (f *file) commit() error {
-	err := f.Flush()
+	err := f.stop()
 	if err == nil {
 		err = f.f.Chmod(0o644)
 	}
@@ -293,6 +292,7 @@ func (f *file) abandon() {
 	if f.f == nil {
 		return
 	}
+	_ = f.stop()
 	_ = f.f.Close()
 	_ = os.Remove(f.f.Name())
 	f.f = nil

@@ -129,6 +129,9 @@ func TestRowsOutOfOrderAreAnError(t *testing.T) {
 			if err := w.Record([]pipeline.Result{second}); err == nil {
 				t.Error("no error")
 			}
+			if err := w.Discard(); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
