@@ -60,14 +60,21 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	root.InitDefaultHelpCmd()
 	nameTopics(root)
 	// Cobra reports a wrong command only as text, and runs a root without one.
-	root.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return noCommand(cmd, args[0])
-		}
-		return nil
-	}
+	root.Args = noArguments
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return root, errors.Join(describeValues(root, valuesOf()), root.RegisterFlagCompletionFunc("profile", completeProfiles))
+}
+
+// noArguments refuses arguments. Those of a group of commands are taken for a
+// command that there isn't.
+func noArguments(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.HasSubCommands():
+		return noCommand(cmd, args[0])
+	}
+	return &usageError{fmt.Errorf("%s takes no arguments, but got %q\nSee '%s --help'", cmd.CommandPath(), args[0], cmd.CommandPath())}
 }
 
 // noCommand is the error of a command, or one of a group of commands, that there

@@ -267,13 +267,6 @@ and rejected.tsv again. Without a name it takes the latest run.`,
 	return cmd
 }
 
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return &usageError{fmt.Errorf("%s takes no arguments, but got %q\nSee '%s --help'", cmd.CommandPath(), args[0], cmd.CommandPath())}
-	}
-	return nil
-}
-
 func oneRun(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
 		return &usageError{fmt.Errorf("%s takes one run\nSee '%s --help'", cmd.CommandPath(), cmd.CommandPath())}
