@@ -60,7 +60,7 @@ func compare(ctx context.Context, args []string, out, log io.Writer) (err error)
 	flags.StringVar(&b.figures, "figures", "upload,memory,check,start,quota,ledger", "what to measure")
 	flags.IntVar(&b.rows, "rows", 1_000_000, "the rows of the comparison; check gets five times as many")
 	flags.IntVar(&b.repeat, "repeat", 3, "how often each is run, in turns; the best counts")
-	flags.IntVar(&b.connections, "connections", 8, "how many requests the floor and Redpanda Connect have under way at once")
+	flags.IntVar(&b.connections, "connections", 5, "how many requests the floor and Redpanda Connect have under way at once; poolfill opens 5 here")
 	flags.IntVar(&b.minutes, "minutes", 1, "how long the runs that use the quota up take")
 	flags.BoolVar(&b.long, "long", false, "measure the memory with 20,000,000 rows too, and the quota for five minutes")
 	if err := flags.Parse(args); err != nil {

@@ -157,6 +157,7 @@ func (p *decoders) log(r io.Reader, keys bool, sent sent, take func(iter.Seq[log
 	var others []logEntry
 	return p.with(r, func(d *decoder) error {
 		return d.array(func() error {
+			d.keep = -1 // of the entry before, nothing is needed any more
 			if known := (alike{}); !keys && d.alike(-1, sent, &known) {
 				if known.id != nil {
 					d.addID(known.index, known.id)

@@ -285,3 +285,34 @@ func TestShapesAreUsedWhereThereIsAPoint(t *testing.T) {
 		})
 	}
 }
+
+// Only a window of an answer is in memory, however many of its entries are alike, even
+// where each window ends with an entry.
+func TestALongLogNeedsNoMoreThanItsWindow(t *testing.T) {
+	const (
+		entries = 10_000
+		size    = 256 // of an entry with the bracket or comma before it; windows are a multiple
+	)
+	var b strings.Builder
+	for i := range entries {
+		entry := fmt.Sprintf(`{"type":"TASK_CREATE","success":true,"input":{"__item_idx":"%d",%s},"output":{"task_id":"t%d","more":""}}`, i, numberedInputs(i), i)
+		b.WriteByte("[,"[min(i, 1)])
+		b.WriteString(strings.Replace(entry, `""}}`, `"`+strings.Repeat("x", size-1-len(entry))+`"}}`, 1))
+	}
+	b.WriteByte(']')
+	var d decoder
+	var p decoders
+	p.pool.New = func() any { return &d }
+	n := 0
+	err := p.log(strings.NewReader(b.String()), false, numberedInputs, func(all iter.Seq[logEntry]) {
+		for range all {
+			n++
+		}
+	})
+	if err != nil || n != entries {
+		t.Fatalf("%d entries, %v", n, err)
+	}
+	if len(d.buf) > scanWindow {
+		t.Errorf("the window has grown to %d bytes", len(d.buf))
+	}
+}
