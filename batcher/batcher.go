@@ -118,8 +118,7 @@ type Buffers struct {
 	mu   sync.Mutex
 	free []*Chunk
 
-	// The sizes of the largest chunk so far: a new one gets its buffers at once.
-	rows, body, raw int
+	largest sizes // so far: a new chunk gets buffers of its size at once
 }
 
 // put takes a chunk that nobody uses any more.
@@ -129,8 +128,9 @@ func (b *Buffers) put(c *Chunk) {
 	b.free = append(b.free, c)
 }
 
-// get gives a chunk whose buffers can be used again, or one with new ones.
-func (b *Buffers) get() *Chunk {
+// get gives a chunk whose buffers can be used again, or one with new ones. Those have
+// the expected size where there was no chunk before.
+func (b *Buffers) get(expected sizes) *Chunk {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n := len(b.free); n > 0 {
@@ -138,11 +138,15 @@ func (b *Buffers) get() *Chunk {
 		b.free = b.free[:n-1]
 		return c
 	}
+	size := b.largest
+	if size.rows == 0 {
+		size = expected
+	}
 	const slack = 16 // a sixteenth more, as chunks differ a little
 	return &Chunk{
-		rows: make([]row, 0, b.rows),
-		body: make([]byte, 0, b.body+b.body/slack),
-		raw:  make([]byte, 0, b.raw+b.raw/slack),
+		rows: make([]row, 0, size.rows),
+		body: make([]byte, 0, size.body+size.body/slack),
+		raw:  make([]byte, 0, size.raw+size.raw/slack),
 	}
 }
 
@@ -150,8 +154,12 @@ func (b *Buffers) get() *Chunk {
 func (b *Buffers) learn(c *Chunk) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rows, b.body, b.raw = max(b.rows, len(c.rows)), max(b.body, len(c.body)), max(b.raw, len(c.raw))
+	size := &b.largest
+	size.rows, size.body, size.raw = max(size.rows, len(c.rows)), max(size.body, len(c.body)), max(size.raw, len(c.raw))
 }
+
+// sizes are those of a chunk: its rows, and the bytes of its buffers.
+type sizes struct{ rows, body, raw int }
 
 // New returns a Batcher, or an error that says what is wrong with cfg.
 func New(cfg Config) (*Batcher, error) {
@@ -179,7 +187,7 @@ func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
 		full = b.Flush()
 	}
 	if b.open == nil {
-		b.open = b.begin()
+		b.open = b.begin(&t)
 	}
 	b.open.add(&t, b.prefix, b.cfg.ItemIndex)
 	return full, nil
@@ -221,10 +229,23 @@ func (b *Batcher) fits(t *reader.Task) bool {
 		len(c.raw)+len(t.Raw) <= b.cfg.MaxRawBytes
 }
 
-func (b *Batcher) begin() *Chunk {
-	c := b.cfg.Buffers.get()
+// begin begins a chunk, of which t is the first task.
+func (b *Batcher) begin(t *reader.Task) *Chunk {
+	c := b.cfg.Buffers.get(b.expect(t))
 	*c = Chunk{Number: b.next, rows: c.rows[:0], files: c.files[:0], body: append(c.body[:0], '['), raw: c.raw[:0], keys: c.keys[:0]}
 	return c
+}
+
+// expect gives the sizes of a full chunk of tasks like this one. Memory that grows is
+// touched several times over, before the first request.
+func (b *Batcher) expect(t *reader.Task) sizes {
+	const around = len(`,"__item_idx":"0000",},`)
+	rows := min(b.cfg.MaxTasks, b.cfg.MaxInputBytes/max(t.InputBytes, 1))
+	return sizes{
+		rows: rows,
+		body: rows*(len(b.prefix)+around) + min(rows*len(t.JSON), b.cfg.MaxInputBytes+b.cfg.MaxOutputBytes),
+		raw:  min(rows*len(t.Raw), b.cfg.MaxRawBytes),
+	}
 }
 
 func oversized(t *reader.Task, what string, size, limit int) *reader.RowError {

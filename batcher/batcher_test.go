@@ -352,3 +352,36 @@ func TestKeysAreWhatLedgersHave(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFirstChunkGetsItsMemoryAtOnce(t *testing.T) {
+	t.Run("without growing", func(t *testing.T) {
+		one := task(1, 100)
+		allocs := testing.AllocsPerRun(5, func() {
+			b := mustNew(t, batcher.Config{PoolID: "1", MaxTasks: 3000, ItemIndex: true})
+			for range 3000 {
+				b.Add(one)
+			}
+			b.Flush()
+		})
+		const most = 12 // a buffer that grew that far would take as many alone
+		if allocs > most {
+			t.Errorf("a chunk takes %v allocations, at most %d are expected", allocs, most)
+		}
+	})
+	for name, one := range map[string]reader.Task{
+		"a short row":                 {JSON: []byte(`"input_values":{}`), InputBytes: 2},
+		"a long row":                  {JSON: make([]byte, 900_000), InputBytes: 900_000, Raw: make([]byte, 900_000)},
+		"a long solution":             {JSON: make([]byte, 4_000_000), InputBytes: 2, OutputBytes: 4_000_000, Raw: make([]byte, 4_000_000)},
+		"columns that aren't sent":    {JSON: make([]byte, 50), InputBytes: 10, Raw: make([]byte, 1_000_000)},
+		"a row that names many users": {JSON: make([]byte, 3_000_000), InputBytes: 10, Raw: make([]byte, 3_000_000)},
+	} {
+		t.Run("within its bounds for "+name, func(t *testing.T) {
+			b := mustNew(t, batcher.Config{PoolID: "1"})
+			b.Add(one)
+			bound := toloka.MaxInputBytes + toloka.MaxOutputBytes + batcher.DefaultMaxRawBytes + 200*toloka.MaxTasksSync
+			if got := b.Flush().Memory(); got > bound+bound/16 {
+				t.Errorf("its chunk takes %d bytes, of %d", got, bound)
+			}
+		})
+	}
+}

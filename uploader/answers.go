@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,6 +54,7 @@ type decoders struct{ pool sync.Pool }
 type decoder struct {
 	scanner
 	shapes shapes
+	tasks  int    // that the answer is about, as far as is known
 	ids    []byte // of the created tasks, one after the other
 	placed []placed
 }
@@ -61,16 +63,16 @@ type decoder struct {
 // decoder.ids.
 type placed struct{ index, start, end int }
 
-// with walks through an answer, which must be one value. Once it is known to be
-// whole, take is called, unless it is nil.
-func (p *decoders) with(r io.Reader, walk func(*decoder) error, take func(*decoder)) error {
+// with walks through an answer about so many tasks, which must be one value. Once it
+// is known to be whole, take is called, unless it is nil.
+func (p *decoders) with(r io.Reader, tasks int, walk func(*decoder) error, take func(*decoder)) error {
 	d, ok := p.pool.Get().(*decoder)
 	if !ok {
 		d = &decoder{}
 	}
 	d.reset(r)
 	d.shapes.forget()
-	d.ids, d.placed = d.ids[:0], d.placed[:0]
+	d.tasks, d.ids, d.placed = tasks, d.ids[:0], d.placed[:0]
 	defer func() {
 		d.r = nil
 		if cap(d.buf)+cap(d.unescaped)+cap(d.ids) <= maxKept && cap(d.placed) <= maxKeptPlaces {
@@ -89,6 +91,9 @@ func (p *decoders) with(r io.Reader, walk func(*decoder) error, take func(*decod
 
 // addID keeps the id of a created task until the answer is known to be whole.
 func (d *decoder) addID(index int, id []byte) {
+	if len(d.placed) == 0 { // most tasks are created, with ids of the same length
+		d.ids, d.placed = slices.Grow(d.ids, min(d.tasks*len(id), maxKept)), slices.Grow(d.placed, d.tasks)
+	}
 	start := len(d.ids)
 	d.ids = append(d.ids, id...)
 	d.placed = append(d.placed, placed{index, start, len(d.ids)})
@@ -107,7 +112,7 @@ func (d *decoder) each(yield func(int, string) bool) {
 // operation reads an operation.
 func (p *decoders) operation(r io.Reader) (toloka.Operation, error) {
 	var op toloka.Operation
-	err := p.with(r, func(d *decoder) error {
+	err := p.with(r, 0, func(d *decoder) error {
 		return d.object(func(key []byte) error {
 			var field *string
 			switch string(key) {
@@ -148,14 +153,14 @@ type logEntry struct {
 	key   Key // of the task, where there is no index or keys are asked for
 }
 
-// log reads an operation's log. Once it is known to be whole, take gets the
+// log reads the log of an operation with n tasks. Once it is known to be whole, take gets the
 // entries that say that a task was created or refused; all others are passed
 // over. The tasks that were created and have an index come first, unless keys
 // are asked for: they are nearly all of nearly all logs, and only their ids are
 // kept until then.
-func (p *decoders) log(r io.Reader, keys bool, sent sent, take func(iter.Seq[logEntry])) error {
+func (p *decoders) log(r io.Reader, n int, keys bool, sent sent, take func(iter.Seq[logEntry])) error {
 	var others []logEntry
-	return p.with(r, func(d *decoder) error {
+	return p.with(r, n, func(d *decoder) error {
 		return d.array(func() error {
 			d.keep = -1 // of the entry before, nothing is needed any more
 			if known := (alike{}); !keys && d.alike(-1, sent, &known) {
@@ -358,7 +363,7 @@ func (p *decoders) created(r io.Reader, n int, sent sent, created func(i int, id
 		}
 		return i, nil
 	}
-	return p.with(r, func(d *decoder) error {
+	return p.with(r, n, func(d *decoder) error {
 		err := d.object(func(section []byte) error {
 			items := string(section) == "items"
 			if !items && string(section) != "validation_errors" || !d.at('{') {
@@ -428,7 +433,7 @@ func (d *decoder) item(index int, sent sent) error {
 // tasks reads a page of a pool's tasks.
 func (p *decoders) tasks(r io.Reader, task func(Task)) (more bool, err error) {
 	listed := false
-	err = p.with(r, func(d *decoder) error {
+	err = p.with(r, 0, func(d *decoder) error {
 		err := d.object(func(key []byte) error {
 			switch {
 			case string(key) == "has_more":

@@ -282,7 +282,7 @@ func (j *job) readLog(ctx context.Context, p part, id string, rereads int) (gone
 			what: what, method: http.MethodGet, path: "/operations/" + id + "/log",
 			limit: logBase + logGrowth*int64(len(p.body)) + logEntrySize*int64(len(p.rows)),
 			read: func(r io.Reader) error {
-				return j.client.decode.log(r, false, p.inputs, func(entries iter.Seq[logEntry]) { others = j.take(p, entries) })
+				return j.client.decode.log(r, len(p.rows), false, p.inputs, func(entries iter.Seq[logEntry]) { others = j.take(p, entries) })
 			},
 		}
 		failed := j.client.do(ctx, get)

@@ -276,7 +276,7 @@ func BenchmarkAnswers(b *testing.B) {
 		defer reportCPU(b)()
 		for b.Loop() {
 			n := 0
-			err := p.log(bytes.NewReader(answer), false, chunk.Inputs, func(entries iter.Seq[logEntry]) {
+			err := p.log(bytes.NewReader(answer), benchTasks, false, chunk.Inputs, func(entries iter.Seq[logEntry]) {
 				for range entries {
 					n++
 				}

@@ -246,7 +246,7 @@ func (u *Uploader) Settle(ctx context.Context, operation string) (Settled, error
 		failed := u.client.do(ctx, &call{
 			what: what, method: http.MethodGet, path: "/operations/" + operation + "/log", limit: 1 << 30,
 			read: func(r io.Reader) error {
-				return u.client.decode.log(r, true, nil, func(entries iter.Seq[logEntry]) {
+				return u.client.decode.log(r, 0, true, nil, func(entries iter.Seq[logEntry]) {
 					for e := range entries {
 						if e.created {
 							now = append(now, Task{Index: e.index, Key: e.key, ID: e.taskID})

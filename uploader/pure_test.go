@@ -289,7 +289,7 @@ func createdWith(p *decoders, r io.Reader, n int) (ids map[int]string, refused m
 // logged reads the log of an operation.
 func logged(r io.Reader, keys bool) (entries []logEntry, err error) {
 	var p decoders
-	err = p.log(r, keys, echoed, func(all iter.Seq[logEntry]) { entries = slices.Collect(all) })
+	err = p.log(r, 0, keys, echoed, func(all iter.Seq[logEntry]) { entries = slices.Collect(all) })
 	return entries, err
 }
 

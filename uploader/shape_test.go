@@ -181,7 +181,7 @@ func TestEntriesOfOneShape(t *testing.T) {
 		var got []told
 		var p decoders
 		step := rapid.SampledFrom([]int{1, 500, 1 << 20, 1 << 20}).Draw(t, "step")
-		err = p.log(&steps{answer, step}, false, numberedInputs, func(all iter.Seq[logEntry]) {
+		err = p.log(&steps{answer, step}, len(entries), false, numberedInputs, func(all iter.Seq[logEntry]) {
 			for e := range all {
 				switch {
 				case e.index >= 0:
@@ -221,7 +221,7 @@ func TestEntriesThatAreNearlyOfOneShape(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []told
-			err := p.log(strings.NewReader("["+c.log+"]"), false, numberedInputs, func(all iter.Seq[logEntry]) {
+			err := p.log(strings.NewReader("["+c.log+"]"), 2, false, numberedInputs, func(all iter.Seq[logEntry]) {
 				for e := range all {
 					got = append(got, told{e.created, e.index, e.taskID})
 				}
@@ -304,7 +304,7 @@ func TestALongLogNeedsNoMoreThanItsWindow(t *testing.T) {
 	var p decoders
 	p.pool.New = func() any { return &d }
 	n := 0
-	err := p.log(strings.NewReader(b.String()), false, numberedInputs, func(all iter.Seq[logEntry]) {
+	err := p.log(strings.NewReader(b.String()), entries, false, numberedInputs, func(all iter.Seq[logEntry]) {
 		for range all {
 			n++
 		}

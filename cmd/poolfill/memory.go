@@ -12,7 +12,7 @@ const (
 	// the first time, in bytes. A run takes more soon, and what comes before it leaves
 	// next to nothing to collect; by size alone there would be a dozen collections on
 	// the way there, each of which stands in the way of the first rows.
-	collectFrom = 24 << 20
+	collectFrom = 30 << 20
 	// collectPercent is how much garbage may be there from then on. A run's live memory
 	// is a few chunks, whose buffers are used again; what the collector lets pile up on
 	// top is most of the peak. Collecting twice as often as usual costs little, as there

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -252,7 +253,7 @@ func (l *Ledger) unpack(blob []byte, rows []Row) ([]Row, error) {
 }
 
 func (p *packer) joinKeys(keys []Key) []byte {
-	p.keys = p.keys[:0]
+	p.keys = slices.Grow(p.keys[:0], len(keys)*len(Key{}))
 	for i := range keys {
 		p.keys = append(p.keys, keys[i][:]...)
 	}
