@@ -153,8 +153,8 @@ type logEntry struct {
 	key   Key // of the task, where there is no index or keys are asked for
 }
 
-// log reads the log of an operation with n tasks. Once it is known to be whole, take gets the
-// entries that say that a task was created or refused; all others are passed
+// log reads the log of an operation with n tasks. Once it is known to be whole, take
+// gets the entries that say that a task was created or refused; all others are passed
 // over. The tasks that were created and have an index come first, unless keys
 // are asked for: they are nearly all of nearly all logs, and only their ids are
 // kept until then.

@@ -150,7 +150,11 @@ func (sh *shape) set(object []byte, place int, marks []mark) bool {
 		}
 		switch {
 		case len(marks) > 0 && place+i >= marks[0].start:
-			m, value := marks[0], object[i:marks[0].end-place]
+			m := marks[0]
+			if m.end-place <= i {
+				return false // it lies in another one: the object is not as JSON should be
+			}
+			value := object[i : m.end-place]
 			marks, i = marks[1:], i+len(value)
 			if m.is == theKind {
 				sh.text = append(sh.text, value...)

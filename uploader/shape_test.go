@@ -1,12 +1,15 @@
 package uploader
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -178,19 +181,9 @@ func TestEntriesOfOneShape(t *testing.T) {
 			t.Fatalf("%s: %v", answer, err)
 		}
 		want := toldByTree(value)
-		var got []told
 		var p decoders
 		step := rapid.SampledFrom([]int{1, 500, 1 << 20, 1 << 20}).Draw(t, "step")
-		err = p.log(&steps{answer, step}, len(entries), false, numberedInputs, func(all iter.Seq[logEntry]) {
-			for e := range all {
-				switch {
-				case e.index >= 0:
-					got = append(got, told{e.created, e.index, e.taskID})
-				case e.key == (Key{}):
-					t.Errorf("%+v is about no task", e)
-				}
-			}
-		})
+		got, err := readTold(t, &p, &steps{answer, step}, len(entries))
 		if err != nil {
 			t.Fatalf("%s: %v", answer, err)
 		}
@@ -198,6 +191,51 @@ func TestEntriesOfOneShape(t *testing.T) {
 			t.Fatalf("%s\ngives %v\n want %v", answer, got, want)
 		}
 	})
+}
+
+// FuzzLog holds that from every valid log just that is read which its tree tells,
+// wherever it is broken up on its way.
+func FuzzLog(f *testing.F) {
+	const create = `{"type":"TASK_CREATE","success":true,"input":{"__item_idx":"0","input_values":{"id":"no 0","n":0,"x":"\"}"}},"output":{"task_id":"t0"}}`
+	for _, seed := range []string{
+		create, create + "," + strings.NewReplacer(`"0"`, `"1"`, "no 0", "no 1", `"n":0`, `"n":1`).Replace(create),
+		strings.Repeat(create+",", 3) + strings.Replace(create, "CREATE", "VALIDATE", 1),
+		`{"success":true,"type":"TASK_CREATE","input":{"__item_idx":5,"__item_idx":"6"},"output":{"task_id":"\u0041"}},{"type":"TASK_CREATE","type":null}`,
+		`{"type":"TASK_CREATE","success":false,"input":{"__item_idx":"1"},"output":{"code":"C"}},{},{"input":[]},{"output":{"task_id":5}}`,
+	} {
+		f.Add([]byte("["+seed+"]"), uint8(0))
+		f.Add([]byte("["+seed+"]"), uint8(255))
+	}
+	f.Fuzz(func(t *testing.T, answer []byte, step uint8) {
+		value, err := parse(answer)
+		if err != nil || !utf8.Valid(answer) || bytes.Contains(bytes.ToLower(answer), []byte(`\ud`)) {
+			t.Skip() // as in FuzzCreated
+		}
+		good := value.kind == '[' && !slices.ContainsFunc(value.members, func(e tree) bool { return e.kind != '{' })
+		var p decoders
+		got, err := readTold(t, &p, &steps{answer, int(step) + 1}, len(value.members))
+		switch want := toldByTree(value); {
+		case good != (err == nil):
+			t.Fatalf("%q gives %v, %v", answer, got, err)
+		case good && !slices.Equal(got, want):
+			t.Fatalf("%q gives %v, want %v", answer, got, want)
+		}
+	})
+}
+
+// readTold reads a log. Entries without an index must have a key instead.
+func readTold(t interface{ Errorf(string, ...any) }, p *decoders, r io.Reader, n int) (all []told, err error) {
+	err = p.log(r, n, false, numberedInputs, func(entries iter.Seq[logEntry]) {
+		for e := range entries {
+			switch {
+			case e.index >= 0:
+				all = append(all, told{e.created, e.index, e.taskID})
+			case e.key == (Key{}):
+				t.Errorf("%+v is about no task", e)
+			}
+		}
+	})
+	return all, err
 }
 
 // A shape must not say more than the entry does.
