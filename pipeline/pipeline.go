@@ -276,7 +276,9 @@ func (p *Pipeline) Run(ctx context.Context) (Report, error) {
 	report, failed := p.conclude(ctx, report)
 	if failed != nil {
 		report.State = Failed
-		err = errors.Join(err, failed)
+		if !errors.Is(err, failed) { // else it is what Record has said already
+			err = errors.Join(err, failed)
+		}
 	}
 	return report, errors.Join(err, p.close(report))
 }

@@ -53,5 +53,6 @@ type Recorder interface {
 	// Finish is called once, after the last Record, and only in a run that began.
 	// What it returns is the run's report. The run counts as finished in the
 	// ledger only after that, so that one that is killed here is gone on with.
+	// After an error of Record it may return that error again.
 	Finish(Report) (Report, error)
 }

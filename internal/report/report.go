@@ -47,6 +47,7 @@ type Writer struct {
 	results  *file
 	rejected map[*shape]*file
 	outputs  map[string]string
+	failed   error // of the first line that couldn't be written
 
 	// The row that came last.
 	last   *input
@@ -111,14 +112,18 @@ func (w *Writer) shapeOf(info reader.Info) *shape {
 func (w *Writer) Record(results []pipeline.Result) error {
 	for i := range results {
 		if err := w.write(&results[i]); err != nil {
-			return w.failed(err)
+			return w.fail(err)
 		}
 	}
 	return nil
 }
 
-func (w *Writer) failed(err error) error {
-	return fmt.Errorf("the report's files can't be written to %s; make space there, or name another folder with --out (%w)", w.dir, err)
+// fail gives the error that the Writer's methods return from now on.
+func (w *Writer) fail(err error) error {
+	if w.failed == nil {
+		w.failed = fmt.Errorf("the report's files can't be written to %s; make space there, or name another folder with --out (%w)", w.dir, err)
+	}
+	return w.failed
 }
 
 // write writes the line of a row, and the row itself where it is rejected.
@@ -187,6 +192,9 @@ func (w *Writer) openRejected(s *shape) (*file, error) {
 // their paths in Outputs.
 func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
 	defer w.abandon()
+	if w.failed != nil {
+		return r, w.failed
+	}
 	err := w.openResults()
 	for _, f := range w.rejected {
 		err = errors.Join(err, f.commit())
@@ -195,7 +203,7 @@ func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
 		err = w.results.commit()
 	}
 	if err != nil {
-		return r, w.failed(err)
+		return r, w.fail(err)
 	}
 	page, path := filepath.Join(w.dir, PageFile), filepath.Join(w.dir, ReportFile)
 	w.outputs["html"], w.outputs["report"] = page, path
