@@ -309,21 +309,26 @@ func (b *bench) hasTolokaKit(ctx context.Context) bool {
 	return err == nil
 }
 
-// memory shows that the peak doesn't grow with the input.
+// memory shows that the peak doesn't grow with the input, nor the time that a further row
+// takes.
 func (b *bench) memory(ctx context.Context) error {
-	t := newTable(fmt.Sprintf("Peak memory, worst of %d, in MiB", b.repeat), "rows", "sync", "async")
+	t := newTable(fmt.Sprintf("Peak memory, worst of %d, in MiB, and best time of a synchronous upload", b.repeat),
+		"rows", "async", "sync", "wall s", "wall, µs a row", "µs for each further row", "CPU, µs a row")
 	sizes := []int{b.rows / 10, b.rows, 5 * b.rows}
 	if b.long {
 		sizes = append(sizes, 20*b.rows)
 	}
+	var before usage // of fewer rows
+	fewer := 0
 	for _, rows := range sizes {
 		file, err := b.input(ctx, rows, false)
 		if err != nil {
 			return err
 		}
-		peaks := []any{rows}
-		for _, mode := range []string{"sync", "async"} {
-			var peak int64
+		cells := []any{rows}
+		var sync usage
+		for _, mode := range []string{"async", "sync"} {
+			var all []usage
 			for range max(1, min(b.repeat, b.repeat*b.rows/rows)) { // the larger, the longer
 				u, _, err := b.withServer(ctx, rows, func(url string) (usage, error) {
 					u, _, err := b.poolfillRun(ctx, append([]string{"upload", file}, b.unlimited(url, mode)...)...)
@@ -332,11 +337,17 @@ func (b *bench) memory(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				peak = max(peak, u.peak)
+				all = append(all, u)
 			}
-			peaks = append(peaks, mebibytes(peak))
+			sync = best(all)
+			cells = append(cells, mebibytes(sync.peak))
 		}
-		t.add(peaks...)
+		further := ""
+		if fewer > 0 {
+			further = microseconds(sync.wall-before.wall, rows-fewer)
+		}
+		t.add(append(cells, seconds(sync.wall), microseconds(sync.wall, rows), further, microseconds(sync.cpu, rows))...)
+		before, fewer = sync, rows
 		if rows > 5*b.rows {
 			if err := b.forget(file); err != nil {
 				return err
