@@ -339,7 +339,7 @@ func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 							if err == nil && !doubt {
 								break
 							}
-							if failed = err; failed != nil && !errors.Is(failed, context.Canceled) {
+							if failed = err; failed != nil && !startedAgain(failed) {
 								return
 							}
 							if failed = nil; err == nil && keepsRows {
@@ -361,6 +361,13 @@ func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// startedAgain reports whether a program ended as one does that is started again: it was
+// killed, or gave up early since it reached nothing at first.
+func startedAgain(err error) bool {
+	var failed *APIError
+	return errors.Is(err, context.Canceled) || errors.As(err, &failed) && failed.Kind == KindUnreachable
 }
 
 // live uploads a chunk in a program that has just started.
