@@ -26,7 +26,7 @@ func library(ctx context.Context, args []string, log io.Writer) (err error) {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	debug.SetGCPercent(40) // as the command does
+	debug.SetGCPercent(40) // as the command does once it collects
 	cfg := pipeline.Config{
 		Files: []string{file}, PoolID: "1", Mode: uploader.Mode(mode), ChunkSize: 5000, RunID: "bench",
 		API: uploader.ClientConfig{BaseURL: url, Token: "bench"},

@@ -13,7 +13,7 @@ const (
 // behind writes a file in a goroutine of its own, so that rows are formatted while
 // earlier ones are written and reach the disk. An error comes with a later call.
 //
-// Memory: three buffers of behindBuffer, or of what was more in one Write.
+// Memory: three buffers of behindBuffer, whatever is written.
 type behind struct {
 	buf  []byte        // what was not handed over yet
 	full chan []byte   // to the goroutine; nil once all was
@@ -24,7 +24,10 @@ type behind struct {
 
 // writeBehind starts writing to f. Until stop, f must not be used otherwise.
 func writeBehind(f *os.File) *behind {
-	b := &behind{full: make(chan []byte, 1), free: make(chan []byte, 3), end: make(chan struct{})}
+	b := &behind{
+		buf:  make([]byte, 0, behindBuffer),
+		full: make(chan []byte, 1), free: make(chan []byte, 3), end: make(chan struct{}),
+	}
 	b.free <- nil
 	b.free <- nil
 	go func(full <-chan []byte) {
@@ -56,23 +59,20 @@ func (b *behind) AvailableBuffer() []byte { return b.buf[len(b.buf):] }
 
 // Write takes a copy of p.
 func (b *behind) Write(p []byte) (int, error) {
-	if len(b.buf)+len(p) > cap(b.buf) {
-		if err := b.handOver(); err != nil {
-			return 0, err
-		}
-		if b.buf == nil {
-			b.buf = make([]byte, 0, max(behindBuffer, len(p)))
+	n := 0
+	for room := cap(b.buf) - len(b.buf); len(p)-n > room; room = cap(b.buf) {
+		b.buf = append(b.buf, p[n:n+room]...)
+		n += room
+		if err := b.swap(); err != nil {
+			return n, err
 		}
 	}
-	b.buf = append(b.buf, p...)
+	b.buf = append(b.buf, p[n:]...)
 	return len(p), nil
 }
 
-// handOver gives what there is to the goroutine, and waits for a buffer.
-func (b *behind) handOver() error {
-	if len(b.buf) == 0 {
-		return nil
-	}
+// swap gives what there is to the goroutine, and takes an empty buffer.
+func (b *behind) swap() error {
 	select {
 	case b.full <- b.buf:
 	case <-b.end:
@@ -80,6 +80,9 @@ func (b *behind) handOver() error {
 	}
 	select {
 	case buf := <-b.free:
+		if buf == nil {
+			buf = make([]byte, 0, behindBuffer)
+		}
 		b.buf = buf[:0]
 		return nil
 	case <-b.end:
@@ -89,14 +92,14 @@ func (b *behind) handOver() error {
 
 // stop waits until all is written, and gives the error where it can't be.
 func (b *behind) stop() error {
-	err := b.handOver()
 	if b.full != nil {
+		select {
+		case b.full <- b.buf:
+		case <-b.end:
+		}
 		close(b.full)
 		b.full = nil
 	}
 	<-b.end
-	if err == nil {
-		err = b.err
-	}
-	return err
+	return b.err
 }

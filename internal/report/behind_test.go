@@ -21,7 +21,7 @@ func TestBehindWritesAllInOrder(t *testing.T) {
 		}
 		b := writeBehind(f)
 		var want []byte
-		for i, size := range rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 100, behindBuffer - 1, behindBuffer, 3 * behindBuffer}), 0, 12).Draw(t, "sizes") {
+		for i, size := range rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, 100, behindBuffer - 1, behindBuffer, behindBuffer + 1, 7 * behindBuffer}), 0, 12).Draw(t, "sizes") {
 			line := bytes.Repeat([]byte{byte('a' + i)}, size)
 			want = append(want, line...)
 			if rapid.Bool().Draw(t, "in place") {
@@ -29,6 +29,9 @@ func TestBehindWritesAllInOrder(t *testing.T) {
 			}
 			if n, err := b.Write(line); n != size || err != nil {
 				t.Fatalf("Write gives %d, %v", n, err)
+			}
+			if cap(b.buf) > behindBuffer {
+				t.Fatalf("after %d bytes a buffer has %d", size, cap(b.buf))
 			}
 		}
 		if err := b.stop(); err != nil {
