@@ -26,6 +26,7 @@ import (
 
 	"poolfill/internal/toloka"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // DefaultMaxRawBytes bounds the rows as they stood in the input that one chunk
@@ -251,8 +252,8 @@ func (b *Batcher) expect(t *reader.Task) sizes {
 func oversized(t *reader.Task, what string, size, limit int) *reader.RowError {
 	return &reader.RowError{
 		Position: t.Position,
-		Findings: []reader.Finding{{
-			Stage: reader.StageCheck,
+		Findings: []verdict.Finding{{
+			Stage: verdict.StageCheck,
 			Line:  t.Position.Line,
 			Code:  toloka.CodeObjectSizeGreaterThanMax,
 			Message: fmt.Sprintf("the row's %s take %d bytes as JSON; one request holds at most %d, so this task can't be sent: shorten it",
@@ -308,9 +309,9 @@ type Chunk struct {
 func (c *Chunk) Len() int { return len(c.rows) }
 
 // Position says where task i came from.
-func (c *Chunk) Position(i int) reader.Position {
+func (c *Chunk) Position(i int) verdict.Position {
 	r := &c.rows[i]
-	return reader.Position{File: c.files[r.file], Line: r.line, Record: r.record, Offset: r.offset}
+	return verdict.Position{File: c.files[r.file], Line: r.line, Record: r.record, Offset: r.offset}
 }
 
 // Kind says what task i is for.

@@ -12,13 +12,14 @@ import (
 	"poolfill/batcher"
 	"poolfill/internal/toloka"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // task makes a task whose input_values take exactly n bytes of JSON.
 func task(record int64, n int) reader.Task {
 	input := `{"a":"` + strings.Repeat("x", n-len(`{"a":""}`)) + `"}`
 	return reader.Task{
-		Position:   reader.Position{File: "f.tsv", Line: record + 1, Record: record},
+		Position:   verdict.Position{File: "f.tsv", Line: record + 1, Record: record},
 		JSON:       []byte(`"input_values":` + input),
 		InputBytes: len(input),
 		Raw:        fmt.Appendf(nil, "row %d", record),
@@ -321,7 +322,7 @@ func Example() {
 	for i, image := range []string{"cat.png", "dog.png", "owl.png"} {
 		values := fmt.Sprintf(`{"image":"https://example.com/%s"}`, image)
 		full, rejected := b.Add(reader.Task{
-			Position:   reader.Position{File: "images.tsv", Line: int64(i) + 2, Record: int64(i) + 1},
+			Position:   verdict.Position{File: "images.tsv", Line: int64(i) + 2, Record: int64(i) + 1},
 			JSON:       []byte(`"input_values":` + values),
 			InputBytes: len(values),
 		})

@@ -15,6 +15,7 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -197,25 +198,25 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 
 // serverFindings translates the server's errors about a task, given by its JSON
 // as reader.Task has it.
-func (p *Pipeline) serverFindings(at reader.Position, errs []uploader.FieldError, task []byte) []reader.Finding {
+func (p *Pipeline) serverFindings(at verdict.Position, errs []uploader.FieldError, task []byte) []verdict.Finding {
 	p.infoMu.Lock()
 	info := p.infos[at.File]
 	p.infoMu.Unlock()
-	findings := make([]reader.Finding, 0, max(1, len(errs)))
+	findings := make([]verdict.Finding, 0, max(1, len(errs)))
 	for _, e := range errs {
 		column, name := columnOf(e.Field, info)
-		findings = append(findings, reader.Finding{
-			Stage: reader.StageServer, Line: at.Line, Column: column, Field: name, Code: e.Code, Message: e.Message,
+		findings = append(findings, verdict.Finding{
+			Stage: verdict.StageServer, Line: at.Line, Column: column, Field: name, Code: e.Code, Message: e.Message,
 			Value: sentValue(task, e.Field),
 		})
 	}
 	if len(findings) == 0 {
-		findings = append(findings, reader.Finding{
-			Stage: reader.StageServer, Line: at.Line, Code: "REJECTED", Message: "the server refused the row and gave no reason",
+		findings = append(findings, verdict.Finding{
+			Stage: verdict.StageServer, Line: at.Line, Code: "REJECTED", Message: "the server refused the row and gave no reason",
 		})
 	}
 	// The server's errors are a JSON object: their order means nothing.
-	slices.SortStableFunc(findings, func(a, b reader.Finding) int {
+	slices.SortStableFunc(findings, func(a, b verdict.Finding) int {
 		if a.Column != b.Column {
 			return a.Column - b.Column
 		}

@@ -12,6 +12,7 @@ import (
 	"poolfill/batcher"
 	"poolfill/internal/ledger"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -51,9 +52,9 @@ func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
 
 // numberer gives a function that puts a position into a ledger's row. Rows of
 // one file come together: it looks each up once.
-func (p *Pipeline) numberer() func(*ledger.Row, reader.Position) {
+func (p *Pipeline) numberer() func(*ledger.Row, verdict.Position) {
 	path, number := "", -1
-	return func(row *ledger.Row, at reader.Position) {
+	return func(row *ledger.Row, at verdict.Position) {
 		if number < 0 || at.File != path {
 			path, number = at.File, p.numbers[at.File]
 		}

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // State says how a run ended.
@@ -143,7 +143,7 @@ func (r *Report) warning(of Warning) int {
 	return slices.IndexFunc(r.Warnings, func(w Warning) bool { return w.File == of.File && w.Code == of.Code && w.Column == of.Column })
 }
 
-func keyOf(r Rejection) groupKey { return groupKey{reader.Stage(r.Stage), r.Field, r.Code} }
+func keyOf(r Rejection) groupKey { return groupKey{verdict.Stage(r.Stage), r.Field, r.Code} }
 
 // Totals counts rows. Rows is the sum of all the others: a run whose counts
 // don't close has failed.
@@ -210,7 +210,8 @@ type Rejection struct {
 	Count   int64    `json:"count"`
 	Samples []string `json:"samples"` // "file:line" of the first ones
 	Value   string   `json:"value,omitempty"`
-	// Hint says what has probably gone wrong, and what to do.
+	// Hint says what has probably gone wrong, and what to do. This package leaves
+	// it to those that present the report.
 	Hint string `json:"hint,omitempty"`
 }
 

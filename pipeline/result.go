@@ -1,6 +1,10 @@
 package pipeline
 
-import "poolfill/reader"
+import (
+	"poolfill/reader"
+
+	"poolfill/reader/verdict"
+)
 
 // Status says what became of a row. Every row that is read ends in exactly one.
 type Status string
@@ -22,12 +26,12 @@ const (
 
 // Result is what became of one row.
 type Result struct {
-	Position reader.Position
+	Position verdict.Position
 	Status   Status
 	// TaskID is the task's id, where the row was created and the server said it.
 	TaskID string
 	// Findings says why a row was rejected; all findings of the row are there.
-	Findings []reader.Finding
+	Findings []verdict.Finding
 	// Reason says why a row is unsent.
 	Reason string
 	// Raw is a rejected row as it stood in the input, as in reader.RowError.

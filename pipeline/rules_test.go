@@ -9,6 +9,7 @@ import (
 
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 func TestMaxRejectedBounds(t *testing.T) {
@@ -61,8 +62,8 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 		for range i%2 + 1 {
 			tally.read("f", 1)
 			tally.add(&Result{
-				Position: reader.Position{File: "f"}, Status: Rejected,
-				Findings: []reader.Finding{{Stage: reader.StageCheck, Line: int64(i), Field: fmt.Sprint("INPUT:", i), Code: "C", Message: "m"}},
+				Position: verdict.Position{File: "f"}, Status: Rejected,
+				Findings: []verdict.Finding{{Stage: verdict.StageCheck, Line: int64(i), Field: fmt.Sprint("INPUT:", i), Code: "C", Message: "m"}},
 			})
 		}
 	}

@@ -5,8 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"poolfill/internal/explain"
-	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // The bounds of what a tally keeps of the rejections.
@@ -22,7 +21,7 @@ const CodeOther = "OTHER"
 const otherMessage = "further kinds of rejections, not told apart here: see the file of rejected rows"
 
 type groupKey struct {
-	stage reader.Stage
+	stage verdict.Stage
 	field string
 	code  string
 }
@@ -118,7 +117,7 @@ func (t *tally) groupOf(key groupKey, message, value string) *Rejection {
 	return g
 }
 
-func (t *tally) group(file string, f *reader.Finding) {
+func (t *tally) group(file string, f *verdict.Finding) {
 	g := t.groupOf(groupKey{f.Stage, f.Field, f.Code}, f.Message, f.Value)
 	g.Count++
 	if len(g.Samples) < maxSamples {
@@ -126,7 +125,7 @@ func (t *tally) group(file string, f *reader.Finding) {
 	}
 }
 
-// rejections gives the groups, the largest first, with their likely causes.
+// rejections gives the groups, the largest first.
 func (t *tally) rejections() []Rejection {
 	all := make([]Rejection, 0, len(t.groups))
 	for _, g := range t.groups {
@@ -140,12 +139,5 @@ func (t *tally) rejections() []Rejection {
 		}
 		return strings.Compare(a.Stage+"\x00"+a.Field+"\x00"+a.Code, b.Stage+"\x00"+b.Field+"\x00"+b.Code)
 	})
-	groups := make([]explain.Group, len(all))
-	for i, r := range all {
-		groups[i] = explain.Group{Stage: r.Stage, Field: r.Field, Code: r.Code, Value: r.Value, Count: r.Count}
-	}
-	for i, cause := range explain.Causes(groups, t.totals.Rows) {
-		all[i].Hint = cause
-	}
 	return all
 }

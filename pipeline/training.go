@@ -8,6 +8,7 @@ import (
 
 	"poolfill/internal/toloka"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -43,8 +44,8 @@ func (p *Pipeline) trainsNobody(t *reader.Task) *reader.RowError {
 	}
 	return &reader.RowError{
 		Position: t.Position,
-		Findings: []reader.Finding{{
-			Stage: reader.StageCheck, Line: t.Position.Line, Code: CodeTrainingPool,
+		Findings: []verdict.Finding{{
+			Stage: verdict.StageCheck, Line: t.Position.Line, Code: CodeTrainingPool,
 			Message: fmt.Sprintf("pool %s is a training pool, and the row is no training task, which has a GOLDEN value and a HINT: fill both, or name another pool with --pool", p.cfg.PoolID),
 		}},
 		Raw: bytes.Clone(t.Raw),

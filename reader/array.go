@@ -93,11 +93,11 @@ func (e *elements) plain() []byte {
 }
 
 // appendArray appends an array of anything but JSON.
-func (f *field) appendArray(dst, cell []byte, v *verdict) (out []byte, ok bool) {
+func (f *field) appendArray(dst, cell []byte, v *remarks) (out []byte, ok bool) {
 	dst = append(dst, '[')
 	ok = true
 	cut := elements{rest: cell}
-	var one verdict
+	var one remarks
 	bad := 0
 	for {
 		element, problem, more := cut.next()
@@ -138,13 +138,13 @@ func (f *field) appendArray(dst, cell []byte, v *verdict) (out []byte, ok bool) 
 }
 
 // element takes over the problems of one element.
-func (v *verdict) element(number int, problems []remark) {
+func (v *remarks) element(number int, problems []remark) {
 	for _, p := range problems {
 		v.refuse(p.code, "element %d: %s", number, p.text)
 	}
 }
 
-func (f *field) checkSize(n int, v *verdict) {
+func (f *field) checkSize(n int, v *remarks) {
 	if f.minSize != nil && n < *f.minSize {
 		v.refuse(toloka.CodeArraySizeLessThanMin, "the array has %d elements, the field needs at least %d", n, *f.minSize)
 	}

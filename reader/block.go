@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+
+	"poolfill/reader/verdict"
 )
 
 const (
@@ -62,7 +64,7 @@ type piece struct {
 type quoted struct {
 	spans    []span
 	literals []int64
-	findings []Finding
+	findings []verdict.Finding
 	tooLong  bool
 }
 
@@ -137,7 +139,7 @@ func (r *RecordReader) plainLine() (size int, plain bool) {
 }
 
 // add takes a record that was found at a position.
-func (b *block) add(at Position, c *cut, spans []span, literals []int64) {
+func (b *block) add(at verdict.Position, c *cut, spans []span, literals []int64) {
 	p := piece{offset: at.Offset, line: at.Line, size: c.end}
 	if len(spans) > 0 || c.tooLong {
 		from, fromLiterals := len(b.spans), len(b.literals)
@@ -187,7 +189,7 @@ func (p *parser) parse(b *block) {
 	p.builder.json = slices.Grow(b.json, len(text)+len(text)/2) // mostly enough
 	p.builder.warnings = &b.warnings
 	b.rows = slices.Grow(b.rows, len(b.pieces))[:len(b.pieces)] // all zero
-	rec := Record{Position: Position{File: p.file}}
+	rec := Record{Position: verdict.Position{File: p.file}}
 	for i := range b.pieces {
 		piece := &b.pieces[i]
 		rec.Position.Line, rec.Position.Record, rec.Position.Offset = piece.line, b.first+int64(i), piece.offset
@@ -227,12 +229,12 @@ func (b *block) extent() []byte {
 
 // row makes a row of a record.
 func (p *parser) row(row *Row, rec *Record) {
-	var findings []Finding
+	var findings []verdict.Finding
 	switch {
 	case len(rec.Findings) > 0:
 		findings = nameFields(slices.Clone(rec.Findings), p.mapping.names)
 	case len(rec.Cells) != len(p.mapping.names):
-		findings = []Finding{p.mapping.countFinding(rec.Position.Line, rec.Cells)}
+		findings = []verdict.Finding{p.mapping.countFinding(rec.Position.Line, rec.Cells)}
 	default:
 		findings = p.builder.build(&row.Task, rec.Position.Line, rec.Cells)
 	}

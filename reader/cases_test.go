@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"poolfill/reader/verdict"
 )
 
 // casesFolder has vectors that the project did not write; a copy of the
@@ -335,7 +337,7 @@ func TestBadFilesAreNamedAtTheirLineAndColumn(t *testing.T) {
 func findingsOf(t *testing.T, path string) (findings string, good int) {
 	t.Helper()
 	var list []string
-	add := func(found []Finding) {
+	add := func(found []verdict.Finding) {
 		for _, f := range found {
 			list = append(list, fmt.Sprintf("%d,%d,%s", f.Line, f.Column, f.Code))
 		}

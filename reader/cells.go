@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"poolfill/reader/verdict"
 )
 
 // cutter cuts records that a RecordReader has found into cells, and finds what
@@ -125,8 +127,8 @@ func (x *cutter) checkCells(rec *Record, spans []span) (tooLong bool) {
 	return tooLong
 }
 
-func (d *Dialect) cellTooLong(line int64, column int, cell []byte) Finding {
-	return Finding{
+func (d *Dialect) cellTooLong(line int64, column int, cell []byte) verdict.Finding {
+	return verdict.Finding{
 		Line: line, Column: column, Code: CodeCellTooLong,
 		Message: fmt.Sprintf("the cell is longer than %d bytes: if a quote, a delimiter or a line end is missing, add it", d.MaxCellBytes),
 		Value:   startOf(cell),
@@ -158,7 +160,7 @@ func (x *cutter) checkBytes(rec *Record, spans []span) {
 				known = make(map[string]int)
 			}
 			known[code] = where.column
-			rec.Findings = addFinding(rec.Findings, Finding{Line: where.line, Column: where.column, Code: code, Message: message, Value: startOf(text[at:])})
+			rec.Findings = addFinding(rec.Findings, verdict.Finding{Line: where.line, Column: where.column, Code: code, Message: message, Value: startOf(text[at:])})
 		}
 		at += size
 	}

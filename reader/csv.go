@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"poolfill/reader/verdict"
 )
 
 // CSVReader gives records as strings. It satisfies the CSVReader of
@@ -38,8 +40,8 @@ func (c *CSVReader) Read() ([]string, error) {
 		c.columns = len(record.Cells)
 	}
 	if got := len(record.Cells); got != c.columns {
-		return nil, rowError(record, []Finding{{
-			Stage: StageParse, Line: record.Position.Line, Column: min(got, c.columns) + 1, Code: CodeColumnCount,
+		return nil, rowError(record, []verdict.Finding{{
+			Stage: verdict.StageParse, Line: record.Position.Line, Column: min(got, c.columns) + 1, Code: CodeColumnCount,
 			Message: fmt.Sprintf("the row has %s, the header has %d", plural(got, "cell", "cells"), c.columns),
 		}})
 	}
@@ -62,7 +64,7 @@ func (c *CSVReader) ReadAll() ([][]string, error) {
 	}
 }
 
-func rowError(record Record, findings []Finding) *RowError {
+func rowError(record Record, findings []verdict.Finding) *RowError {
 	return &RowError{Position: record.Position, Findings: findings, Raw: append([]byte(nil), record.Raw...)}
 }
 
@@ -70,7 +72,7 @@ func rowError(record Record, findings []Finding) *RowError {
 func (e *RowError) Error() string {
 	lines := make([]string, len(e.Findings))
 	for i, f := range e.Findings {
-		lines[i] = f.describe(e.Position.File)
+		lines[i] = f.Describe(e.Position.File)
 	}
 	return strings.Join(lines, "\n")
 }

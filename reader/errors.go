@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"poolfill/reader/verdict"
 )
 
 // The codes of findings in the stages parse and map, and of warnings. Stage
@@ -51,32 +53,16 @@ type InputError struct {
 	File string
 	// Findings has at least one entry. Line is 0 where a finding belongs to no
 	// line.
-	Findings []Finding
+	Findings []verdict.Finding
 }
 
 // Error gives one line for each finding.
 func (e *InputError) Error() string {
 	lines := make([]string, len(e.Findings))
 	for i, f := range e.Findings {
-		lines[i] = f.describe(e.File)
+		lines[i] = f.Describe(e.File)
 	}
 	return strings.Join(lines, "\n")
-}
-
-func (f Finding) describe(file string) string {
-	var b strings.Builder
-	b.WriteString(file)
-	if f.Line > 0 {
-		fmt.Fprintf(&b, ":%d", f.Line)
-	}
-	if f.Column > 0 {
-		fmt.Fprintf(&b, ", column %d", f.Column)
-		if f.Field != "" {
-			fmt.Fprintf(&b, " (%s)", f.Field)
-		}
-	}
-	fmt.Fprintf(&b, ": %s", f.Message)
-	return b.String()
 }
 
 // ReadError is a failure of reading itself: a disk, a pipe or compressed data

@@ -11,6 +11,7 @@ import (
 
 	"poolfill/internal/spelling"
 	"poolfill/internal/toloka"
+	"poolfill/reader/verdict"
 )
 
 // targetKind says which part of a task a column fills.
@@ -315,7 +316,7 @@ type headerMapper struct {
 	names    []string
 	mapping  *mapping
 	warnings *warningLog
-	findings []Finding
+	findings []verdict.Finding
 	first    map[target]int // the column that has the target
 	// excused has input fields that are reported under another finding.
 	excused map[string]bool
@@ -323,7 +324,7 @@ type headerMapper struct {
 
 // mapHeader gives the mapping of a header on the given line, or all findings
 // that stand against it.
-func mapHeader(names []string, line int64, cfg *Config, warnings *warningLog) (*mapping, []Finding) {
+func mapHeader(names []string, line int64, cfg *Config, warnings *warningLog) (*mapping, []verdict.Finding) {
 	h := headerMapper{
 		cfg: cfg, line: line, names: names, warnings: warnings,
 		mapping: &mapping{names: names},
@@ -345,13 +346,13 @@ func mapHeader(names []string, line int64, cfg *Config, warnings *warningLog) (*
 	byNumber := func(a, b solution) int { return a.n - b.n }
 	slices.SortFunc(m.golden, byNumber)
 	slices.SortFunc(m.baselines, byNumber)
-	slices.SortStableFunc(h.findings, func(a, b Finding) int { return a.Column - b.Column })
+	slices.SortStableFunc(h.findings, func(a, b verdict.Finding) int { return a.Column - b.Column })
 	return m, h.findings
 }
 
 // refuse notes a finding about column i, or about the header where i is -1.
 func (h *headerMapper) refuse(i int, code, format string, args ...any) {
-	f := Finding{Stage: StageMap, Line: h.line, Column: i + 1, Code: code, Message: fmt.Sprintf(format, args...)}
+	f := verdict.Finding{Stage: verdict.StageMap, Line: h.line, Column: i + 1, Code: code, Message: fmt.Sprintf(format, args...)}
 	if i >= 0 {
 		f.Field = h.names[i]
 		f.Value = cutText(h.names[i])

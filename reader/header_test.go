@@ -9,10 +9,11 @@ import (
 	"unicode/utf8"
 
 	"poolfill/internal/toloka"
+	"poolfill/reader/verdict"
 )
 
 // mapped maps a header given with | between its columns.
-func mapped(t *testing.T, header string, cfg Config) (m *mapping, findings []Finding, warnings []Warning) {
+func mapped(t *testing.T, header string, cfg Config) (m *mapping, findings []verdict.Finding, warnings []Warning) {
 	t.Helper()
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -23,7 +24,7 @@ func mapped(t *testing.T, header string, cfg Config) (m *mapping, findings []Fin
 }
 
 // brief writes findings as column,code.
-func brief(findings []Finding) string {
+func brief(findings []verdict.Finding) string {
 	var parts []string
 	for _, f := range findings {
 		parts = append(parts, fmt.Sprintf("%d,%s", f.Column, f.Code))
@@ -118,7 +119,7 @@ func TestHeadersThatDontFitAreRefusedWithColumnAndReason(t *testing.T) {
 				t.Errorf("%s: findings %s, want %s with %q:\n%v", c.header, got, c.want, c.message, err)
 			}
 			for _, f := range findings {
-				if f.Line != 1 || f.Stage != StageMap || f.Message == "" {
+				if f.Line != 1 || f.Stage != verdict.StageMap || f.Message == "" {
 					t.Errorf("finding %+v", f)
 				}
 			}

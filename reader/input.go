@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+
+	"poolfill/reader/verdict"
 )
 
 const (
@@ -346,7 +348,7 @@ func (in *input) readError(err error) error {
 }
 
 func inputError(name, code string, line int64, message string) *InputError {
-	return &InputError{File: name, Findings: []Finding{{Stage: StageParse, Line: line, Code: code, Message: message}}}
+	return &InputError{File: name, Findings: []verdict.Finding{{Stage: verdict.StageParse, Line: line, Code: code, Message: message}}}
 }
 
 // binaryFormat says what a file is that begins with the signs of a binary

@@ -20,6 +20,8 @@ import (
 	"github.com/ulikunitz/xz"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/unicode"
+
+	"poolfill/reader/verdict"
 )
 
 func closeLater(t testing.TB, c io.Closer) {
@@ -223,7 +225,7 @@ func TestWhatIsNoTextIsNamedInOneSentence(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			f := refused.Findings[0]
-			if len(refused.Findings) != 1 || f.Code != c.code || f.Line != c.line || f.Stage != StageParse {
+			if len(refused.Findings) != 1 || f.Code != c.code || f.Line != c.line || f.Stage != verdict.StageParse {
 				t.Errorf("got %+v", refused.Findings)
 			}
 			for _, part := range c.says {

@@ -325,7 +325,7 @@ const duplicateKeyText = "a JSON object has the same key twice: only one of the 
 
 // appendJSONValue appends a JSON text. One that doesn't parse is read once more
 // with \, as a comma, as some of Toloka's own examples are written.
-func (f *field) appendJSONValue(dst, text []byte, v *verdict) (out []byte, ok bool) {
+func (f *field) appendJSONValue(dst, text []byte, v *remarks) (out []byte, ok bool) {
 	s := jsonScanner{src: text, dst: dst, keys: v.keys[:0]}
 	err := s.document()
 	v.keys = s.keys
@@ -349,7 +349,7 @@ func (f *field) appendJSONValue(dst, text []byte, v *verdict) (out []byte, ok bo
 // appendJSONArray appends an array of JSON values: values one after the other,
 // parted by commas; or, where that doesn't parse, elements as in other arrays,
 // each of which is JSON. One array alone is the array itself.
-func (f *field) appendJSONArray(dst, cell []byte, v *verdict) (out []byte, ok bool) {
+func (f *field) appendJSONArray(dst, cell []byte, v *remarks) (out []byte, ok bool) {
 	if out, ok := f.appendBracketed(dst, cell, v); ok {
 		return out, true
 	}
@@ -385,7 +385,7 @@ func (s *jsonScanner) sequence() (count int, err *jsonError) {
 }
 
 // appendBracketed appends a cell that is one JSON array as the array itself.
-func (f *field) appendBracketed(dst, cell []byte, v *verdict) (out []byte, ok bool) {
+func (f *field) appendBracketed(dst, cell []byte, v *remarks) (out []byte, ok bool) {
 	s := jsonScanner{src: cell, dst: dst}
 	if s.peek() != '[' || s.document() != nil {
 		return dst, false
@@ -401,7 +401,7 @@ func (f *field) appendBracketed(dst, cell []byte, v *verdict) (out []byte, ok bo
 // appendJSONElements is the second reading of an array of JSON. The problem of
 // the first reading is told where both fail, unless the cell is plainly written
 // for the second.
-func (f *field) appendJSONElements(dst, cell []byte, v *verdict, problem string) (out []byte, ok bool) {
+func (f *field) appendJSONElements(dst, cell []byte, v *remarks, problem string) (out []byte, ok bool) {
 	start := len(dst)
 	meant := bytes.Contains(cell, []byte(`\,`)) || bytes.HasPrefix(trimBlanks(cell), []byte{'"'})
 	dst = append(dst, '[')

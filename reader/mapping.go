@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"poolfill/internal/toloka"
+	"poolfill/reader/verdict"
 )
 
 // rowBuilder makes tasks of records. Its buffers are used again, so a row of
@@ -21,8 +22,8 @@ type rowBuilder struct {
 	line     int64
 	cells    [][]byte
 	json     []byte // of the rows so far
-	verdict  verdict
-	findings []Finding
+	remarks  remarks
+	findings []verdict.Finding
 }
 
 func newRowBuilder(m *mapping, cfg *Config, warnings *warningLog) *rowBuilder {
@@ -36,7 +37,7 @@ var idsField = &field{typ: typeString, array: true}
 // all but its position and raw text. Where findings stand against the row, it
 // gives them all, and leaves the task as it was. The task's JSON is appended to
 // b.json, the findings are the caller's.
-func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []Finding {
+func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []verdict.Finding {
 	b.line, b.cells = line, cells
 	b.findings = b.findings[:0]
 	start := len(b.json)
@@ -49,10 +50,10 @@ func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []Finding {
 	b.appendIDs()
 
 	if len(b.findings) > 0 {
-		onlyChecks := !slices.ContainsFunc(b.findings, func(f Finding) bool { return f.Stage != StageCheck })
+		onlyChecks := !slices.ContainsFunc(b.findings, func(f verdict.Finding) bool { return f.Stage != verdict.StageCheck })
 		if !b.trustServer || !onlyChecks {
 			b.json = b.json[:start]
-			slices.SortStableFunc(b.findings, func(a, b Finding) int { return a.Column - b.Column })
+			slices.SortStableFunc(b.findings, func(a, b verdict.Finding) int { return a.Column - b.Column })
 			return slices.Clone(b.findings)
 		}
 		b.warnings.add(CodeSentUnchecked, 0, line, "rows that the local check refuses are sent: the server decides")
@@ -67,8 +68,8 @@ func (b *rowBuilder) cell(c *column) []byte { return b.cells[c.index] }
 
 // refuse notes a finding about the cell of a column, or about the whole row
 // where c is nil.
-func (b *rowBuilder) refuse(stage Stage, c *column, code, message string) {
-	f := Finding{Stage: stage, Line: b.line, Code: code, Message: message}
+func (b *rowBuilder) refuse(stage verdict.Stage, c *column, code, message string) {
+	f := verdict.Finding{Stage: stage, Line: b.line, Code: code, Message: message}
 	if c != nil {
 		f.Column, f.Field, f.Value = c.number(), c.name, cutText(b.cell(c))
 	}
@@ -81,7 +82,7 @@ func (b *rowBuilder) appendInputs() int {
 	before := len(b.findings)
 	size, filled := b.appendValues(b.mapping.inputs)
 	if filled == 0 && len(b.findings) == before {
-		b.refuse(StageCheck, nil, toloka.CodeEmptyObjectNotAllowed, "all input cells of the row are empty: a task needs at least one input value")
+		b.refuse(verdict.StageCheck, nil, toloka.CodeEmptyObjectNotAllowed, "all input cells of the row are empty: a task needs at least one input value")
 	}
 	return size
 }
@@ -95,7 +96,7 @@ func (b *rowBuilder) appendValues(columns []column) (size, filled int) {
 		cell := b.cell(c)
 		if len(cell) == 0 {
 			if c.field != nil && c.field.required {
-				b.refuse(StageCheck, c, toloka.CodeValueRequired, "the field is required and its cell is empty")
+				b.refuse(verdict.StageCheck, c, toloka.CodeValueRequired, "the field is required and its cell is empty")
 			}
 			continue
 		}
@@ -118,27 +119,27 @@ func (b *rowBuilder) appendValue(c *column, cell []byte) {
 		b.json = appendString(b.json, cell)
 		return
 	}
-	b.verdict.reset()
+	b.remarks.reset()
 	start := len(b.json)
-	out, ok := c.field.append(b.json, cell, &b.verdict)
+	out, ok := c.field.append(b.json, cell, &b.remarks)
 	if !ok {
 		out = appendString(out[:start], cell)
 	}
 	b.json = out
-	b.report(StageCheck, c)
+	b.report(verdict.StageCheck, c)
 }
 
 // report takes over what was found about a cell. In the stage map the code is
 // that of a task's own columns.
-func (b *rowBuilder) report(stage Stage, c *column) {
-	for _, p := range b.verdict.problems {
+func (b *rowBuilder) report(stage verdict.Stage, c *column) {
+	for _, p := range b.remarks.problems {
 		code := p.code
-		if stage == StageMap {
+		if stage == verdict.StageMap {
 			code = CodeTaskValue
 		}
 		b.refuse(stage, c, code, p.text)
 	}
-	for _, n := range b.verdict.notices {
+	for _, n := range b.remarks.notices {
 		b.warn(c, n)
 	}
 }
@@ -154,7 +155,7 @@ func (b *rowBuilder) appendSolutions(member, weight string, solutions []solution
 		s := &solutions[i]
 		if !b.filled(s.values) {
 			if s.weight != nil && len(b.cell(s.weight)) > 0 {
-				b.refuse(StageMap, s.weight, CodeTaskValue, "the weight belongs to a solution whose cells are all empty: fill one of them, or empty this one")
+				b.refuse(verdict.StageMap, s.weight, CodeTaskValue, "the weight belongs to a solution whose cells are all empty: fill one of them, or empty this one")
 			}
 			continue
 		}
@@ -196,7 +197,7 @@ func (b *rowBuilder) appendWeight(member string, c *column) {
 		if !ok {
 			advice = floatAdvice(text)
 		}
-		b.refuse(StageMap, c, CodeTaskValue, fmt.Sprintf("%s is no weight: it must be a number from 0 to 1%s", quoteText(text), advice))
+		b.refuse(verdict.StageMap, c, CodeTaskValue, fmt.Sprintf("%s is no weight: it must be a number from 0 to 1%s", quoteText(text), advice))
 		return
 	}
 	b.appendMember(member)
@@ -242,9 +243,9 @@ func (b *rowBuilder) appendOverlap(known bool) int {
 	switch {
 	case !okOverlap || !okInfinite:
 	case given && infinite && overlap > 0:
-		b.refuse(StageMap, b.mapping.infinite, CodeOverlap, "the row has both an overlap and an infinite one: empty one of the cells")
+		b.refuse(verdict.StageMap, b.mapping.infinite, CodeOverlap, "the row has both an overlap and an infinite one: empty one of the cells")
 	case given && !infinite && overlap < 0:
-		b.refuse(StageMap, b.mapping.infinite, CodeOverlap, "the row says both that the overlap is infinite and that it is not: empty one of the cells")
+		b.refuse(verdict.StageMap, b.mapping.infinite, CodeOverlap, "the row says both that the overlap is infinite and that it is not: empty one of the cells")
 	case overlap > 0:
 		b.appendMember("overlap")
 		b.json = strconv.AppendInt(b.json, int64(overlap), 10)
@@ -283,7 +284,7 @@ func (b *rowBuilder) readOverlap() (overlap int, ok bool) {
 	if !isNumber || !n.isInteger() {
 		advice = integerAdvice(text)
 	}
-	b.refuse(StageMap, c, CodeOverlap, fmt.Sprintf("%s is no overlap: it must be a whole number from %d to %d, or %s%s",
+	b.refuse(verdict.StageMap, c, CodeOverlap, fmt.Sprintf("%s is no overlap: it must be a whole number from %d to %d, or %s%s",
 		quoteText(text), toloka.MinOverlap, toloka.MaxOverlap, infiniteWord, advice))
 	return 0, false
 }
@@ -295,9 +296,9 @@ func (b *rowBuilder) readInfinite() (infinite, given, ok bool) {
 		return false, false, true
 	}
 	var scratch [len("false")]byte
-	b.verdict.reset()
-	text, ok := booleanField.appendBoolean(scratch[:0], b.cell(c), &b.verdict)
-	b.report(StageMap, c)
+	b.remarks.reset()
+	text, ok := booleanField.appendBoolean(scratch[:0], b.cell(c), &b.remarks)
+	b.report(verdict.StageMap, c)
 	return string(text) == "true", ok, ok
 }
 
@@ -311,17 +312,17 @@ func (b *rowBuilder) appendIDs() {
 		if len(cell) == 0 {
 			continue
 		}
-		b.verdict.reset()
+		b.remarks.reset()
 		b.json = append(b.json, c.key...)
-		b.json, _ = idsField.append(b.json, cell, &b.verdict)
-		b.report(StageMap, c)
+		b.json, _ = idsField.append(b.json, cell, &b.remarks)
+		b.report(verdict.StageMap, c)
 	}
 }
 
 // countFinding says that a record has more or fewer cells than the header.
-func (m *mapping) countFinding(line int64, cells [][]byte) Finding {
+func (m *mapping) countFinding(line int64, cells [][]byte) verdict.Finding {
 	have, want := len(cells), len(m.names)
-	f := Finding{Stage: StageParse, Line: line, Code: CodeColumnCount, Column: min(have, want) + 1}
+	f := verdict.Finding{Stage: verdict.StageParse, Line: line, Code: CodeColumnCount, Column: min(have, want) + 1}
 	if have < want {
 		f.Message = fmt.Sprintf("the row has %s, the header has %d: the first missing one is %s", cellCount(have), want, quoteText(m.names[have]))
 		return f

@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"poolfill/internal/toloka"
+	"poolfill/reader/verdict"
 )
 
 // built maps one row, given with | between its cells.
-func built(t *testing.T, header, row string, cfg Config) (task Task, findings []Finding, warnings []Warning) {
+func built(t *testing.T, header, row string, cfg Config) (task Task, findings []verdict.Finding, warnings []Warning) {
 	t.Helper()
 	m, findings, _ := mapped(t, header, cfg)
 	if findings != nil {
@@ -256,7 +257,7 @@ func TestRowsWithMoreOrFewerCellsNameTheColumn(t *testing.T) {
 			cells = append(cells, []byte(cell))
 		}
 		f := m.countFinding(3, cells)
-		if f.Column != c.column || f.Code != CodeColumnCount || f.Line != 3 || f.Stage != StageParse || f.Field != "" || !strings.Contains(f.Message, c.message) {
+		if f.Column != c.column || f.Code != CodeColumnCount || f.Line != 3 || f.Stage != verdict.StageParse || f.Field != "" || !strings.Contains(f.Message, c.message) {
 			t.Errorf("%q: %+v", c.cells, f)
 		}
 	}

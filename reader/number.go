@@ -201,7 +201,7 @@ func (n *number) fitsFloat64() bool {
 }
 
 // appendNumber appends an integer or float. Blanks around it are no part of it.
-func (f *field) appendNumber(dst, text []byte, v *verdict) (out []byte, ok bool) {
+func (f *field) appendNumber(dst, text []byte, v *remarks) (out []byte, ok bool) {
 	text = trimBlanks(text)
 	n, ok := parseNumber(text)
 	if f.typ == typeInteger {
@@ -225,7 +225,7 @@ func (f *field) appendNumber(dst, text []byte, v *verdict) (out []byte, ok bool)
 	return n.append(dst), true
 }
 
-func (f *field) checkBounds(n *number, text []byte, v *verdict) {
+func (f *field) checkBounds(n *number, text []byte, v *remarks) {
 	if f.minValue != nil && n.compare(f.minValue) < 0 {
 		v.refuse(toloka.CodeValueLessThanMin, "%s is less than %s, the least that the field allows", quoteText(text), f.minValue.append(nil))
 	}

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+
+	"poolfill/reader/verdict"
 )
 
 // mostParallel bounds the goroutines that parse unless the user names a number:
@@ -306,7 +308,7 @@ func (r *Reader) Close() error {
 }
 
 // nameFields fills the names of the columns into the findings of a record.
-func nameFields(findings []Finding, names []string) []Finding {
+func nameFields(findings []verdict.Finding, names []string) []verdict.Finding {
 	for i := range findings {
 		f := &findings[i]
 		if f.Column > 0 && f.Column <= len(names) && f.Code != CodeColumnCount {

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"poolfill/internal/toloka"
+	"poolfill/reader/verdict"
 )
 
 // casesDir holds vectors that this project did not write.
@@ -40,7 +41,7 @@ func caseFile(t *testing.T, name string) []byte {
 type result struct {
 	tasks    []string // JSON objects
 	kinds    []Kind
-	findings []Finding
+	findings []verdict.Finding
 	warnings []Warning
 	rejected []*RowError
 	info     Info

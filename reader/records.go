@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"poolfill/reader/verdict"
 )
 
 // Dialect says how lines are cut into cells. The zero value is tab-separated
@@ -64,7 +66,7 @@ func (d Dialect) validate() error {
 type Record struct {
 	// Position is where the record starts. Position.Record is 0 for the header,
 	// which is the first record, then 1, 2, and so on.
-	Position Position
+	Position verdict.Position
 	// Lines counts the physical lines that the record spans.
 	Lines int
 	// Cells are the decoded cells. They are valid until the next Read.
@@ -75,7 +77,7 @@ type Record struct {
 	// Findings says why the record is broken; it is empty for a good one. The
 	// cells of a broken record may be incomplete. Finding.Field stays empty
 	// here: the columns' names belong to the header's reader.
-	Findings []Finding
+	Findings []verdict.Finding
 }
 
 const (
@@ -231,8 +233,8 @@ func (r *RecordReader) Read() (Record, error) {
 }
 
 // position is that of the record that comes next.
-func (r *RecordReader) position() Position {
-	return Position{File: r.name, Line: r.line, Record: r.records, Offset: r.base + r.place(0)}
+func (r *RecordReader) position() verdict.Position {
+	return verdict.Position{File: r.name, Line: r.line, Record: r.records, Offset: r.base + r.place(0)}
 }
 
 // advance moves behind a record, or behind what was no record.
@@ -261,15 +263,15 @@ type cut struct {
 	// delimiters counts those of the header outside quotes; it is not counted
 	// for other records without quotes.
 	delimiters int
-	findings   []Finding
+	findings   []verdict.Finding
 }
 
 // add keeps a finding about the record, up to a bound.
-func (c *cut) add(f Finding) { c.findings = addFinding(c.findings, f) }
+func (c *cut) add(f verdict.Finding) { c.findings = addFinding(c.findings, f) }
 
-func addFinding(list []Finding, f Finding) []Finding {
+func addFinding(list []verdict.Finding, f verdict.Finding) []verdict.Finding {
 	if len(list) < maxFindings {
-		f.Stage = StageParse
+		f.Stage = verdict.StageParse
 		list = append(list, f)
 	}
 	return list
@@ -512,7 +514,7 @@ func (r *RecordReader) unclosed(c *cut, open int, q closer) {
 // breakCell adds a finding about the quote that opens a cell. The record is
 // then what stands up to the end of that line.
 func (r *RecordReader) breakCell(c *cut, open int, code, message string) {
-	c.add(Finding{
+	c.add(verdict.Finding{
 		Line: c.line(r), Column: len(r.spans) + 1, Code: code, Message: message,
 		Value: startOf(r.buf[r.pos+open : r.pos+c.end]),
 	})
@@ -535,7 +537,7 @@ func (r *RecordReader) tooLong(c cut) (cut, error) {
 	if c.lines == 1 && len(last) > r.dialect.MaxCellBytes {
 		c.add(r.dialect.cellTooLong(r.line, c.delimiters+1, last))
 	} else {
-		c.add(Finding{Line: r.line, Code: CodeRecordTooLong, Message: fmt.Sprintf(
+		c.add(verdict.Finding{Line: r.line, Code: CodeRecordTooLong, Message: fmt.Sprintf(
 			"the record is longer than %d bytes: if a line end is missing, add it", r.dialect.MaxRecordBytes)})
 	}
 	c.tooLong, c.end = true, 0

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"poolfill/reader/verdict"
 )
 
 var fuzzSeeds = []string{
@@ -79,7 +81,7 @@ func FuzzRecordReader(f *testing.F) {
 			}
 			last := rec.Position.Line + int64(rec.Lines)
 			for _, finding := range rec.Findings {
-				if finding.Stage != StageParse || finding.Line < rec.Position.Line || finding.Line >= last || finding.Column < 0 || finding.Message == "" {
+				if finding.Stage != verdict.StageParse || finding.Line < rec.Position.Line || finding.Line >= last || finding.Column < 0 || finding.Message == "" {
 					t.Fatalf("record at %d+%d: %+v", rec.Position.Line, rec.Lines, finding)
 				}
 			}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"poolfill/reader/verdict"
 )
 
 // row is a record in the form that tests compare: "line: cell|cell" or
@@ -136,7 +138,7 @@ func TestPositionsAndRawSayWhereARecordStood(t *testing.T) {
 	const text = "\uFEFFa,b\r\n\r\n\"x\ny\",\"\"\"\"\r\n,\n3,4"
 	r := NewRecordReader("f.csv", strings.NewReader(text), Dialect{Delimiter: ','})
 	type place struct {
-		Position Position
+		Position verdict.Position
 		Lines    int
 		Raw      string
 	}
@@ -145,9 +147,9 @@ func TestPositionsAndRawSayWhereARecordStood(t *testing.T) {
 		got = append(got, place{rec.Position, rec.Lines, string(rec.Raw)})
 	}
 	want := []place{
-		{Position{"f.csv", 1, 0, 3}, 1, "a,b"},
-		{Position{"f.csv", 3, 1, 10}, 2, "\"x\ny\",\"\"\"\""},
-		{Position{"f.csv", 6, 2, 24}, 1, "3,4"},
+		{verdict.Position{File: "f.csv", Line: 1, Record: 0, Offset: 3}, 1, "a,b"},
+		{verdict.Position{File: "f.csv", Line: 3, Record: 1, Offset: 10}, 2, "\"x\ny\",\"\"\"\""},
+		{verdict.Position{File: "f.csv", Line: 6, Record: 2, Offset: 24}, 1, "3,4"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

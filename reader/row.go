@@ -1,58 +1,13 @@
 package reader
 
-// Position says where a record stands in its input.
-type Position struct {
-	// File is the input as the user named it; "-" is standard input.
-	File string
-	// Line is the physical line on which the record starts; the first line of
-	// the file is 1, and empty lines count.
-	Line int64
-	// Record is the number of the data row; the first row after the header is 1.
-	Record int64
-	// Offset is the place of the record's first byte in the decompressed input.
-	// Where the input was decoded from another charset, it counts the bytes
-	// of the decoded text.
-	Offset int64
-}
-
-// Stage says which step of the way found something wrong with a row.
-type Stage string
-
-// The stages, in the order in which a row passes them.
-const (
-	StageParse  Stage = "parse"  // the record itself: cells, quotes, bytes
-	StageMap    Stage = "map"    // its columns and what belongs to no field
-	StageCheck  Stage = "check"  // the values against the project's spec
-	StageServer Stage = "server" // the API's own validation
-)
-
-// Finding is one thing that is wrong with a row.
-type Finding struct {
-	Stage Stage
-	// Line is the physical line, which is that of the record unless the
-	// finding belongs to a later line of a record that spans several.
-	Line int64
-	// Column is the number of the column, from 1; 0 where the finding is
-	// about the whole record.
-	Column int
-	// Field is the column's name as the header has it, such as "INPUT:image";
-	// empty where the finding is not about one column's value.
-	Field string
-	// Code is Toloka's in the stages check and server, and one of the Code
-	// constants of this package in parse and map.
-	Code string
-	// Message is a sentence for a person. It never holds a long cell whole.
-	Message string
-	// Value is the start of the offending cell, cut to a few dozen bytes.
-	Value string
-}
+import "poolfill/reader/verdict"
 
 // RowError is a row that can't become a task. It is data, not a failure of the
 // run: it goes into the report.
 type RowError struct {
-	Position Position
+	Position verdict.Position
 	// Findings has at least one entry; all findings of the row are there.
-	Findings []Finding
+	Findings []verdict.Finding
 	// Raw is the record as it stood in the input (decoded to UTF-8 where the
 	// input was in another charset), without its line end. It is nil
 	// for a record over the size limit, which is not kept.
@@ -91,7 +46,7 @@ const InfiniteOverlap = -1
 // JSON and Raw are only valid until the next call of Next or the release of the
 // Batch: who keeps a task copies them.
 type Task struct {
-	Position Position
+	Position verdict.Position
 	Kind     Kind
 	// JSON holds the members of the API's task object without the braces and
 	// without pool_id: `"input_values":{…},"known_solutions":[…],"overlap":3`.

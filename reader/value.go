@@ -18,23 +18,23 @@ type remark struct {
 	text string
 }
 
-// verdict gathers what is found about one cell: what refuses it, and what is
+// remarks gathers what is found about one cell: what refuses it, and what is
 // only odd.
-type verdict struct {
+type remarks struct {
 	problems []remark
 	notices  []remark
 
 	keys [][]byte // room for those of JSON objects
 }
 
-func (v *verdict) reset() { v.problems, v.notices = v.problems[:0], v.notices[:0] }
+func (v *remarks) reset() { v.problems, v.notices = v.problems[:0], v.notices[:0] }
 
-func (v *verdict) refuse(code, format string, args ...any) {
+func (v *remarks) refuse(code, format string, args ...any) {
 	v.problems = append(v.problems, remark{code, fmt.Sprintf(format, args...)})
 }
 
 // notice takes a text without values of the cell: it is counted, not repeated.
-func (v *verdict) notice(code, text string) {
+func (v *remarks) notice(code, text string) {
 	v.notices = append(v.notices, remark{code, text})
 }
 
@@ -219,7 +219,7 @@ func listValues(values []json.RawMessage) string {
 	return b.String()
 }
 
-func (f *field) refuseEnum(text []byte, v *verdict) {
+func (f *field) refuseEnum(text []byte, v *remarks) {
 	v.refuse(toloka.CodeUnknownEnumValue, "%s is none of the values that the field allows: %s", quoteText(text), f.allowed)
 }
 
@@ -227,7 +227,7 @@ func (f *field) refuseEnum(text []byte, v *verdict) {
 // written as the field's type, ok is false and what was appended is of no use;
 // v then has the reason. A value that its type can hold but a bound refuses is
 // appended, with the reason in v.
-func (f *field) append(dst, cell []byte, v *verdict) (out []byte, ok bool) {
+func (f *field) append(dst, cell []byte, v *remarks) (out []byte, ok bool) {
 	switch {
 	case f == nil:
 		return appendString(dst, cell), true
@@ -241,7 +241,7 @@ func (f *field) append(dst, cell []byte, v *verdict) (out []byte, ok bool) {
 }
 
 // appendOne appends a value that is no array, or one element of an array.
-func (f *field) appendOne(dst, text []byte, v *verdict) (out []byte, ok bool) {
+func (f *field) appendOne(dst, text []byte, v *remarks) (out []byte, ok bool) {
 	switch f.typ {
 	case typeString:
 		f.checkString(text, v)
@@ -266,7 +266,7 @@ func (f *field) appendOne(dst, text []byte, v *verdict) (out []byte, ok bool) {
 	}
 }
 
-func (f *field) checkString(text []byte, v *verdict) {
+func (f *field) checkString(text []byte, v *remarks) {
 	if f.minLength != nil || f.maxLength != nil {
 		n := utf8.RuneCount(text)
 		if f.minLength != nil && n < *f.minLength {
@@ -286,7 +286,7 @@ func (f *field) checkString(text []byte, v *verdict) {
 
 // appendBoolean appends true or false. Blanks around it are no part of it, as
 // with numbers.
-func (f *field) appendBoolean(dst, text []byte, v *verdict) (out []byte, ok bool) {
+func (f *field) appendBoolean(dst, text []byte, v *remarks) (out []byte, ok bool) {
 	text = trimBlanks(text)
 	value := ""
 	switch string(text) {
@@ -311,7 +311,7 @@ func (f *field) appendBoolean(dst, text []byte, v *verdict) (out []byte, ok bool
 
 // checkURL checks what begins like a web address; the server looks no closer.
 // The scheme may be in capitals.
-func checkURL(text []byte, v *verdict) {
+func checkURL(text []byte, v *remarks) {
 	if i := indexControl(text); i >= 0 {
 		c, _ := utf8.DecodeRune(text[i:])
 		v.refuse(toloka.CodeInvalidURLSyntax, "%s has the control character %U: remove it", quoteText(text), c)
@@ -363,7 +363,7 @@ func indexControl(text []byte) int {
 
 // checkCoordinates checks "latitude,longitude" in decimal degrees. Blanks
 // around both numbers are allowed and passed on as they stand.
-func checkCoordinates(text []byte, v *verdict) {
+func checkCoordinates(text []byte, v *remarks) {
 	lat, lon, found := bytes.Cut(text, []byte{','})
 	latitude, okLat := parseNumber(trimBlanks(lat))
 	longitude, okLon := parseNumber(trimBlanks(lon))

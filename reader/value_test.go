@@ -24,7 +24,7 @@ func typed(t *testing.T, spec, cell string) (text string, ok bool, codes, notice
 	if err != nil {
 		t.Fatalf("spec %s: %v", spec, err)
 	}
-	var v verdict
+	var v remarks
 	out, ok := f.append([]byte("before"), []byte(cell), &v)
 	var all []string
 	for _, p := range v.problems {
@@ -410,7 +410,7 @@ func TestArraysOfStringsComeBackAsTheyWere(t *testing.T) {
 		for i, word := range words {
 			quoted[i] = `"` + strings.ReplaceAll(word, `"`, `""`) + `"`
 		}
-		var v verdict
+		var v remarks
 		out, ok := array.append(nil, []byte(strings.Join(quoted, " , ")), &v)
 		var back []string
 		if err := json.Unmarshal(out, &back); err != nil || !ok || !slices.Equal(words, back) {

@@ -19,6 +19,7 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -201,7 +202,7 @@ func chunkOf(t testing.TB, indexed bool, values ...string) *batcher.Chunk {
 		}
 		input := fmt.Sprintf(`{"a":%s}`, value)
 		full, rejected := b.Add(reader.Task{
-			Position: reader.Position{File: "tasks.tsv", Line: int64(i) + 2, Record: int64(i) + 1},
+			Position: verdict.Position{File: "tasks.tsv", Line: int64(i) + 2, Record: int64(i) + 1},
 			JSON:     []byte(`"input_values":` + input), InputBytes: len(input),
 		})
 		if full != nil || rejected != nil {

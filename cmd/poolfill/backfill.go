@@ -15,10 +15,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"poolfill/internal/backfill"
-	"poolfill/internal/report"
+	"poolfill/cmd/poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/report"
+	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/toloka"
-	"poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/internal/emulator"
 	"poolfill/internal/pgtest"
 )

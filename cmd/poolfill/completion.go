@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/internal/ledger"
 )
 

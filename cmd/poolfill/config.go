@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"poolfill/internal/config"
+	"poolfill/cmd/poolfill/internal/config"
 	"poolfill/internal/postgres"
 )
 

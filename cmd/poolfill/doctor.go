@@ -18,11 +18,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
 	"poolfill/internal/spelling"
 	"poolfill/internal/state"
-	"poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/uploader"
 )
@@ -41,21 +41,21 @@ const (
 	doctorRetryFor = 3 * time.Second
 )
 
-// verdict is what a check came to.
-type verdict string
+// checkResult is what a check came to.
+type checkResult string
 
 // The verdicts.
 const (
-	right  verdict = "ok"
-	odd    verdict = "warn"
-	failed verdict = "fail"
+	right  checkResult = "ok"
+	odd    checkResult = "warn"
+	failed checkResult = "fail"
 )
 
 // finding is what a check found, and what to do about it.
 type finding struct {
-	Check   string  `json:"check"`
-	Verdict verdict `json:"verdict"`
-	Message string  `json:"message"`
+	Check   string      `json:"check"`
+	Verdict checkResult `json:"verdict"`
+	Message string      `json:"message"`
 	// Advice is empty where there is nothing to do, or the message says it.
 	Advice string `json:"advice,omitempty"`
 }
@@ -427,7 +427,7 @@ func (d *doctor) show(w io.Writer, asJSON bool) error {
 	colours := ui.Colourful(w)
 	var b strings.Builder
 	for _, f := range d.findings {
-		colour := map[verdict]ui.Colour{right: ui.Green, odd: ui.Yellow, failed: ui.Red}[f.Verdict]
+		colour := map[checkResult]ui.Colour{right: ui.Green, odd: ui.Yellow, failed: ui.Red}[f.Verdict]
 		fmt.Fprintf(&b, "%s  %-8s  %s\n", colour.Paint(fmt.Sprintf("%-4s", f.Verdict), colours), f.Check,
 			strings.ReplaceAll(f.Message, "\n", "\n                "))
 		if f.Advice != "" {

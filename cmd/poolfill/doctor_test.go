@@ -19,7 +19,7 @@ func TestWhatDoctorMakesOfWhatItFinds(t *testing.T) {
 	account := uploader.Requester{ID: "7", Balance: "12.50", PublicName: map[string]string{"EN": "We"}}
 	for name, test := range map[string]struct {
 		got     finding
-		verdict verdict
+		verdict checkResult
 		message string
 	}{
 		"a clock that is right":        {judgeClock(-9 * time.Second), right, "the same as the server's, within 10s"},

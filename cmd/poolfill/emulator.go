@@ -18,6 +18,7 @@ import (
 	"poolfill/internal/toloka"
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 func newEmulatorCommand(std streams) *cobra.Command {
@@ -237,7 +238,7 @@ func emulate(ctx context.Context, cfg *pipeline.Config) (stop func() error, err 
 // emulator's own: the user's may well have them.
 func aboutDemoProject(err, cause error, cfg pipeline.Config) error {
 	var input *reader.InputError
-	if cfg.NoSpec || cfg.Reader.Spec != nil || !errors.As(cause, &input) || !slices.ContainsFunc(input.Findings, func(f reader.Finding) bool {
+	if cfg.NoSpec || cfg.Reader.Spec != nil || !errors.As(cause, &input) || !slices.ContainsFunc(input.Findings, func(f verdict.Finding) bool {
 		return f.Code == toloka.CodeValueNotAllowed || f.Code == toloka.CodeValueRequired
 	}) {
 		return err

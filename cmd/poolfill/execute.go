@@ -17,9 +17,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/report"
+	"poolfill/cmd/poolfill/internal/report"
+	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/state"
-	"poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/reader"
 )
@@ -180,6 +180,7 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 	if cfg.PrintTasks != nil {
 		out = std.err
 	}
+	report.AddHints(&result) // a run whose files could not be written has none yet
 	err = errors.Join(show(out, result, output.json), outcome(result, err))
 	var rejected *rejectedError
 	if err != nil && !cfg.Check && lasting && !errors.As(err, &rejected) {

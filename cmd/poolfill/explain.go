@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/explain"
+	"poolfill/cmd/poolfill/internal/explain"
 )
 
 func newExplainCommand(std streams) *cobra.Command {

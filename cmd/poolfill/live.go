@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"poolfill/internal/live"
+	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/pipeline"
 )
 

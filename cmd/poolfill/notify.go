@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"poolfill/internal/notify"
+	"poolfill/cmd/poolfill/internal/notify"
 	"poolfill/pipeline"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/plan"
-	"poolfill/internal/ui"
+	"poolfill/cmd/poolfill/internal/plan"
+	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"

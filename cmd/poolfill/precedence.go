@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"poolfill/internal/config"
+	"poolfill/cmd/poolfill/internal/config"
 )
 
 // envPrefix begins the name of each setting's environment variable.

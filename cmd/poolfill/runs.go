@@ -15,10 +15,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"poolfill/cmd/poolfill/internal/report"
+	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
-	"poolfill/internal/report"
-	"poolfill/internal/ui"
 	"poolfill/pipeline"
 )
 
@@ -245,6 +245,7 @@ and rejected.tsv again. Without a name it takes the latest run.`,
 					if err != nil {
 						return err
 					}
+					report.AddHints(&r)
 					return show(std.out, r, flags.json)
 				}
 				w, err := report.Create(filepath.Clean(dir), run.Name, len(run.Files))

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/backfill"
-	"poolfill/internal/ui"
+	"poolfill/cmd/poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/uploader"

@@ -16,8 +16,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
+	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/toloka"
-	"poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"

@@ -18,8 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/internal/emulator"
-	"poolfill/internal/report"
 	"poolfill/pipeline"
 )
 

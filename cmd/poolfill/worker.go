@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/backfill"
-	"poolfill/internal/live"
-	"poolfill/internal/ui"
+	"poolfill/cmd/poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/live"
+	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/uploader"
 )
 

@@ -18,7 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"poolfill/internal/pgtest"
-	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -119,7 +119,7 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 		check(t, sending(l, run, finished, "op-0"))
 		check(t, sending(l, run, doubtful, "op-1"))
 		check(t, l.Finish(run, finished))
-		check(t, l.Aside(run, each([]Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []reader.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}})))
+		check(t, l.Aside(run, each([]Row{{Line: 50, Record: 49, Status: Rejected, Raw: []byte("x\ty"), Findings: []verdict.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}})))
 
 		// A second process sees it while the first is still there, and after it.
 		other := open()
@@ -429,7 +429,7 @@ func TestRowsComeBack(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "detailed") {
 			r.Reason, r.Raw = text.Draw(t, "reason"), []byte(text.Draw(t, "raw")+"\xff")
-			r.Findings = []reader.Finding{{Stage: reader.StageServer, Line: r.Line, Code: text.Draw(t, "code"), Message: text.Draw(t, "message")}}
+			r.Findings = []verdict.Finding{{Stage: verdict.StageServer, Line: r.Line, Code: text.Draw(t, "code"), Message: text.Draw(t, "message")}}
 		}
 		return r
 	})

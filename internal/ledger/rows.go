@@ -14,7 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // Status is what became of a row, as the ledger keeps it.
@@ -37,7 +37,7 @@ type Key = [16]byte
 // Row is what became of one row.
 type Row struct {
 	// File is the number of the run's file, from 0; Line and Record are as in
-	// reader.Position.
+	// verdict.Position.
 	File         int
 	Line, Record int64
 	Status       Status
@@ -46,7 +46,7 @@ type Row struct {
 	// Reason says why a row is unsent, or lacks its task's id.
 	Reason string
 	// Findings says why a row was rejected, and Raw is the row as it stood.
-	Findings []reader.Finding
+	Findings []verdict.Finding
 	Raw      []byte
 }
 
@@ -139,9 +139,9 @@ type run struct {
 
 // detail is what only few rows have.
 type detail struct {
-	Reason   string           `json:"r,omitempty"`
-	Findings []reader.Finding `json:"f,omitempty"`
-	Raw      []byte           `json:"x,omitempty"`
+	Reason   string            `json:"r,omitempty"`
+	Findings []verdict.Finding `json:"f,omitempty"`
+	Raw      []byte            `json:"x,omitempty"`
 }
 
 // pack gives rows as a blob.

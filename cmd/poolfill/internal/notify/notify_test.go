@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"poolfill/internal/notify"
+	"poolfill/cmd/poolfill/internal/notify"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

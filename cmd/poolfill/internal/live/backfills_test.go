@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"poolfill/internal/backfill"
-	"poolfill/internal/live"
+	"poolfill/cmd/poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/live"
 )
 
 // oneBackfill is a backfill with one of its two pools filled.

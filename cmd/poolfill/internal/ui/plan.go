@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"poolfill/internal/plan"
+	"poolfill/cmd/poolfill/internal/plan"
 	"poolfill/internal/toloka"
 )
 

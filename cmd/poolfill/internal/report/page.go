@@ -34,6 +34,7 @@ func Page(w io.Writer, r pipeline.Report) error { return render(w, newPage(r)) }
 // LivePage writes the page of a run that goes on, at the time now; it replaces
 // itself every two seconds. r is the run's Snapshot.
 func LivePage(w io.Writer, r pipeline.Report, p pipeline.Progress, now time.Time) error {
+	AddHints(&r)
 	page := newPage(r)
 	page.Live = newLive(p, now)
 	return render(w, page)

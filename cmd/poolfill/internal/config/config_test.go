@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"poolfill/internal/config"
+	"poolfill/cmd/poolfill/internal/config"
 )
 
 // known are the settings of these tests, sorted.

@@ -192,6 +192,7 @@ func (w *Writer) openRejected(s *shape) (*file, error) {
 // their paths in Outputs.
 func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
 	defer w.abandon()
+	AddHints(&r)
 	if w.failed != nil {
 		return r, w.failed
 	}

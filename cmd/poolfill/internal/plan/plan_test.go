@@ -14,6 +14,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -223,8 +224,8 @@ func TestProblemsAndNotes(t *testing.T) {
 		{
 			name: "headers that don't fit", pool: `{` + good + `}`,
 			failed: &pipeline.SetupError{Err: errors.Join(
-				&reader.InputError{File: "a.tsv", Findings: []reader.Finding{{Line: 1, Column: 2, Code: "VALUE_NOT_ALLOWED"}, {Line: 1, Code: "VALUE_REQUIRED"}}},
-				&reader.InputError{File: "b.tsv", Findings: []reader.Finding{{Code: "EMPTY_FILE"}}},
+				&reader.InputError{File: "a.tsv", Findings: []verdict.Finding{{Line: 1, Column: 2, Code: "VALUE_NOT_ALLOWED"}, {Line: 1, Code: "VALUE_REQUIRED"}}},
+				&reader.InputError{File: "b.tsv", Findings: []verdict.Finding{{Code: "EMPTY_FILE"}}},
 				errors.New("no such file"),
 			)},
 			problems: []string{"VALUE_NOT_ALLOWED", "VALUE_REQUIRED", "EMPTY_FILE", "INPUT_UNREADABLE"},

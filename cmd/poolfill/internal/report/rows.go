@@ -10,6 +10,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 const resultsHeader = "file\tline\trecord\tstatus\ttask_id\tfield\tcode\tmessage\n"
@@ -82,7 +83,7 @@ func startsWithSpace(text string) bool {
 
 // describe puts all findings of a row into one line each of field, code and
 // message, in the same order.
-func describe(findings []reader.Finding) (field, code, message string) {
+func describe(findings []verdict.Finding) (field, code, message string) {
 	if len(findings) == 0 {
 		return "", "", ""
 	}

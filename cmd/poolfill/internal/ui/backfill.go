@@ -10,8 +10,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"poolfill/internal/backfill"
-	"poolfill/internal/plan"
+	"poolfill/cmd/poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/plan"
 )
 
 // BackfillSize says how much a backfill is, in a line.

@@ -26,7 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"poolfill/internal/report"
+	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/pipeline"
 	"poolfill/uploader"
 )

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/goleak"
 
-	"poolfill/internal/live"
+	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/uploader"
@@ -163,7 +163,7 @@ func TestTheDocumentedMetricsAreThoseThatAreServed(t *testing.T) {
 	_, more, _ := get(t, backfills(t, oneBackfill, live.Options{}), "GET", "x", "/metrics")
 	served += more
 	known := names(served)
-	docs, err := os.ReadFile("../../docs/metrics.md")
+	docs, err := os.ReadFile("../../../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestTheDocumentedMetricsAreThoseThatAreServed(t *testing.T) {
 			t.Errorf("there is no %s %s", m[2], m[1])
 		}
 	}
-	dashboard, err := os.ReadFile("../../examples/grafana/poolfill.json")
+	dashboard, err := os.ReadFile("../../../../examples/grafana/poolfill.json")
 	if err != nil {
 		t.Fatal(err)
 	}

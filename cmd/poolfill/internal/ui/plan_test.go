@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"poolfill/internal/plan"
+	"poolfill/cmd/poolfill/internal/plan"
 	"poolfill/internal/toloka"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"

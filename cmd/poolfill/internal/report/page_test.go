@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/net/html"
 
-	"poolfill/internal/report"
+	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 )

@@ -17,6 +17,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -258,7 +259,7 @@ func inputProblems(err error) (all []Remark) {
 		return inputProblems(e.Err)
 	case *reader.InputError:
 		for _, finding := range e.Findings {
-			one := reader.InputError{File: e.File, Findings: []reader.Finding{finding}}
+			one := reader.InputError{File: e.File, Findings: []verdict.Finding{finding}}
 			all = append(all, Remark{finding.Code, one.Error()})
 		}
 	case *pipeline.PoolProblem:

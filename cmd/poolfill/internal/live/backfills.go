@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"poolfill/internal/backfill"
+	"poolfill/cmd/poolfill/internal/backfill"
 )
 
 // Statuses gives the backfills that there are, the latest first.

@@ -15,9 +15,10 @@ import (
 	"github.com/gocarina/gocsv"
 	"pgregory.net/rapid"
 
-	"poolfill/internal/report"
+	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 func tsv(file string) reader.Info {
@@ -25,14 +26,14 @@ func tsv(file string) reader.Info {
 }
 
 func row(file string, record int64, status pipeline.Status) pipeline.Result {
-	r := pipeline.Result{Position: reader.Position{File: file, Line: record + 1, Record: record}, Status: status}
+	r := pipeline.Result{Position: verdict.Position{File: file, Line: record + 1, Record: record}, Status: status}
 	if status == pipeline.Created {
 		r.TaskID = fmt.Sprintf("task-%d", record)
 	}
 	return r
 }
 
-func rejected(file string, record int64, raw string, findings ...reader.Finding) pipeline.Result {
+func rejected(file string, record int64, raw string, findings ...verdict.Finding) pipeline.Result {
 	r := row(file, record, pipeline.Rejected)
 	r.Findings = findings
 	if raw != "" {
@@ -97,7 +98,7 @@ func TestEachRowHasItsLine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	w := create(t, dir, tsv("a.tsv"), tsv("b.tsv"))
 	record(t, w, row("a.tsv", 1, pipeline.Created))
-	record(t, w, rejected("a.tsv", 2, "x\ty", reader.Finding{Line: 3, Field: "INPUT:a", Code: "VALUE_REQUIRED", Message: "say \"it\""}), row("a.tsv", 3, pipeline.Valid))
+	record(t, w, rejected("a.tsv", 2, "x\ty", verdict.Finding{Line: 3, Field: "INPUT:a", Code: "VALUE_REQUIRED", Message: "say \"it\""}), row("a.tsv", 3, pipeline.Valid))
 	record(t, w, row("b.tsv", 1, pipeline.Created), row("b.tsv", 2, pipeline.Unsent))
 	finish(t, w)
 	want := strings.Join([]string{
@@ -201,27 +202,27 @@ func TestRejectedRowsStandAsTheyWere(t *testing.T) {
 	}{
 		"with every finding of the row": {
 			tsv("a.tsv"),
-			rejected("a.tsv", 4, "x\t\"multi\nline\"", reader.Finding{Field: "INPUT:a", Code: "A", Message: "one"}, reader.Finding{Field: "INPUT:b", Code: "B", Message: "two"}),
+			rejected("a.tsv", 4, "x\t\"multi\nline\"", verdict.Finding{Field: "INPUT:a", Code: "A", Message: "one"}, verdict.Finding{Field: "INPUT:b", Code: "B", Message: "two"}),
 			"ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b\n5\tINPUT:a; INPUT:b\tA; B\tone; two\tx\t\"multi\nline\"\n",
 		},
 		"in the dialect of the input": {
 			csvInfo,
-			rejected("b.csv", 1, `"a,b",c`, reader.Finding{Code: "A", Message: `has a "quote", and a comma`}),
+			rejected("b.csv", 1, `"a,b",c`, verdict.Finding{Code: "A", Message: `has a "quote", and a comma`}),
 			"ERROR:line,ERROR:field,ERROR:code,ERROR:message,url,label\n2,,A,\"has a \"\"quote\"\", and a comma\",\"a,b\",c\n",
 		},
 		"without quotes where the input has none": {
 			plain,
-			rejected("c.csv", 1, `"a,b`, reader.Finding{Code: "A", Message: "one,\ntwo"}),
+			rejected("c.csv", 1, `"a,b`, verdict.Finding{Code: "A", Message: "one,\ntwo"}),
 			"ERROR:line,ERROR:field,ERROR:code,ERROR:message,url,label\n2,,A,one  two,\"a,b\n",
 		},
 		"short and long ones in place, behind what is wrong": {
 			tsv("a.tsv"),
-			rejected("a.tsv", 1, "only one cell", reader.Finding{Code: "COLUMN_COUNT", Message: "m"}),
+			rejected("a.tsv", 1, "only one cell", verdict.Finding{Code: "COLUMN_COUNT", Message: "m"}),
 			"ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b\n2\t\tCOLUMN_COUNT\tm\tonly one cell\n",
 		},
 		"and without cells where the row was too long to keep": {
 			tsv("a.tsv"),
-			rejected("a.tsv", 1, "", reader.Finding{Code: "RECORD_TOO_LONG", Message: "m"}),
+			rejected("a.tsv", 1, "", verdict.Finding{Code: "RECORD_TOO_LONG", Message: "m"}),
 			"ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b\n2\t\tRECORD_TOO_LONG\tm\t\t\n",
 		},
 		"with fresh columns in place of an earlier run's": {
@@ -230,7 +231,7 @@ func TestRejectedRowsStandAsTheyWere(t *testing.T) {
 				Header:    []string{"ERROR:line", "ERROR:field", "ERROR:code", "ERROR:message", "INPUT:a", "INPUT:b"},
 				HeaderRaw: "ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b",
 			},
-			rejected("rejected.tsv", 1, "17\tINPUT:a\tOLD\t\"old \"\"message\"\"\twith a tab\"\tx\t\"y\"", reader.Finding{Field: "INPUT:b", Code: "NEW", Message: "new"}),
+			rejected("rejected.tsv", 1, "17\tINPUT:a\tOLD\t\"old \"\"message\"\"\twith a tab\"\tx\t\"y\"", verdict.Finding{Field: "INPUT:b", Code: "NEW", Message: "new"}),
 			"ERROR:line\tERROR:field\tERROR:code\tERROR:message\tINPUT:a\tINPUT:b\n2\tINPUT:b\tNEW\tnew\tx\t\"y\"\n",
 		},
 	}
@@ -253,7 +254,7 @@ func TestEachHeaderGetsItsOwnFileOfRejectedRows(t *testing.T) {
 	other.Header, other.HeaderRaw = []string{"INPUT:c"}, "INPUT:c"
 	w := create(t, dir, tsv("a.tsv"), tsv("b.tsv"), other)
 	for _, file := range []string{"a.tsv", "b.tsv", "c.tsv"} {
-		record(t, w, rejected(file, 1, "raw "+file, reader.Finding{Code: "A"}))
+		record(t, w, rejected(file, 1, "raw "+file, verdict.Finding{Code: "A"}))
 	}
 	r := finish(t, w)
 	if got := content(t, r.Outputs["rejected"]); !strings.Contains(got, "a.tsv:2\t\tA\t\traw a.tsv\nb.tsv:2\t\tA\t\traw b.tsv\n") {
