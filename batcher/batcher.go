@@ -24,7 +24,7 @@ import (
 	"github.com/go-faster/jx"
 	"github.com/zeebo/xxh3"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
@@ -83,13 +83,13 @@ func (c Config) Validate() error {
 
 func (c Config) withDefaults() Config {
 	if c.MaxTasks == 0 {
-		c.MaxTasks = toloka.MaxTasksSync
+		c.MaxTasks = contract.MaxTasksSync
 	}
 	if c.MaxInputBytes == 0 {
-		c.MaxInputBytes = toloka.MaxInputBytes
+		c.MaxInputBytes = contract.MaxInputBytes
 	}
 	if c.MaxOutputBytes == 0 {
-		c.MaxOutputBytes = toloka.MaxOutputBytes
+		c.MaxOutputBytes = contract.MaxOutputBytes
 	}
 	if c.MaxRawBytes == 0 {
 		c.MaxRawBytes = DefaultMaxRawBytes
@@ -255,7 +255,7 @@ func oversized(t *reader.Task, what string, size, limit int) *reader.RowError {
 		Findings: []verdict.Finding{{
 			Stage: verdict.StageCheck,
 			Line:  t.Position.Line,
-			Code:  toloka.CodeObjectSizeGreaterThanMax,
+			Code:  contract.CodeObjectSizeGreaterThanMax,
 			Message: fmt.Sprintf("the row's %s take %d bytes as JSON; one request holds at most %d, so this task can't be sent: shorten it",
 				what, size, limit),
 		}},

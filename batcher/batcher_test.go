@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"poolfill/batcher"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
@@ -78,12 +78,12 @@ func TestChunksAreCutByEachLimit(t *testing.T) {
 		"by default at the documented count": {
 			batcher.Config{PoolID: "1"},
 			func() (all []reader.Task) {
-				for i := range toloka.MaxTasksSync + 1 {
+				for i := range contract.MaxTasksSync + 1 {
 					all = append(all, task(int64(i), 10))
 				}
 				return
 			}(),
-			[]int{toloka.MaxTasksSync, 1},
+			[]int{contract.MaxTasksSync, 1},
 		},
 	}
 	for name, tt := range tests {
@@ -114,10 +114,10 @@ func TestChunksAreCutByEachLimit(t *testing.T) {
 
 func TestATaskThatNoRequestCanHoldIsARejectedRow(t *testing.T) {
 	b := mustNew(t, batcher.Config{PoolID: "1"})
-	if _, rejected := b.Add(task(1, toloka.MaxInputBytes)); rejected != nil {
+	if _, rejected := b.Add(task(1, contract.MaxInputBytes)); rejected != nil {
 		t.Fatalf("a task of exactly the limit was rejected: %v", rejected.Findings)
 	}
-	big := task(7, toloka.MaxInputBytes+1)
+	big := task(7, contract.MaxInputBytes+1)
 	full, rejected := b.Add(big)
 	if full != nil {
 		t.Error("a rejected task cut the open chunk")
@@ -126,7 +126,7 @@ func TestATaskThatNoRequestCanHoldIsARejectedRow(t *testing.T) {
 		t.Fatal("a task over the limit was taken")
 	}
 	f := rejected.Findings[0]
-	if f.Code != toloka.CodeObjectSizeGreaterThanMax || f.Line != 8 || rejected.Position.Record != 7 {
+	if f.Code != contract.CodeObjectSizeGreaterThanMax || f.Line != 8 || rejected.Position.Record != 7 {
 		t.Errorf("finding %+v at %+v", f, rejected.Position)
 	}
 	if len(f.Message) > 300 || !strings.Contains(f.Message, "1048577 bytes") {
@@ -140,7 +140,7 @@ func TestATaskThatNoRequestCanHoldIsARejectedRow(t *testing.T) {
 		t.Errorf("the rejected row is not the caller's to keep: %q", rejected.Raw)
 	}
 	solutions := task(8, 20)
-	solutions.OutputBytes = toloka.MaxOutputBytes + 1
+	solutions.OutputBytes = contract.MaxOutputBytes + 1
 	if _, rejected := b.Add(solutions); rejected == nil || !strings.Contains(rejected.Findings[0].Message, "output_values") {
 		t.Errorf("output over the limit: %v", rejected)
 	}
@@ -379,7 +379,7 @@ func TestTheFirstChunkGetsItsMemoryAtOnce(t *testing.T) {
 		t.Run("within its bounds for "+name, func(t *testing.T) {
 			b := mustNew(t, batcher.Config{PoolID: "1"})
 			b.Add(one)
-			bound := toloka.MaxInputBytes + toloka.MaxOutputBytes + batcher.DefaultMaxRawBytes + 200*toloka.MaxTasksSync
+			bound := contract.MaxInputBytes + contract.MaxOutputBytes + batcher.DefaultMaxRawBytes + 200*contract.MaxTasksSync
 			if got := b.Flush().Memory(); got > bound+bound/16 {
 				t.Errorf("its chunk takes %d bytes, of %d", got, bound)
 			}

@@ -15,7 +15,7 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/internal/concurrency"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -202,8 +202,8 @@ func (c Config) Validate() error {
 	if c.ChunkSize < 0 {
 		errs = append(errs, fmt.Errorf("the chunk size is negative: %d", c.ChunkSize))
 	}
-	if c.Mode == uploader.Sync && c.ChunkSize > toloka.MaxTasksSync {
-		errs = append(errs, fmt.Errorf("the chunk size is %d: a synchronous request holds at most %d tasks", c.ChunkSize, toloka.MaxTasksSync))
+	if c.Mode == uploader.Sync && c.ChunkSize > contract.MaxTasksSync {
+		errs = append(errs, fmt.Errorf("the chunk size is %d: a synchronous request holds at most %d tasks", c.ChunkSize, contract.MaxTasksSync))
 	}
 	if c.Limits.TasksPerMinute > 0 && c.ChunkSize > c.Limits.TasksPerMinute {
 		errs = append(errs, fmt.Errorf("the chunk size %d is over the limit of %d tasks a minute", c.ChunkSize, c.Limits.TasksPerMinute))
@@ -319,7 +319,7 @@ func chunkTasks(asked int, limits ratelimit.Config) int {
 	if asked > 0 {
 		return asked
 	}
-	n := toloka.MaxTasksSync
+	n := contract.MaxTasksSync
 	for _, window := range []int{limits.TasksPerMinute, limits.TasksPerDay} {
 		if window > 0 {
 			n = min(n, max(1, window/100))

@@ -21,8 +21,8 @@ import (
 	"go.uber.org/goleak"
 
 	"poolfill/batcher"
+	"poolfill/internal/contract"
 	"poolfill/internal/emulator"
-	"poolfill/internal/toloka"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -209,7 +209,7 @@ func TestTheServersErrorsAreNamedByColumn(t *testing.T) {
 		got[g.Field] = g.Stage + " " + g.Code + " " + g.Samples[0]
 	}
 	file := cfg.Files[0]
-	if got["GOLDEN:result"] != "server "+toloka.CodeUnknownEnumValue+" "+file+":2" || got["INPUT:image"] != "server "+toloka.CodeInvalidURLSyntax+" "+file+":3" {
+	if got["GOLDEN:result"] != "server "+contract.CodeUnknownEnumValue+" "+file+":2" || got["INPUT:image"] != "server "+contract.CodeInvalidURLSyntax+" "+file+":3" {
 		t.Errorf("rejections %+v", r.Rejections)
 	}
 	for _, row := range rows.rows {
@@ -634,7 +634,7 @@ func TestACheckPrintsTheTasksAndSendsNothing(t *testing.T) {
 }
 
 func TestACheckWithASpecNeedsNoServer(t *testing.T) {
-	spec := &toloka.TaskSpec{Input: map[string]toloka.FieldSpec{"image": {Type: toloka.TypeURL, Required: true}, "title": {Type: toloka.TypeString}}}
+	spec := &reader.Spec{Input: map[string]reader.FieldSpec{"image": {Type: reader.TypeURL, Required: true}, "title": {Type: reader.TypeString}}}
 	r, err := run(t, pipeline.Config{
 		Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Check: true,
 		Reader: reader.Config{Spec: spec},
@@ -645,7 +645,7 @@ func TestACheckWithASpecNeedsNoServer(t *testing.T) {
 }
 
 func TestACheckRejectsWhatNoRequestCanHold(t *testing.T) {
-	half := strings.Repeat("x", toloka.MaxInputBytes/2)
+	half := strings.Repeat("x", contract.MaxInputBytes/2)
 	var printed bytes.Buffer
 	r, err := run(t, pipeline.Config{
 		Files: []string{"-"}, Stdin: strings.NewReader("INPUT:a\tINPUT:b\n" + half + "\t" + half + "\n" + half + "\tx\n"),
@@ -654,7 +654,7 @@ func TestACheckRejectsWhatNoRequestCanHold(t *testing.T) {
 	if err != nil || r.Totals != (pipeline.Totals{Rows: 2, Valid: 1, Rejected: 1}) {
 		t.Fatalf("%v: %+v", err, r.Totals)
 	}
-	if got := r.Rejections[0]; got.Code != toloka.CodeObjectSizeGreaterThanMax || got.Samples[0] != "-:2" {
+	if got := r.Rejections[0]; got.Code != contract.CodeObjectSizeGreaterThanMax || got.Samples[0] != "-:2" {
 		t.Errorf("rejected as %+v", got)
 	}
 	if lines := bytes.Count(printed.Bytes(), []byte{'\n'}); lines != 1 {
@@ -667,8 +667,8 @@ func TestACheckGivesItsChunksAndCountsTheirRows(t *testing.T) {
 		var lens []int
 		r, err := run(t, pipeline.Config{
 			Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Check: true, ChunkSize: size,
-			Reader: reader.Config{Spec: &toloka.TaskSpec{Input: map[string]toloka.FieldSpec{
-				"image": {Type: toloka.TypeURL, Required: true}, "title": {Type: toloka.TypeString},
+			Reader: reader.Config{Spec: &reader.Spec{Input: map[string]reader.FieldSpec{
+				"image": {Type: reader.TypeURL, Required: true}, "title": {Type: reader.TypeString},
 			}}},
 			Chunks: func(c *batcher.Chunk) { lens = append(lens, c.Len()) },
 		})
@@ -693,7 +693,7 @@ func TestConfigErrorsAreAllNamed(t *testing.T) {
 	}
 	for name, cfg := range map[string]pipeline.Config{
 		"a check against nothing":        {Files: []string{"-"}, Check: true},
-		"two specs":                      {Files: []string{"-"}, Check: true, NoSpec: true, Reader: reader.Config{Spec: &toloka.TaskSpec{}}},
+		"two specs":                      {Files: []string{"-"}, Check: true, NoSpec: true, Reader: reader.Config{Spec: &reader.Spec{}}},
 		"a synchronous chunk over 5,000": {Files: []string{"-"}, PoolID: "1", Mode: uploader.Sync, ChunkSize: 5001},
 	} {
 		if err := cfg.Validate(); err == nil {

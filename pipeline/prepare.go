@@ -7,9 +7,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // SetupError says that a run could not begin: nothing was sent and nothing was
@@ -97,11 +98,11 @@ func (p *PoolProblem) Error() string { return p.Message }
 func PoolProblems(pool uploader.Pool) []*PoolProblem {
 	var all []*PoolProblem
 	if pool.Status == toloka.PoolArchived {
-		all = append(all, &PoolProblem{toloka.CodeInappropriateStatus, fmt.Sprintf(
+		all = append(all, &PoolProblem{contract.CodeInappropriateStatus, fmt.Sprintf(
 			"pool %s is archived: tasks can't be added to it. Clone it, or name another pool with --pool", pool.ID)})
 	}
 	if _, ok := pool.Mixer(); !ok {
-		all = append(all, &PoolProblem{toloka.CodeMixerConfigRequired, fmt.Sprintf(
+		all = append(all, &PoolProblem{contract.CodeMixerConfigRequired, fmt.Sprintf(
 			"pool %s has no smart mixing (mixer_config), which tasks uploaded by the API need: set it in the pool's settings", pool.ID)})
 	}
 	return all

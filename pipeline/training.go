@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"poolfill/internal/toloka"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // CodeTrainingPool is that of a training pool, and of tasks that train nobody.

@@ -3,7 +3,7 @@ package reader
 import (
 	"bytes"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 )
 
 // maxElementProblems bounds how many elements of one cell are reported one by
@@ -113,7 +113,7 @@ func (f *field) appendArray(dst, cell []byte, v *remarks) (out []byte, ok bool) 
 		one.reset()
 		written := false
 		if problem != "" {
-			one.refuse(toloka.CodeArrayExpected, "%s", problem)
+			one.refuse(contract.CodeArrayExpected, "%s", problem)
 		} else {
 			dst, written = f.appendOne(dst, element, &one)
 		}
@@ -131,7 +131,7 @@ func (f *field) appendArray(dst, cell []byte, v *remarks) (out []byte, ok bool) 
 		v.refuse(v.problems[len(v.problems)-1].code, "%d more elements are refused", bad-maxElementProblems)
 	}
 	if !ok && len(cell) > 1 && cell[0] == '[' && cell[len(cell)-1] == ']' {
-		v.refuse(toloka.CodeArrayExpected, "write the elements without brackets, parted by commas")
+		v.refuse(contract.CodeArrayExpected, "write the elements without brackets, parted by commas")
 	}
 	f.checkSize(cut.number, v)
 	return append(dst, ']'), ok
@@ -146,9 +146,9 @@ func (v *remarks) element(number int, problems []remark) {
 
 func (f *field) checkSize(n int, v *remarks) {
 	if f.minSize != nil && n < *f.minSize {
-		v.refuse(toloka.CodeArraySizeLessThanMin, "the array has %d elements, the field needs at least %d", n, *f.minSize)
+		v.refuse(contract.CodeArraySizeLessThanMin, "the array has %d elements, the field needs at least %d", n, *f.minSize)
 	}
 	if f.maxSize != nil && n > *f.maxSize {
-		v.refuse(toloka.CodeArraySizeGreaterThanMax, "the array has %d elements, the field allows at most %d", n, *f.maxSize)
+		v.refuse(contract.CodeArraySizeGreaterThanMax, "the array has %d elements, the field allows at most %d", n, *f.maxSize)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"testing"
-
-	"poolfill/internal/toloka"
 )
 
 // threeColumns is rows of about 105 bytes: a URL, a title and an answer. Two in
@@ -27,7 +25,7 @@ func threeColumns(rows int) []byte {
 
 // tenFields is rows of about 200 bytes with a field of each type, and the spec
 // of these fields.
-func tenFields(t testing.TB, rows int) ([]byte, *toloka.TaskSpec) {
+func tenFields(t testing.TB, rows int) ([]byte, *Spec) {
 	var text bytes.Buffer
 	text.WriteString("INPUT:url\tINPUT:title\tINPUT:count\tINPUT:price\tINPUT:new\tINPUT:place\tINPUT:tags\tINPUT:box\tGOLDEN:answer\tGOLDEN:score\n")
 	for i := range rows {
@@ -54,7 +52,7 @@ func BenchmarkBatches(b *testing.B) {
 	for _, shape := range []struct {
 		name string
 		text []byte
-		spec *toloka.TaskSpec
+		spec *Spec
 	}{
 		{"three columns", threeColumns(rows), nil},
 		{"ten typed fields", typed, spec},

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"poolfill/internal/contract"
 	"poolfill/internal/spelling"
-	"poolfill/internal/toloka"
 	"poolfill/reader/verdict"
 )
 
@@ -341,7 +341,7 @@ func mapHeader(names []string, line int64, cfg *Config, warnings *warningLog) (*
 	h.checkRequired()
 	m := h.mapping
 	if len(h.findings) == 0 && len(m.inputs) == 0 {
-		h.refuse(-1, toloka.CodeEmptyObjectNotAllowed, "no column gives a task its input: at least one INPUT: column is needed")
+		h.refuse(-1, contract.CodeEmptyObjectNotAllowed, "no column gives a task its input: at least one INPUT: column is needed")
 	}
 	byNumber := func(a, b solution) int { return a.n - b.n }
 	slices.SortFunc(m.golden, byNumber)
@@ -485,7 +485,7 @@ func (h *headerMapper) place(i int, t target) {
 
 // fields gives the spec's fields of a kind; nil where they aren't known, so that
 // every value is a string.
-func (h *headerMapper) fields(kind targetKind) map[string]toloka.FieldSpec {
+func (h *headerMapper) fields(kind targetKind) map[string]FieldSpec {
 	switch {
 	case h.cfg.Spec == nil:
 		return nil
@@ -510,12 +510,12 @@ func (h *headerMapper) compile(c *column, t target) bool {
 	}
 	spec, ok := fields[t.name]
 	if !ok {
-		h.refuse(c.index, toloka.CodeValueNotAllowed, "the project has no %s%s", describeTarget(t), h.unknownAdvice(c.name, t, fields))
+		h.refuse(c.index, contract.CodeValueNotAllowed, "the project has no %s%s", describeTarget(t), h.unknownAdvice(c.name, t, fields))
 		return false
 	}
 	f, notices, err := compileField(spec)
 	if err != nil {
-		h.refuse(c.index, toloka.CodeValueNotAllowed, "the project's spec of the %s can't be used: %v", describeTarget(t), err)
+		h.refuse(c.index, contract.CodeValueNotAllowed, "the project's spec of the %s can't be used: %v", describeTarget(t), err)
 		return false
 	}
 	for _, n := range notices {
@@ -536,7 +536,7 @@ func describeTarget(t target) string {
 }
 
 // unknownAdvice says what an unknown field's column was perhaps meant to be.
-func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]toloka.FieldSpec) string {
+func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]FieldSpec) string {
 	_, isKnown := findFold(fields, t.name) // in other capitals
 	if t.kind == targetInput {
 		if name, ok := findFold(h.cfg.Spec.Output, t.name); ok && !isKnown {
@@ -568,7 +568,7 @@ func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]
 }
 
 // findFold finds a field whose name is the same but for capitals.
-func findFold(fields map[string]toloka.FieldSpec, name string) (found string, ok bool) {
+func findFold(fields map[string]FieldSpec, name string) (found string, ok bool) {
 	if _, ok := fields[name]; ok {
 		return name, true
 	}
@@ -626,7 +626,7 @@ func (h *headerMapper) checkRequired() {
 		if _, ok := h.first[target{kind: targetInput, name: name}]; ok {
 			continue
 		}
-		h.refuse(-1, toloka.CodeValueRequired, "no column fills the required input field %s: add INPUT:%s, or say which column it is with --map COLUMN=INPUT:%s", quoteText(name), name, name)
+		h.refuse(-1, contract.CodeValueRequired, "no column fills the required input field %s: add INPUT:%s, or say which column it is with --map COLUMN=INPUT:%s", quoteText(name), name, name)
 		h.findings[len(h.findings)-1].Field = "INPUT:" + name
 	}
 }

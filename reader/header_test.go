@@ -8,7 +8,6 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"poolfill/internal/toloka"
 	"poolfill/reader/verdict"
 )
 
@@ -40,12 +39,12 @@ func briefWarnings(warnings []Warning) string {
 	return strings.Join(parts, ";")
 }
 
-func specOf(t testing.TB, text string) *toloka.TaskSpec {
+func specOf(t testing.TB, text string) *Spec {
 	t.Helper()
 	if text == "" {
 		return nil
 	}
-	var spec toloka.TaskSpec
+	var spec Spec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +174,7 @@ func TestTheConfigurationIsCheckedWhole(t *testing.T) {
 		Delimiter: '"', Quotes: "some", MaxCellBytes: -1, MaxRecordBytes: -1, SkipRows: -1, LimitRows: -1, ControlOverlap: 30001,
 		Map:    map[string]string{"a": "image", "b": "OUTPUT:x", "c": "AI:latitude", "d": "input:x", "e": "INPUT:e"},
 		Ignore: []string{"e"},
-		Spec:   &toloka.TaskSpec{Input: map[string]toloka.FieldSpec{"n": {Type: toloka.TypeFloat, MinValue: &bound}}},
+		Spec:   &Spec{Input: map[string]FieldSpec{"n": {Type: TypeFloat, MinValue: &bound}}},
 	}.Validate()
 	for _, want := range []string{
 		"delimiter", "quote mode", "cell is negative", "record is negative", "skip is negative", "read is negative", "30001",

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 )
 
 // maxJSONDepth bounds how deep arrays and objects nest in a cell, so that no
@@ -334,14 +334,14 @@ func (f *field) appendJSONValue(dst, text []byte, v *remarks) (out []byte, ok bo
 		err = s.document()
 	}
 	if err != nil {
-		v.refuse(toloka.CodeJSONExpected, "%s is not JSON: %s", quoteText(text), err.describe(s.src))
+		v.refuse(contract.CodeJSONExpected, "%s is not JSON: %s", quoteText(text), err.describe(s.src))
 		return dst, false
 	}
 	if s.duplicate {
 		v.notice(CodeDuplicateKey, duplicateKeyText)
 	}
 	if f.required && string(s.dst[len(dst):]) == "null" {
-		v.refuse(toloka.CodeValueRequired, "the field is required and null is no value")
+		v.refuse(contract.CodeValueRequired, "the field is required and null is no value")
 	}
 	return s.dst, true
 }
@@ -430,7 +430,7 @@ func (f *field) appendJSONElements(dst, cell []byte, v *remarks, problem string)
 			if meant {
 				problem = fmt.Sprintf("element %d: %s", cut.number, fault)
 			}
-			v.refuse(toloka.CodeJSONExpected, "%s", problem)
+			v.refuse(contract.CodeJSONExpected, "%s", problem)
 			return dst, false
 		}
 		dst = s.dst

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/reader/verdict"
 )
 
@@ -82,7 +82,7 @@ func (b *rowBuilder) appendInputs() int {
 	before := len(b.findings)
 	size, filled := b.appendValues(b.mapping.inputs)
 	if filled == 0 && len(b.findings) == before {
-		b.refuse(verdict.StageCheck, nil, toloka.CodeEmptyObjectNotAllowed, "all input cells of the row are empty: a task needs at least one input value")
+		b.refuse(verdict.StageCheck, nil, contract.CodeEmptyObjectNotAllowed, "all input cells of the row are empty: a task needs at least one input value")
 	}
 	return size
 }
@@ -96,7 +96,7 @@ func (b *rowBuilder) appendValues(columns []column) (size, filled int) {
 		cell := b.cell(c)
 		if len(cell) == 0 {
 			if c.field != nil && c.field.required {
-				b.refuse(verdict.StageCheck, c, toloka.CodeValueRequired, "the field is required and its cell is empty")
+				b.refuse(verdict.StageCheck, c, contract.CodeValueRequired, "the field is required and its cell is empty")
 			}
 			continue
 		}
@@ -276,7 +276,7 @@ func (b *rowBuilder) readOverlap() (overlap int, ok bool) {
 	const mostDigits = 5 // of MaxOverlap
 	if isNumber && n.isInteger() && !n.negative && len(n.whole) <= mostDigits {
 		overlap, _ = strconv.Atoi(string(n.whole)) // nothing is left of zeros
-		if overlap >= toloka.MinOverlap && overlap <= toloka.MaxOverlap {
+		if overlap >= contract.MinOverlap && overlap <= contract.MaxOverlap {
 			return overlap, true
 		}
 	}
@@ -285,7 +285,7 @@ func (b *rowBuilder) readOverlap() (overlap int, ok bool) {
 		advice = integerAdvice(text)
 	}
 	b.refuse(verdict.StageMap, c, CodeOverlap, fmt.Sprintf("%s is no overlap: it must be a whole number from %d to %d, or %s%s",
-		quoteText(text), toloka.MinOverlap, toloka.MaxOverlap, infiniteWord, advice))
+		quoteText(text), contract.MinOverlap, contract.MaxOverlap, infiniteWord, advice))
 	return 0, false
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"poolfill/internal/toloka"
 	"poolfill/reader/verdict"
 )
 
@@ -227,8 +226,8 @@ func TestRowsThatCantBecomeTasksNameAllFindings(t *testing.T) {
 
 func TestFindingsNeverHoldALongCellWhole(t *testing.T) {
 	long := strings.Repeat("é", 10_000)
-	for _, typ := range []toloka.FieldType{"url", "integer", "float", "boolean", "coordinates", "json", "array_integer", "array_json", "file"} {
-		spec := &toloka.TaskSpec{Input: map[string]toloka.FieldSpec{"a": {Type: typ}}}
+	for _, typ := range []FieldType{"url", "integer", "float", "boolean", "coordinates", "json", "array_integer", "array_json", "file"} {
+		spec := &Spec{Input: map[string]FieldSpec{"a": {Type: typ}}}
 		_, findings, _ := built(t, "INPUT:a", long, Config{Spec: spec})
 		if len(findings) == 0 {
 			t.Errorf("%s accepts it", typ)
@@ -264,7 +263,7 @@ func TestRowsWithMoreOrFewerCellsNameTheColumn(t *testing.T) {
 }
 
 func TestRowsOfStringsCostNoAllocation(t *testing.T) {
-	for name, spec := range map[string]*toloka.TaskSpec{
+	for name, spec := range map[string]*Spec{
 		"without a spec": nil,
 		"with a spec": specOf(t, `{"input_spec":{"image":{"type":"url","required":true},"text":{"type":"string","max_length":100},"n":{"type":"integer","min_value":1,"max_value":10}},
 			"output_spec":{"result":{"type":"string","allowed_values":["cat","dog"]}}}`),

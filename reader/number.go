@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"unicode"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 )
 
 // number is the text of a decimal number, taken apart. It is sent as it was
@@ -206,19 +206,19 @@ func (f *field) appendNumber(dst, text []byte, v *remarks) (out []byte, ok bool)
 	n, ok := parseNumber(text)
 	if f.typ == typeInteger {
 		if !ok || !n.isInteger() {
-			v.refuse(toloka.CodeIntegerExpected, "%s is not an integer%s", quoteText(text), integerAdvice(text))
+			v.refuse(contract.CodeIntegerExpected, "%s is not an integer%s", quoteText(text), integerAdvice(text))
 			return dst, false
 		}
 		if !n.fitsInt64() {
-			v.refuse(toloka.CodeValueOutOfBounds, "%s is beyond the range of 64-bit integers: use a string field for long ids", quoteText(text))
+			v.refuse(contract.CodeValueOutOfBounds, "%s is beyond the range of 64-bit integers: use a string field for long ids", quoteText(text))
 		}
 	} else {
 		if !ok {
-			v.refuse(toloka.CodeFloatExpected, "%s is not a number%s", quoteText(text), floatAdvice(text))
+			v.refuse(contract.CodeFloatExpected, "%s is not a number%s", quoteText(text), floatAdvice(text))
 			return dst, false
 		}
 		if !n.fitsFloat64() {
-			v.refuse(toloka.CodeValueOutOfBounds, "%s is beyond the range of 64-bit floating point numbers", quoteText(text))
+			v.refuse(contract.CodeValueOutOfBounds, "%s is beyond the range of 64-bit floating point numbers", quoteText(text))
 		}
 	}
 	f.checkBounds(&n, text, v)
@@ -227,10 +227,10 @@ func (f *field) appendNumber(dst, text []byte, v *remarks) (out []byte, ok bool)
 
 func (f *field) checkBounds(n *number, text []byte, v *remarks) {
 	if f.minValue != nil && n.compare(f.minValue) < 0 {
-		v.refuse(toloka.CodeValueLessThanMin, "%s is less than %s, the least that the field allows", quoteText(text), f.minValue.append(nil))
+		v.refuse(contract.CodeValueLessThanMin, "%s is less than %s, the least that the field allows", quoteText(text), f.minValue.append(nil))
 	}
 	if f.maxValue != nil && n.compare(f.maxValue) > 0 {
-		v.refuse(toloka.CodeValueGreaterThanMax, "%s is more than %s, the most that the field allows", quoteText(text), f.maxValue.append(nil))
+		v.refuse(contract.CodeValueGreaterThanMax, "%s is more than %s, the most that the field allows", quoteText(text), f.maxValue.append(nil))
 	}
 	if len(f.allowedNumbers) == 0 {
 		return

@@ -18,7 +18,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"poolfill/internal/toloka"
 	"poolfill/reader/verdict"
 )
 
@@ -156,7 +155,7 @@ func TestDocumentedTypesBecomeTheDocumentedTasks(t *testing.T) {
 	for line := range strings.Lines(string(caseFile(t, "toloka/expected/documented-types.jsonl"))) {
 		var c struct {
 			File  string
-			Spec  toloka.TaskSpec
+			Spec  Spec
 			Tasks json.RawMessage
 		}
 		if err := json.Unmarshal([]byte(line), &c); err != nil {
@@ -465,7 +464,7 @@ func BenchmarkNext(b *testing.B) {
 	for i := range rows {
 		fmt.Fprintf(&text, "https://example.com/dataset/images/%06d.jpg\tWhat does the picture %d show, and where was it taken?\tcat\n", i, i)
 	}
-	for name, spec := range map[string]*toloka.TaskSpec{
+	for name, spec := range map[string]*Spec{
 		"without a spec": nil,
 		"with a spec": specOf(b, `{"input_spec":{"image":{"type":"url","required":true},"text":{"type":"string","max_length":200}},
 			"output_spec":{"result":{"type":"string","allowed_values":["cat","dog"]}}}`),

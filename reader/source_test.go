@@ -13,8 +13,6 @@ import (
 	"github.com/gocarina/gocsv"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
-
-	"poolfill/internal/toloka"
 )
 
 func source(name string, columns []string, rows ...[]string) Source {
@@ -170,13 +168,13 @@ type animal struct {
 	Note    []byte  `csv:"-"`
 }
 
-var animalSpec = &toloka.TaskSpec{
-	Input: map[string]toloka.FieldSpec{
-		"image":  {Type: toloka.TypeURL, Required: true},
+var animalSpec = &Spec{
+	Input: map[string]FieldSpec{
+		"image":  {Type: TypeURL, Required: true},
 		"tags":   {Type: "array_string"},
-		"weight": {Type: toloka.TypeFloat},
+		"weight": {Type: TypeFloat},
 	},
-	Output: map[string]toloka.FieldSpec{"result": {Type: toloka.TypeString}},
+	Output: map[string]FieldSpec{"result": {Type: TypeString}},
 }
 
 func TestStructsAreWhatGocsvWouldWrite(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 )
 
 // Validate reports everything that is wrong with the configuration. Whether an
@@ -46,8 +46,8 @@ func (c Config) Validate() error {
 			report("rows to skip and a place to begin exclude each other")
 		}
 	}
-	if c.ControlOverlap < ControlOverlapPool || c.ControlOverlap > toloka.MaxOverlap {
-		report("the overlap of control tasks is %d: it must be from %d to %d, infinite or the pool's", c.ControlOverlap, toloka.MinOverlap, toloka.MaxOverlap)
+	if c.ControlOverlap < ControlOverlapPool || c.ControlOverlap > contract.MaxOverlap {
+		report("the overlap of control tasks is %d: it must be from %d to %d, infinite or the pool's", c.ControlOverlap, contract.MinOverlap, contract.MaxOverlap)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Map)) {
 		if _, problem := mapTarget(c.Map[name]); problem != nil {
@@ -63,7 +63,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func validateFields(kind string, fields map[string]toloka.FieldSpec) error {
+func validateFields(kind string, fields map[string]FieldSpec) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if _, _, err := compileField(fields[name]); err != nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 )
 
 // remark is a code and a sentence about one value.
@@ -54,23 +54,23 @@ const (
 	typeFile
 )
 
-func valueTypeOf(t toloka.FieldType) valueType {
+func valueTypeOf(t FieldType) valueType {
 	switch t {
-	case toloka.TypeString:
+	case TypeString:
 		return typeString
-	case toloka.TypeInteger, toloka.TypeNumber:
+	case TypeInteger, TypeNumber:
 		return typeInteger
-	case toloka.TypeFloat:
+	case TypeFloat:
 		return typeFloat
-	case toloka.TypeBoolean:
+	case TypeBoolean:
 		return typeBoolean
-	case toloka.TypeURL:
+	case TypeURL:
 		return typeURL
-	case toloka.TypeCoordinates:
+	case TypeCoordinates:
 		return typeCoordinates
-	case toloka.TypeJSON:
+	case TypeJSON:
 		return typeJSON
-	case toloka.TypeFile:
+	case TypeFile:
 		return typeFile
 	}
 	return typeUnknown
@@ -94,10 +94,10 @@ type field struct {
 
 // compileField gives a spec's field its ready form. Notices are about what can
 // only be checked by the server; an error is a spec that contradicts itself.
-func compileField(spec toloka.FieldSpec) (f *field, notices []remark, err error) {
-	name, array := strings.CutPrefix(string(spec.Type), toloka.ArrayPrefix)
+func compileField(spec FieldSpec) (f *field, notices []remark, err error) {
+	name, array := strings.CutPrefix(string(spec.Type), ArrayPrefix)
 	f = &field{
-		typ: valueTypeOf(toloka.FieldType(name)), array: array, required: spec.Required,
+		typ: valueTypeOf(FieldType(name)), array: array, required: spec.Required,
 		minSize: spec.MinSize, maxSize: spec.MaxSize,
 	}
 	var errs []error
@@ -220,7 +220,7 @@ func listValues(values []json.RawMessage) string {
 }
 
 func (f *field) refuseEnum(text []byte, v *remarks) {
-	v.refuse(toloka.CodeUnknownEnumValue, "%s is none of the values that the field allows: %s", quoteText(text), f.allowed)
+	v.refuse(contract.CodeUnknownEnumValue, "%s is none of the values that the field allows: %s", quoteText(text), f.allowed)
 }
 
 // append appends the JSON of a cell that isn't empty. Where the cell can't be
@@ -259,7 +259,7 @@ func (f *field) appendOne(dst, text []byte, v *remarks) (out []byte, ok bool) {
 	case typeJSON:
 		return f.appendJSONValue(dst, text, v)
 	case typeFile:
-		v.refuse(toloka.CodeValueNotAllowed, "a field of the type file can't be filled from a task file: leave its cells empty")
+		v.refuse(contract.CodeValueNotAllowed, "a field of the type file can't be filled from a task file: leave its cells empty")
 		return dst, false
 	default:
 		return appendString(dst, text), true
@@ -270,14 +270,14 @@ func (f *field) checkString(text []byte, v *remarks) {
 	if f.minLength != nil || f.maxLength != nil {
 		n := utf8.RuneCount(text)
 		if f.minLength != nil && n < *f.minLength {
-			v.refuse(toloka.CodeStringLengthLessThanMin, "%s has %d characters, the field needs at least %d", quoteText(text), n, *f.minLength)
+			v.refuse(contract.CodeStringLengthLessThanMin, "%s has %d characters, the field needs at least %d", quoteText(text), n, *f.minLength)
 		}
 		if f.maxLength != nil && n > *f.maxLength {
-			v.refuse(toloka.CodeStringLengthGreaterThanMax, "the value has %d characters, the field allows at most %d", n, *f.maxLength)
+			v.refuse(contract.CodeStringLengthGreaterThanMax, "the value has %d characters, the field allows at most %d", n, *f.maxLength)
 		}
 	}
 	if f.pattern != nil && !f.pattern.Match(text) {
-		v.refuse(toloka.CodePatternMismatch, "%s does not match the field's pattern", quoteText(text))
+		v.refuse(contract.CodePatternMismatch, "%s does not match the field's pattern", quoteText(text))
 	}
 	if f.allowedTexts != nil && !f.allowedTexts[string(text)] {
 		f.refuseEnum(text, v)
@@ -297,7 +297,7 @@ func (f *field) appendBoolean(dst, text []byte, v *remarks) (out []byte, ok bool
 	case "FALSE", "False":
 		value = "false"
 	default:
-		v.refuse(toloka.CodeBooleanExpected, "%s is not a boolean: write true or false", quoteText(text))
+		v.refuse(contract.CodeBooleanExpected, "%s is not a boolean: write true or false", quoteText(text))
 		return dst, false
 	}
 	if text[0] != value[0] {
@@ -314,11 +314,11 @@ func (f *field) appendBoolean(dst, text []byte, v *remarks) (out []byte, ok bool
 func checkURL(text []byte, v *remarks) {
 	if i := indexControl(text); i >= 0 {
 		c, _ := utf8.DecodeRune(text[i:])
-		v.refuse(toloka.CodeInvalidURLSyntax, "%s has the control character %U: remove it", quoteText(text), c)
+		v.refuse(contract.CodeInvalidURLSyntax, "%s has the control character %U: remove it", quoteText(text), c)
 		return
 	}
 	if trimmed := bytes.TrimSpace(text); len(trimmed) < len(text) {
-		v.refuse(toloka.CodeInvalidURLSyntax, "%s has blanks around it: remove them", quoteText(text))
+		v.refuse(contract.CodeInvalidURLSyntax, "%s has blanks around it: remove them", quoteText(text))
 		return
 	}
 	for _, start := range [...]string{"https://", "http://", "www"} {
@@ -326,7 +326,7 @@ func checkURL(text []byte, v *remarks) {
 			return
 		}
 	}
-	v.refuse(toloka.CodeInvalidURLSyntax, "%s is not a URL: it must begin with http://, https:// or www and go on after that", quoteText(text))
+	v.refuse(contract.CodeInvalidURLSyntax, "%s is not a URL: it must begin with http://, https:// or www and go on after that", quoteText(text))
 }
 
 // hasPrefixFold says whether a text begins with a word in small letters, in
@@ -368,7 +368,7 @@ func checkCoordinates(text []byte, v *remarks) {
 	latitude, okLat := parseNumber(trimBlanks(lat))
 	longitude, okLon := parseNumber(trimBlanks(lon))
 	if !found || !okLat || !okLon || latitude.exponent != nil || longitude.exponent != nil {
-		v.refuse(toloka.CodeInvalidCoordinatesSyntax, "%s is not a place: write latitude,longitude with decimal points, such as 53.910236,27.531110", quoteText(text))
+		v.refuse(contract.CodeInvalidCoordinatesSyntax, "%s is not a place: write latitude,longitude with decimal points, such as 53.910236,27.531110", quoteText(text))
 		return
 	}
 	const maxLatitude, maxLongitude = 90, 180
@@ -379,5 +379,5 @@ func checkCoordinates(text []byte, v *remarks) {
 	if latitude.within(maxLongitude) && longitude.within(maxLatitude) {
 		advice = ", latitude comes first"
 	}
-	v.refuse(toloka.CodeInvalidCoordinatesSyntax, "%s is no place on earth: latitude goes from -90 to 90 and longitude from -180 to 180%s", quoteText(text), advice)
+	v.refuse(contract.CodeInvalidCoordinatesSyntax, "%s is no place on earth: latitude goes from -90 to 90 and longitude from -180 to 180%s", quoteText(text), advice)
 }

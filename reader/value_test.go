@@ -9,14 +9,12 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
-
-	"poolfill/internal/toloka"
 )
 
 // typed reads one cell by a spec given as JSON.
 func typed(t *testing.T, spec, cell string) (text string, ok bool, codes, notices []string, messages string) {
 	t.Helper()
-	var s toloka.FieldSpec
+	var s FieldSpec
 	if err := json.Unmarshal([]byte(spec), &s); err != nil {
 		t.Fatalf("spec %s: %v", spec, err)
 	}
@@ -282,7 +280,7 @@ func TestPatternsThatMeanSomethingElseInJavaAreLeftToTheServer(t *testing.T) {
 
 func TestSpecsThatContradictThemselvesAreErrors(t *testing.T) {
 	bound := json.Number("many")
-	_, _, err := compileField(toloka.FieldSpec{Type: toloka.TypeInteger, MinValue: &bound, MaxValue: &bound})
+	_, _, err := compileField(FieldSpec{Type: TypeInteger, MinValue: &bound, MaxValue: &bound})
 	if err == nil || !strings.Contains(err.Error(), "min_value") || !strings.Contains(err.Error(), "max_value") {
 		t.Errorf("error %v", err)
 	}

@@ -13,7 +13,8 @@ import (
 
 	"github.com/go-faster/jx"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
+	"poolfill/uploader/toloka"
 )
 
 const (
@@ -526,7 +527,7 @@ func fieldErrors(raw []byte) []FieldError {
 	if errs := leaves("", raw, 0); len(errs) > 0 {
 		return errs
 	}
-	return []FieldError{{Code: toloka.CodeValidationError, Message: "the server gave no reason"}}
+	return []FieldError{{Code: contract.CodeValidationError, Message: "the server gave no reason"}}
 }
 
 // leaves collects the errors within a value, naming fields by their path.
@@ -535,7 +536,7 @@ func leaves(field string, raw []byte, depth int) []FieldError {
 	switch d.Next() {
 	case jx.String:
 		if text, err := d.Str(); err == nil && text != "" {
-			return []FieldError{{Field: field, Code: toloka.CodeValidationError, Message: cut(text, maxText)}}
+			return []FieldError{{Field: field, Code: contract.CodeValidationError, Message: cut(text, maxText)}}
 		}
 		return nil
 	case jx.Array, jx.Object:

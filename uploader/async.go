@@ -13,7 +13,8 @@ import (
 	"go.uber.org/zap"
 
 	"poolfill/internal/backoff"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
+	"poolfill/uploader/toloka"
 )
 
 const (
@@ -134,7 +135,7 @@ func (j *job) submit(ctx context.Context, p part, id string) (op toloka.Operatio
 	switch {
 	case failed == nil:
 		return op, false, nil
-	case failed.Kind == KindConflict && failed.Code == toloka.CodeOperationAlreadyExists:
+	case failed.Kind == KindConflict && failed.Code == contract.CodeOperationAlreadyExists:
 		return toloka.Operation{ID: id, Status: toloka.OperationPending}, post.sent == 1, nil
 	case failed.Kind == KindTooLarge && failed.InDoubt:
 		// Something between here and the server may have refused only the

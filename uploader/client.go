@@ -22,8 +22,8 @@ import (
 	"go.uber.org/zap"
 
 	"poolfill/internal/backoff"
-	"poolfill/internal/toloka"
 	"poolfill/ratelimit"
+	"poolfill/uploader/toloka"
 )
 
 // Pool is what the server tells of a pool, as far as it is used: ID, ProjectID,

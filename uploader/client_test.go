@@ -23,9 +23,10 @@ import (
 	"go.uber.org/zap"
 
 	"go.uber.org/zap/zaptest/observer"
+
 	"poolfill/ratelimit"
 
-	"poolfill/internal/toloka"
+	"poolfill/uploader/toloka"
 )
 
 func TestClientConfigNamesEverythingWrong(t *testing.T) {

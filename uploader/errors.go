@@ -19,7 +19,7 @@ import (
 
 	"github.com/go-faster/jx"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 )
 
 // Kind says what a failed request means for who sent it.
@@ -114,7 +114,7 @@ func (e *APIError) Error() string {
 	switch e.Kind {
 	case KindInvalid:
 		fmt.Fprintf(&b, "the server refused the request for %s%s", e.What, e.answer())
-		if e.Code == toloka.CodeMixerConfigRequired {
+		if e.Code == contract.CodeMixerConfigRequired {
 			b.WriteString(": the pool has no smart mixing; set up its mixer_config")
 		}
 	case KindAuth:
@@ -197,11 +197,11 @@ func (e *APIError) answer() string {
 
 func conflictHint(code string) string {
 	switch code {
-	case toloka.CodeInappropriateStatus:
+	case contract.CodeInappropriateStatus:
 		return ": check that the pool is not archived"
-	case toloka.CodePoolTasksCountExceeded:
+	case contract.CodePoolTasksCountExceeded:
 		return ": the pool is full; fill another one"
-	case toloka.CodeMixerConfigRequired:
+	case contract.CodeMixerConfigRequired:
 		return ": the pool has no smart mixing; set up its mixer_config"
 	}
 	return ": check the state of the pool"

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"poolfill/internal/toloka"
+	"poolfill/uploader/toloka"
 )
 
 // poolsPage is the most pools in one answer.

@@ -11,7 +11,8 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/internal/backoff"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
+	"poolfill/uploader/toloka"
 )
 
 // Journal keeps, durably, what is about to be sent. It is called by several
@@ -271,5 +272,5 @@ func (u *Uploader) Settle(ctx context.Context, operation string) (Settled, error
 
 // logGone reports whether a failure means that there is no log.
 func (e *APIError) logGone() bool {
-	return e != nil && (e.Kind == KindNotFound || e.Code == toloka.CodeOperationLogsArchived)
+	return e != nil && (e.Kind == KindNotFound || e.Code == contract.CodeOperationLogsArchived)
 }

@@ -15,7 +15,8 @@ import (
 	"go.uber.org/zap"
 
 	"poolfill/batcher"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
+	"poolfill/uploader/toloka"
 )
 
 // Mode says how a chunk is sent.
@@ -472,7 +473,7 @@ func (j *job) refused(p part, failed *APIError) (rest []part, inDoubt bool, err 
 	switch {
 	case failed.Kind == KindTooLarge && !failed.InDoubt:
 		return j.tooLarge(p, failed), false, nil
-	case failed.Kind == KindInvalid && failed.Code == toloka.CodeValidationError:
+	case failed.Kind == KindInvalid && failed.Code == contract.CodeValidationError:
 		return j.invalid(p, failed), false, nil
 	}
 	return nil, failed.InDoubt, failed

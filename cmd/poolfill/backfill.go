@@ -18,7 +18,7 @@ import (
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -93,7 +93,7 @@ func (f *backfillFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.api.pool, "pool", "", "the pool to fill, where the arguments are files")
 	flags.StringVar(&f.template, "pool-template", "", "the pool that is cloned when a pool is full, where the arguments are files")
 	flags.StringSliceVar(&f.each, "each-pool", nil, "a file whose rows every pool gets, such as its control tasks (repeatable)")
-	flags.Int64Var(&f.poolTasks, "pool-tasks", toloka.MaxPoolTasks, "the most tasks in a pool")
+	flags.Int64Var(&f.poolTasks, "pool-tasks", contract.MaxPoolTasks, "the most tasks in a pool")
 	flags.Int64Var(&f.segmentRows, "segment-rows", defaultSegmentRows, "the most rows of a segment")
 	flags.IntVar(&f.clonesPerMinute, "clones-per-minute", defaultClonesPerMinute, "the most pools that are cloned in a minute; 0 for no limit")
 	flags.IntVar(&f.clonesPerDay, "clones-per-day", defaultClonesPerDay, "the most pools that are cloned in 24 hours; 0 for no limit")

@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/contract"
 	"poolfill/internal/emulator"
-	"poolfill/internal/toloka"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
@@ -103,14 +103,14 @@ archived), loglacks (it lacks entries the first time it is read).`,
 	flags.Uint64Var(&seed, "seed", 1, "repeats the same faults for the same order of requests")
 	flags.StringVar(&latency, "latency", "0s", "the delay of each answer: a duration, or a range such as 50ms..200ms")
 	flags.DurationVar(&operationTime, "operation-time", 0, "how long an operation takes")
-	flags.IntVar(&limits.RequestsPerSecond, "requests-per-second", toloka.RequestsPerSecond, "refuse more requests; 0 for no limit")
-	flags.IntVar(&limits.TasksPerMinute, "tasks-per-minute", toloka.TasksPerMinute, "refuse more tasks in a minute; 0 for no limit")
-	flags.IntVar(&limits.TasksPerDay, "tasks-per-day", toloka.TasksPerDay, "refuse more tasks in a day; 0 for no limit")
-	flags.IntVar(&limits.TasksSync, "tasks-sync", toloka.MaxTasksSync, "the most tasks in a synchronous request; 0 for no limit")
-	flags.IntVar(&limits.TasksAsync, "tasks-async", toloka.MaxTasksAsync, "the most tasks in an asynchronous request; 0 for no limit")
-	flags.IntVar(&limits.InputBytes, "input-bytes", toloka.MaxInputBytes, "the most bytes of input_values in a request; 0 for no limit")
-	flags.IntVar(&limits.OutputBytes, "output-bytes", toloka.MaxOutputBytes, "the most bytes of output_values in a request; 0 for no limit")
-	flags.IntVar(&limits.PoolTasks, "pool-tasks", toloka.MaxPoolTasks, "the most tasks in a pool; 0 for no limit")
+	flags.IntVar(&limits.RequestsPerSecond, "requests-per-second", contract.RequestsPerSecond, "refuse more requests; 0 for no limit")
+	flags.IntVar(&limits.TasksPerMinute, "tasks-per-minute", contract.TasksPerMinute, "refuse more tasks in a minute; 0 for no limit")
+	flags.IntVar(&limits.TasksPerDay, "tasks-per-day", contract.TasksPerDay, "refuse more tasks in a day; 0 for no limit")
+	flags.IntVar(&limits.TasksSync, "tasks-sync", contract.MaxTasksSync, "the most tasks in a synchronous request; 0 for no limit")
+	flags.IntVar(&limits.TasksAsync, "tasks-async", contract.MaxTasksAsync, "the most tasks in an asynchronous request; 0 for no limit")
+	flags.IntVar(&limits.InputBytes, "input-bytes", contract.MaxInputBytes, "the most bytes of input_values in a request; 0 for no limit")
+	flags.IntVar(&limits.OutputBytes, "output-bytes", contract.MaxOutputBytes, "the most bytes of output_values in a request; 0 for no limit")
+	flags.IntVar(&limits.PoolTasks, "pool-tasks", contract.MaxPoolTasks, "the most tasks in a pool; 0 for no limit")
 	flags.DurationVar(&limits.Minute, "minute", time.Minute, "how long the minute of --tasks-per-minute lasts")
 	flags.DurationVar(&limits.Day, "day", 24*time.Hour, "how long the day of --tasks-per-day lasts")
 	flags.BoolVar(&limits.Calendar, "calendar-day", false, "begin a new day at each multiple of --day (UTC), instead of counting back from now")
@@ -239,7 +239,7 @@ func emulate(ctx context.Context, cfg *pipeline.Config) (stop func() error, err 
 func aboutDemoProject(err, cause error, cfg pipeline.Config) error {
 	var input *reader.InputError
 	if cfg.NoSpec || cfg.Reader.Spec != nil || !errors.As(cause, &input) || !slices.ContainsFunc(input.Findings, func(f verdict.Finding) bool {
-		return f.Code == toloka.CodeValueNotAllowed || f.Code == toloka.CodeValueRequired
+		return f.Code == contract.CodeValueNotAllowed || f.Code == contract.CodeValueRequired
 	}) {
 		return err
 	}
@@ -262,7 +262,7 @@ func passingLedger(cfg *pipeline.Config) (forget func() error, err error) {
 // looseSpec is a spec that takes every column of the files as an optional
 // string, as an upload without a spec does.
 func looseSpec(ctx context.Context, files []string, rc reader.Config) (json.RawMessage, error) {
-	spec := toloka.TaskSpec{Input: map[string]toloka.FieldSpec{}, Output: map[string]toloka.FieldSpec{}}
+	spec := reader.Spec{Input: map[string]reader.FieldSpec{}, Output: map[string]reader.FieldSpec{}}
 	for _, path := range files {
 		if path == "-" {
 			return nil, &usageError{errors.New("--emulator with --no-spec can't read standard input, since it looks at the columns first: give --spec, or a file")}
@@ -275,9 +275,9 @@ func looseSpec(ctx context.Context, files []string, rc reader.Config) (json.RawM
 			prefix, field, _ := strings.Cut(target, ":")
 			switch {
 			case prefix == "INPUT":
-				spec.Input[field] = toloka.FieldSpec{Type: toloka.TypeString}
+				spec.Input[field] = reader.FieldSpec{Type: reader.TypeString}
 			case strings.HasPrefix(prefix, "GOLDEN"), strings.HasPrefix(prefix, "BASELINE"):
-				spec.Output[field] = toloka.FieldSpec{Type: toloka.TypeString}
+				spec.Output[field] = reader.FieldSpec{Type: reader.TypeString}
 			}
 		}
 		if err := r.Close(); err != nil {

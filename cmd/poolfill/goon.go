@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/pipeline"
 	"poolfill/uploader"
 )
@@ -14,7 +14,7 @@ import (
 func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) error {
 	var refused *uploader.APIError
 	switch {
-	case errors.As(err, &refused) && refused.Code == toloka.CodePoolTasksCountExceeded:
+	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
 		return fmt.Errorf("%w\n%s", err, elsewhere(cfg, done))
 	case state == pipeline.Stopped:
 		return err // by a rule of the user's, which would stop it again; it says what to do

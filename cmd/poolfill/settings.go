@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
@@ -114,18 +114,18 @@ func parseControlOverlap(s string) (int, error) {
 		return reader.ControlOverlapPool, nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < toloka.MinOverlap || n > toloka.MaxOverlap {
-		return 0, fmt.Errorf("--control-overlap is infinite, pool, or a number from %d to %d, not %q", toloka.MinOverlap, toloka.MaxOverlap, s)
+	if err != nil || n < contract.MinOverlap || n > contract.MaxOverlap {
+		return 0, fmt.Errorf("--control-overlap is infinite, pool, or a number from %d to %d, not %q", contract.MinOverlap, contract.MaxOverlap, s)
 	}
 	return n, nil
 }
 
-func readSpec(path string) (*toloka.TaskSpec, error) {
+func readSpec(path string) (*reader.Spec, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("the spec can't be read: %w", err)
 	}
-	var spec toloka.TaskSpec
+	var spec reader.Spec
 	if err := json.Unmarshal(data, &spec); err != nil {
 		return nil, fmt.Errorf("%s is not a spec in JSON: %s", path, jsonProblem(data, err))
 	}
@@ -158,8 +158,8 @@ func (f *apiFlags) register(flags *pflag.FlagSet) {
 // registerLimits registers the account's quotas and how long the server is borne
 // with.
 func (f *apiFlags) registerLimits(flags *pflag.FlagSet) {
-	flags.Float64Var(&f.requestsPerSecond, "requests-per-second", toloka.RequestsPerSecond, "the quota of requests; 0 for none")
-	flags.IntVar(&f.tasksPerMinute, "tasks-per-minute", toloka.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
+	flags.Float64Var(&f.requestsPerSecond, "requests-per-second", contract.RequestsPerSecond, "the quota of requests; 0 for none")
+	flags.IntVar(&f.tasksPerMinute, "tasks-per-minute", contract.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
 	f.registerDay(flags)
 	flags.DurationVar(&f.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
 	flags.DurationVar(&f.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
@@ -174,7 +174,7 @@ func (f *apiFlags) registerServer(flags *pflag.FlagSet) {
 }
 
 func (f *apiFlags) registerDay(flags *pflag.FlagSet) {
-	flags.IntVar(&f.tasksPerDay, "tasks-per-day", toloka.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
+	flags.IntVar(&f.tasksPerDay, "tasks-per-day", contract.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
 	const name = "quota-day"
 	flags.DurationVar(&f.quotaDay, name, 24*time.Hour, "how long that day is, where a server for tests has another")
 	flags.Lookup(name).Hidden = true

@@ -50,6 +50,10 @@ type Finding struct {
 	// Field is the column's name as the header has it, such as "INPUT:image";
 	// empty where the finding is not about one column's value.
 	Field string
+	// Path is the API's name of what a finding of the server is about, such as
+	// "known_solutions.1.output_values.result"; empty in the other stages, and where
+	// it is the whole task.
+	Path string
 	// Code is Toloka's in the stages check and server, and one of the Code
 	// constants of package reader in parse and map.
 	Code string

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"poolfill/internal/ledger"
-	"poolfill/internal/toloka"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // Manager begins backfills, changes them and tells of them. It does no work at

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"poolfill/internal/toloka"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // adoptMargin is how much earlier than it was asked for a clone is looked for, as

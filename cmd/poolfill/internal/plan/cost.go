@@ -5,7 +5,7 @@ import (
 	"math/big"
 	"strconv"
 
-	"poolfill/internal/toloka"
+	"poolfill/uploader/toloka"
 )
 
 // Cost is what the general tasks cost, in the account's currency and before any

@@ -13,12 +13,13 @@ import (
 	"fmt"
 	"time"
 
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // Version is the version of the Plan's JSON form. It goes up when a reader of the
@@ -164,7 +165,7 @@ func Make(f Facts) Plan {
 		used = *f.UsedToday
 	}
 	p.Schedule = schedule(c.Tasks(), used, newPace(f.Limits, c, p.Requests), f.Now)
-	room := int64(toloka.MaxPoolTasks)
+	room := int64(contract.MaxPoolTasks)
 	if f.Pool != nil {
 		p.PoolID = f.Pool.ID
 		p.Pool = &Pool{Name: f.Pool.PrivateName, Status: f.Pool.Status, Type: f.Pool.Type, Tasks: f.PoolTasks}
@@ -208,7 +209,7 @@ func requests(c Counts, mode uploader.Mode, limits ratelimit.Config) int64 {
 
 // pools is how many pools the tasks need, one of which has only so much room.
 func pools(tasks, room int64) int64 {
-	n := divideUp(max(0, tasks-room), toloka.MaxPoolTasks)
+	n := divideUp(max(0, tasks-room), contract.MaxPoolTasks)
 	if tasks > 0 && room > 0 {
 		n++
 	}
@@ -243,9 +244,9 @@ func problems(f Facts, room int64) (all []Remark) {
 			all = append(all, Remark{p.Code, p.Message})
 		}
 		if tasks := f.Counts.Tasks(); tasks > room {
-			all = append(all, Remark{toloka.CodePoolTasksCountExceeded, fmt.Sprintf(
+			all = append(all, Remark{contract.CodePoolTasksCountExceeded, fmt.Sprintf(
 				"pool %s has room for %s of the %s, since a pool holds %s: make more pools like it, and upload a part to each (--skip-rows, --limit-rows)",
-				f.Pool.ID, count(room), plural(tasks, "task"), count(toloka.MaxPoolTasks))})
+				f.Pool.ID, count(room), plural(tasks, "task"), count(contract.MaxPoolTasks))})
 		}
 	}
 	return append(all, inputProblems(f.Failed)...)

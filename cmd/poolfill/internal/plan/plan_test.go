@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"poolfill/batcher"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // afternoon is when the plans of these tests begin.
@@ -179,7 +180,7 @@ func codes(remarks []Remark) (all []string) {
 
 func TestProblemsAndNotes(t *testing.T) {
 	const good = `"mixer_config":{"real_tasks_count":9,"golden_tasks_count":1},"reward_per_assignment":1,"defaults":{"default_overlap_for_new_tasks":1}`
-	full := int64(toloka.MaxPoolTasks)
+	full := int64(contract.MaxPoolTasks)
 	fine := Counts{General: 90, DefaultOverlap: 90, Control: 10, Chunks: 1, Largest: 100}
 	for _, c := range []struct {
 		name, pool      string

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"poolfill/cmd/poolfill/internal/plan"
-	"poolfill/internal/toloka"
+	"poolfill/internal/contract"
 )
 
 // maxShownDays is the most days of a plan's calendar that are shown.
@@ -96,7 +96,7 @@ func writeRoom(b *strings.Builder, p plan.Plan) {
 	case p.Pool != nil && p.Pool.Room != nil:
 		fmt.Fprintf(b, "Pool     has %s and room for %s", several(*p.Pool.Tasks, "task"), number(*p.Pool.Room))
 	case p.Pools > 1:
-		fmt.Fprintf(b, "Pool     holds %s", several(toloka.MaxPoolTasks, "task"))
+		fmt.Fprintf(b, "Pool     holds %s", several(contract.MaxPoolTasks, "task"))
 	default:
 		return
 	}

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"poolfill/cmd/poolfill/internal/plan"
-	"poolfill/internal/toloka"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func TestThePlanOfTenMillionRows(t *testing.T) {
