@@ -18,6 +18,7 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -635,7 +636,7 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) (waited time.Du
 	p.mu.Lock()
 	p.chunks++
 	if outcome.Known {
-		p.earlier += int64(outcome.Count(uploader.Created))
+		p.earlier += int64(outcome.Count(verdict.Created))
 	}
 	p.mu.Unlock()
 

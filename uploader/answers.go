@@ -14,6 +14,7 @@ import (
 	"github.com/go-faster/jx"
 
 	"poolfill/internal/contract"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
 
@@ -32,15 +33,6 @@ const (
 
 // itemIndex is the key that the log of an operation echoes of each task.
 const itemIndex = "__item_idx"
-
-// FieldError is one reason why the server refuses a row.
-type FieldError struct {
-	// Field is the server's name of the field, such as "input_values.image";
-	// empty where the reason belongs to the whole task.
-	Field   string
-	Code    string
-	Message string
-}
 
 // The bounds of what a decoder keeps for the next answer: bytes, and tasks.
 const (
@@ -146,9 +138,9 @@ func (p *decoders) operation(r io.Reader) (toloka.Operation, error) {
 
 // logEntry is what an operation's log says about one task.
 type logEntry struct {
-	created bool // else it was refused
-	taskID  string
-	errors  []FieldError
+	created  bool // else it was refused
+	taskID   string
+	findings []verdict.Finding
 
 	index int // of the task, as it was sent; -1 where the log doesn't say
 	key   Key // of the task, where there is no index or keys are asked for
@@ -195,7 +187,7 @@ func (p *decoders) log(r io.Reader, n int, keys bool, sent sent, take func(iter.
 				return nil
 			}
 			if !created {
-				other.errors = fieldErrors(d.bytes(e.output))
+				other.findings = fieldFindings(d.bytes(e.output))
 			}
 			others = append(others, other)
 			return nil
@@ -354,8 +346,8 @@ type sent func(index int) []byte
 // created reads the answer to a synchronous upload of n tasks. Once it is known
 // to be whole, it gives the tasks that were created, by their place, and after
 // them those that were refused.
-func (p *decoders) created(r io.Reader, n int, sent sent, created func(i int, id string), refused func(i int, errs []FieldError)) error {
-	var refusals map[int][]FieldError
+func (p *decoders) created(r io.Reader, n int, sent sent, created func(i int, id string), refused func(i int, errs []verdict.Finding)) error {
+	var refusals map[int][]verdict.Finding
 	named := false
 	place := func(key []byte) (int, error) {
 		i, err := strconv.Atoi(string(key))
@@ -384,9 +376,9 @@ func (p *decoders) created(r io.Reader, n int, sent sent, created func(i int, id
 					return err
 				}
 				if refusals == nil {
-					refusals = map[int][]FieldError{}
+					refusals = map[int][]verdict.Finding{}
 				}
-				refusals[i] = fieldErrors(raw)
+				refusals[i] = fieldFindings(raw)
 				return nil
 			})
 		})
@@ -489,8 +481,8 @@ func taskID(task []byte) (string, error) {
 // shapes for it: errors keyed by the item's place ({"3": {field: error}}), by
 // place and field ({"3.field": error}), and flat ({field: error}), where it
 // doesn't say which item they belong to.
-func itemErrors(payload []byte) (byItem map[int][]FieldError, flat []FieldError) {
-	byItem = map[int][]FieldError{}
+func itemErrors(payload []byte) (byItem map[int][]verdict.Finding, flat []verdict.Finding) {
+	byItem = map[int][]verdict.Finding{}
 	d := jx.DecodeBytes(payload)
 	if d.Next() != jx.Object {
 		return byItem, nil
@@ -521,22 +513,22 @@ func itemErrors(payload []byte) (byItem map[int][]FieldError, flat []FieldError)
 	return byItem, flat
 }
 
-// fieldErrors reads the errors of one item, {field: {code, message}} or just
+// fieldFindings reads the errors of one item, {field: {code, message}} or just
 // {code, message}. It gives at least one.
-func fieldErrors(raw []byte) []FieldError {
+func fieldFindings(raw []byte) []verdict.Finding {
 	if errs := leaves("", raw, 0); len(errs) > 0 {
 		return errs
 	}
-	return []FieldError{{Code: contract.CodeValidationError, Message: "the server gave no reason"}}
+	return []verdict.Finding{{Stage: verdict.StageServer, Code: contract.CodeValidationError, Message: "the server gave no reason"}}
 }
 
 // leaves collects the errors within a value, naming fields by their path.
-func leaves(field string, raw []byte, depth int) []FieldError {
+func leaves(field string, raw []byte, depth int) []verdict.Finding {
 	d := jx.DecodeBytes(raw)
 	switch d.Next() {
 	case jx.String:
 		if text, err := d.Str(); err == nil && text != "" {
-			return []FieldError{{Field: field, Code: contract.CodeValidationError, Message: cut(text, maxText)}}
+			return []verdict.Finding{{Stage: verdict.StageServer, Path: field, Code: contract.CodeValidationError, Message: cut(text, maxText)}}
 		}
 		return nil
 	case jx.Array, jx.Object:
@@ -546,7 +538,7 @@ func leaves(field string, raw []byte, depth int) []FieldError {
 	if depth == maxNesting {
 		return nil
 	}
-	var errs []FieldError
+	var errs []verdict.Finding
 	if d.Next() == jx.Array {
 		// What can't be read is left out, here and below: the row is refused
 		// in any case, and there is always at least one reason.
@@ -557,7 +549,7 @@ func leaves(field string, raw []byte, depth int) []FieldError {
 		})
 		return errs
 	}
-	var own FieldError
+	own := verdict.Finding{Stage: verdict.StageServer, Path: field}
 	_ = d.ObjBytes(func(d *jx.Decoder, key []byte) error {
 		var err error
 		switch name := string(key); {
@@ -580,8 +572,8 @@ func leaves(field string, raw []byte, depth int) []FieldError {
 		return err
 	})
 	if own.Code != "" || own.Message != "" {
-		own.Field, own.Code, own.Message = field, cut(own.Code, maxText), cut(own.Message, maxText)
-		return []FieldError{own}
+		own.Code, own.Message = cut(own.Code, maxText), cut(own.Message, maxText)
+		return []verdict.Finding{own}
 	}
 	return errs
 }

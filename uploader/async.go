@@ -14,6 +14,7 @@ import (
 
 	"poolfill/internal/backoff"
 	"poolfill/internal/contract"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
 
@@ -239,9 +240,9 @@ func (j *job) finish(ctx context.Context, p part, id string, op toloka.Operation
 	created, rejected := 0, 0
 	for _, row := range p.rows {
 		switch j.out.Rows[row].Status {
-		case Created:
+		case verdict.Created:
 			created++
-		case Rejected:
+		case verdict.Rejected:
 			rejected++
 		}
 	}
@@ -311,7 +312,7 @@ func (j *job) readLog(ctx context.Context, p part, id string, rereads int) (gone
 func (j *job) nameCreated(p part) {
 	j.name(func(yield func(string) bool) {
 		for _, row := range p.rows {
-			if r := &j.out.Rows[row]; r.Status == Created && r.TaskID != "" && !yield(r.TaskID) {
+			if r := &j.out.Rows[row]; r.Status == verdict.Created && r.TaskID != "" && !yield(r.TaskID) {
 				return
 			}
 		}
@@ -326,12 +327,12 @@ func (j *job) name(ids iter.Seq[string], most int) {
 // their status. It gives the other entries, nearly always none.
 func (j *job) take(p part, entries iter.Seq[logEntry]) (others []logEntry) {
 	for _, row := range p.rows {
-		j.out.Rows[row] = RowOutcome{} // nothing is kept of an earlier reading
+		j.reopen(row) // nothing is kept of an earlier reading
 	}
 	for e := range entries {
 		if !e.created || e.index < 0 {
 			others = append(others, e)
-		} else if p.has(e.index) && j.out.Rows[e.index].Status == Unsent {
+		} else if p.has(e.index) && j.out.Rows[e.index].Status == verdict.Unsent {
 			j.created(e.index, e.taskID)
 		}
 	}
@@ -347,8 +348,8 @@ func (j *job) takeOthers(p part, entries []logEntry) error {
 	}
 	var alike map[Key][]int // the rows by their content
 	taken := map[string]bool{}
-	for _, r := range j.out.Rows {
-		if r.Status == Created && r.TaskID != "" {
+	for i := range j.out.Rows {
+		if r := &j.out.Rows[i]; r.Status == verdict.Created && r.TaskID != "" {
 			taken[r.TaskID] = true
 		}
 	}
@@ -366,7 +367,7 @@ func (j *job) takeOthers(p part, entries []logEntry) error {
 			}
 		}
 		for _, row := range alike[e.key] {
-			if j.out.Rows[row].Status == Unsent {
+			if j.out.Rows[row].Status == verdict.Unsent {
 				return row, true, nil
 			}
 		}
@@ -384,11 +385,11 @@ func (j *job) takeOthers(p part, entries []logEntry) error {
 			switch {
 			case err != nil:
 				return err
-			case !found || j.out.Rows[row].Status != Unsent:
+			case !found || j.out.Rows[row].Status != verdict.Unsent:
 			case e.created:
 				j.created(row, e.taskID)
 			default:
-				j.rejected(row, e.errors)
+				j.rejected(row, e.findings)
 			}
 		}
 	}

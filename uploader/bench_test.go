@@ -20,6 +20,7 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // The benchmarks send chunks of benchTasks tasks by benchWorkers workers.
@@ -47,8 +48,8 @@ func BenchmarkUpload(b *testing.B) {
 			}
 			benchChunks(b, func() error {
 				o, err := u.Upload(b.Context(), chunk, Prior{})
-				if err == nil && o.Count(Created) != chunk.Len() {
-					err = fmt.Errorf("%d of %d rows are created", o.Count(Created), chunk.Len())
+				if err == nil && o.Count(verdict.Created) != chunk.Len() {
+					err = fmt.Errorf("%d of %d rows are created", o.Count(verdict.Created), chunk.Len())
 				}
 				return err
 			})

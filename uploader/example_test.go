@@ -54,8 +54,8 @@ func ExampleUploader() {
 	}
 	for _, row := range outcome.Rows {
 		fmt.Print(row.Status)
-		for _, e := range row.Errors {
-			fmt.Printf(", %s: %s", e.Field, e.Code)
+		for _, e := range row.Findings {
+			fmt.Printf(", %s: %s", e.Path, e.Code)
 		}
 		fmt.Println()
 	}

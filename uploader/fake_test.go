@@ -203,7 +203,7 @@ func chunkOf(t testing.TB, indexed bool, values ...string) *batcher.Chunk {
 		input := fmt.Sprintf(`{"a":%s}`, value)
 		full, rejected := b.Add(reader.Task{
 			Position: verdict.Position{File: "tasks.tsv", Line: int64(i) + 2, Record: int64(i) + 1},
-			JSON:     []byte(`"input_values":` + input), InputBytes: len(input),
+			JSON:     []byte(`"input_values":` + input), InputBytes: len(input), Raw: []byte(v),
 		})
 		if full != nil || rejected != nil {
 			t.Fatalf("task %d doesn't fit", i)
@@ -222,16 +222,16 @@ func show(o Outcome) string {
 	for _, r := range o.Rows {
 		text := r.Status.String()
 		switch r.Status {
-		case Created:
+		case verdict.Created:
 			text += " " + r.TaskID
 			if r.Reason != "" {
 				text += "(" + r.Reason + ")"
 			}
-		case Rejected:
-			for _, e := range r.Errors {
-				text += " " + e.Field + ":" + e.Code
+		case verdict.Rejected:
+			for _, e := range r.Findings {
+				text += " " + e.Path + ":" + e.Code
 			}
-		case Unsent:
+		case verdict.Unsent:
 			if r.InDoubt {
 				text += "?"
 			}

@@ -12,6 +12,7 @@ import (
 	"poolfill/batcher"
 	"poolfill/internal/backoff"
 	"poolfill/internal/contract"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
 
@@ -43,9 +44,9 @@ type Attempt struct {
 // settings that was broken off. The zero value knows nothing.
 type Prior struct {
 	// Rows is empty or has one entry a row. Rows that are Created or Rejected
-	// stay so and are not sent. The others are sent; in Async, those that are
+	// stay so and are not sent; their Position is taken from the chunk. The others are sent; in Async, those that are
 	// InDoubt are looked for in the pool before. Any other length is an error.
-	Rows []RowOutcome
+	Rows []verdict.Verdict
 	// Since is the At of the earliest Attempt at the chunk. In Async, zero means
 	// that it isn't known. In Sync, zero means that nothing was sent; else all
 	// rows that are not settled are looked for in the pool before they are sent.
@@ -96,9 +97,11 @@ func (j *job) resume(ctx context.Context) ([]part, error) {
 		return nil, fmt.Errorf("%d rows are known of a chunk of %d rows", n, len(j.out.Rows))
 	}
 	var doubtful []int
-	for i, r := range prior.Rows {
-		if r.Status != Unsent {
-			j.out.Rows[i] = r
+	for i := range prior.Rows {
+		if prior.Rows[i].Status != verdict.Unsent {
+			at := j.out.Rows[i].Position
+			j.out.Rows[i] = prior.Rows[i]
+			j.out.Rows[i].Position = at
 		}
 	}
 	if len(prior.Rows) == 0 && len(prior.Operations) == 0 && prior.Since.IsZero() {
@@ -136,7 +139,7 @@ func (j *job) resume(ctx context.Context) ([]part, error) {
 		return nil, nil
 	case j.asked[j.operationID(p)].Status == toloka.OperationSuccess:
 		// It has created them already, whatever was refused beside.
-	case !j.cfg.SkipInvalid && j.out.Count(Rejected) > 0:
+	case !j.cfg.SkipInvalid && j.out.Count(verdict.Rejected) > 0:
 		return nil, nil
 	}
 	return []part{p}, nil

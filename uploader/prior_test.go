@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"poolfill/batcher"
+	"poolfill/reader/verdict"
 )
 
 // opID gives the operation id of the chunk's rows, as newUploader names them.
@@ -42,7 +43,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 	left, right, odd := opID(c, 0, 0, 1), opID(c, 0, 2, 3), opID(c, 0, 1, 3)
 	four := "created t0; created t1; created t2; created t3"
 	since := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	createdRow := func(id string) RowOutcome { return RowOutcome{Status: Created, TaskID: id} }
+	createdRow := func(id string) verdict.Verdict { return verdict.Verdict{Status: verdict.Created, TaskID: id} }
 	for _, tc := range []struct {
 		name  string
 		cfg   Config
@@ -102,8 +103,8 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 		},
 		{
 			name: "rows that are settled are not sent",
-			prior: Prior{Rows: []RowOutcome{
-				createdRow("t0"), {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {Reason: "x"}, {Reason: "x"},
+			prior: Prior{Rows: []verdict.Verdict{
+				createdRow("t0"), {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {Reason: "x"}, {Reason: "x"},
 			}},
 			cfg:   Config{SkipInvalid: true},
 			steps: []step{sends(2, 202, success), on(getLog(right), 200, logOf(2, 3))},
@@ -111,13 +112,13 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 		},
 		{
 			name:  "an invalid row that is settled keeps the others from being sent",
-			prior: Prior{Rows: []RowOutcome{createdRow("t0"), {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {}, {}}},
+			prior: Prior{Rows: []verdict.Verdict{createdRow("t0"), {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {}, {}}},
 			want:  "created t0; rejected :C; unsent " + reasonInvalidBeside + "; unsent " + reasonInvalidBeside,
 		},
 		{
 			name: "what was created beside an invalid row is taken",
 			prior: Prior{
-				Rows:       []RowOutcome{{Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {}, {}},
+				Rows:       []verdict.Verdict{{Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {}, {}},
 				Operations: []string{right},
 			},
 			steps: []step{on(getOp(right), 200, success), on(getLog(right), 200, logOf(2, 3))},
@@ -126,7 +127,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 		{
 			name: "rows in doubt are looked for, among what isn't somebody else's",
 			prior: Prior{
-				Rows:  []RowOutcome{createdRow("t0"), createdRow("t1"), {Reason: "x", InDoubt: true}, {Reason: "x"}},
+				Rows:  []verdict.Verdict{createdRow("t0"), createdRow("t1"), {Reason: "x", InDoubt: true}, {Reason: "x"}},
 				Since: since, Named: func([]string) (map[string]bool, error) { return map[string]bool{"other": true}, nil },
 			},
 			steps: []step{
@@ -165,7 +166,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 		{
 			name:  "in sync, rows of which nothing was sent are just sent",
 			cfg:   Config{Mode: Sync},
-			prior: Prior{Rows: []RowOutcome{createdRow("t0"), createdRow("t1"), createdRow("t2"), {}}},
+			prior: Prior{Rows: []verdict.Verdict{createdRow("t0"), createdRow("t1"), createdRow("t2"), {}}},
 			steps: []step{sends(1, 201, itemsOf("t3"))},
 			want:  four,
 		},
@@ -197,7 +198,7 @@ func TestAnUploadThatCanNotAskLeavesItsRowsInDoubt(t *testing.T) {
 	}{
 		{"a token that is refused", Async, Prior{Operations: []string{id}}, []step{on(getOp(id), 401, "")}},
 		{"a search that is refused", Sync, Prior{Since: time.Unix(1, 0)}, []step{on(list, 401, "")}},
-		{"rows of another chunk", Async, Prior{Rows: make([]RowOutcome, 2)}, nil},
+		{"rows of another chunk", Async, Prior{Rows: make([]verdict.Verdict, 2)}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -414,7 +415,7 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 }
 
 func TestATaskOfASettledRowIsNotTakenForAnEqualOne(t *testing.T) {
-	settledFirst := []RowOutcome{{Status: Created, TaskID: "t0"}, {Reason: "x", InDoubt: true}}
+	settledFirst := []verdict.Verdict{{Status: verdict.Created, TaskID: "t0"}, {Reason: "x", InDoubt: true}}
 	entry := `{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"same"}},"output":{"task_id":"t0"}}`
 	c := chunkOf(t, false, "same", "same")
 	for _, tc := range []struct {

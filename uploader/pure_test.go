@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"poolfill/batcher"
+	"poolfill/reader/verdict"
 )
 
 func TestOperationIDsAreNamesForContent(t *testing.T) {
@@ -231,10 +232,10 @@ func TestErrorsOfItemsComeInManyShapes(t *testing.T) {
 	}
 }
 
-func list1(errs []FieldError) string {
+func list1(errs []verdict.Finding) string {
 	var parts []string
 	for _, e := range errs {
-		parts = append(parts, e.Field+":"+e.Code+":"+e.Message)
+		parts = append(parts, e.Path+":"+e.Code+":"+e.Message)
 	}
 	return strings.Join(parts, " ")
 }
@@ -266,7 +267,7 @@ func TestErrorAnswersAreNeverTakenForJSON(t *testing.T) {
 }
 
 // createdBy reads the answer to a synchronous upload of n tasks.
-func createdBy(r io.Reader, n int) (ids map[int]string, refused map[int][]FieldError, err error) {
+func createdBy(r io.Reader, n int) (ids map[int]string, refused map[int][]verdict.Finding, err error) {
 	return createdWith(new(decoders), r, n)
 }
 
@@ -280,9 +281,9 @@ func echoed(index int) []byte {
 
 const echoedInputs = `"input_values":{"id":"no","__item_idx":7,"x":"\"}"}`
 
-func createdWith(p *decoders, r io.Reader, n int) (ids map[int]string, refused map[int][]FieldError, err error) {
-	ids, refused = map[int]string{}, map[int][]FieldError{}
-	err = p.created(r, n, echoed, func(i int, id string) { ids[i] = id }, func(i int, errs []FieldError) { refused[i] = errs })
+func createdWith(p *decoders, r io.Reader, n int) (ids map[int]string, refused map[int][]verdict.Finding, err error) {
+	ids, refused = map[int]string{}, map[int][]verdict.Finding{}
+	err = p.created(r, n, echoed, func(i int, id string) { ids[i] = id }, func(i int, errs []verdict.Finding) { refused[i] = errs })
 	return ids, refused, err
 }
 
@@ -372,7 +373,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		entries, err := logged(read(), false)
 		for _, e := range entries {
-			if !e.created && len(e.errors) == 0 || err != nil {
+			if !e.created && len(e.findings) == 0 || err != nil {
 				t.Errorf("a refusal without a reason, or with %v", err)
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
+
+	"poolfill/reader/verdict"
 )
 
 // tree is a JSON value as encoding/json reads it: members in their order, names
@@ -83,8 +85,8 @@ func (t tree) member(name string) (tree, bool) {
 }
 
 // createdByTree reads the answer to a synchronous upload from its tree.
-func createdByTree(t tree, n int) (ids map[int]string, refused map[int][]FieldError, good bool) {
-	ids, refused = map[int]string{}, map[int][]FieldError{}
+func createdByTree(t tree, n int) (ids map[int]string, refused map[int][]verdict.Finding, good bool) {
+	ids, refused = map[int]string{}, map[int][]verdict.Finding{}
 	if t.kind != '{' {
 		return nil, nil, false
 	}
@@ -101,7 +103,7 @@ func createdByTree(t tree, n int) (ids map[int]string, refused map[int][]FieldEr
 			}
 			item := value.members[k]
 			if section == "validation_errors" {
-				refused[place] = fieldErrors(item.raw)
+				refused[place] = fieldFindings(item.raw)
 				continue
 			}
 			if item.kind != '{' {
@@ -158,7 +160,7 @@ func FuzzCreated(f *testing.F) {
 	})
 }
 
-func sameErrors(a, b map[int][]FieldError) bool {
+func sameErrors(a, b map[int][]verdict.Finding) bool {
 	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"poolfill/ratelimit"
+	"poolfill/reader/verdict"
 )
 
 const (
@@ -104,9 +105,9 @@ func (j *job) answered(p part, answer io.Reader) error {
 	refusals := false
 	err := j.client.decode.created(answer, len(p.rows), func(i int) []byte { return p.inputs(p.rows[i]) },
 		func(i int, id string) { j.created(p.rows[i], id) },
-		func(i int, errs []FieldError) {
+		func(i int, findings []verdict.Finding) {
 			refusals = true
-			j.rejected(p.rows[i], errs)
+			j.rejected(p.rows[i], findings)
 		})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/internal/contract"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
 
@@ -103,8 +104,8 @@ type Uploader struct {
 	recent recent // the tasks that were created lately
 
 	mu      sync.Mutex
-	typical time.Duration  // that an operation takes
-	rows    [][]RowOutcome // of outcomes that were kept, cleared
+	typical time.Duration       // that an operation takes
+	rows    [][]verdict.Verdict // of outcomes that were kept, cleared
 }
 
 // New returns an Uploader, or an error that says what is wrong with cfg. It
@@ -122,51 +123,13 @@ func New(client *Client, cfg Config) (*Uploader, error) {
 	return &Uploader{client: client, cfg: cfg, log: client.log, recent: newRecent()}, nil
 }
 
-// Status is what became of a row.
-type Status uint8
-
-// The states of a row.
-const (
-	// Unsent: the row is not known to be created. Its Reason says why, and
-	// InDoubt whether the server may have it all the same.
-	Unsent Status = iota
-	// Created: the row is a task now.
-	Created
-	// Rejected: the server refuses the row; sending it again is no use.
-	Rejected
-)
-
-// String gives the status as reports have it.
-func (s Status) String() string {
-	switch s {
-	case Created:
-		return "created"
-	case Rejected:
-		return "rejected"
-	}
-	return "unsent"
-}
-
-// RowOutcome is what became of one row.
-type RowOutcome struct {
-	Status Status
-	// InDoubt says that the server may have created the task of an Unsent row.
-	InDoubt bool
-	// TaskID is the created task's id. It is empty where the row was created
-	// but the server no longer tells the id, as Reason says.
-	TaskID string
-	// Reason says why a row is Unsent, or why a Created one has no id; a clause
-	// for people.
-	Reason string
-	// Errors has the server's reasons, at least one, where the row is Rejected.
-	Errors []FieldError
-}
-
 // Outcome is what became of a chunk.
 type Outcome struct {
 	Chunk *batcher.Chunk
-	// Rows has one entry for each task of the chunk, in its order.
-	Rows []RowOutcome
+	// Rows has one entry for each task of the chunk, in its order: Created,
+	// Rejected or Unsent. A Rejected one has at least one Finding of StageServer,
+	// with Path, Code and Message alone, and its Raw is the chunk's.
+	Rows []verdict.Verdict
 	// Operation is the id of the last operation, and Generation its generation.
 	// Both are empty in Sync.
 	Operation  string
@@ -199,24 +162,33 @@ func (u *Uploader) Kept(o Outcome) {
 	u.rows = append(u.rows, o.Rows)
 }
 
-// newRows gives rows of which nothing is known.
-func (u *Uploader) newRows(n int) []RowOutcome {
+// newRows returns a chunk's rows, of which only the position is known.
+func (u *Uploader) newRows(chunk *batcher.Chunk) []verdict.Verdict {
+	rows := u.spareRows(chunk.Len())
+	for i := range rows {
+		rows[i].Position = chunk.Position(i)
+	}
+	return rows
+}
+
+// spareRows returns so many rows that are all zero.
+func (u *Uploader) spareRows(n int) []verdict.Verdict {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	last := len(u.rows) - 1
 	if last < 0 {
-		return make([]RowOutcome, n)
+		return make([]verdict.Verdict, n)
 	}
 	rows := u.rows[last]
 	u.rows = u.rows[:last]
 	if n > cap(rows) {
-		return make([]RowOutcome, n)
+		return make([]verdict.Verdict, n)
 	}
 	return rows[:n]
 }
 
-// Count gives the number of rows with a status.
-func (o Outcome) Count(s Status) int {
+// Count returns the number of rows with a status.
+func (o Outcome) Count(s verdict.Status) int {
 	n := 0
 	for i := range o.Rows {
 		if o.Rows[i].Status == s {
@@ -250,7 +222,7 @@ func (u *Uploader) Upload(ctx context.Context, chunk *batcher.Chunk, prior Prior
 	j := &job{
 		Uploader: u,
 		prior:    prior,
-		out:      Outcome{Chunk: chunk, Rows: u.newRows(chunk.Len())},
+		out:      Outcome{Chunk: chunk, Rows: u.newRows(chunk)},
 		retries:  budget{left: u.client.cfg.RetryFor},
 	}
 	defer u.recent.end(&j.flight)
@@ -372,7 +344,7 @@ func (j *job) run(ctx context.Context) error {
 			return err
 		}
 		queue = append(rest, queue[1:]...)
-		if !j.cfg.SkipInvalid && j.out.Count(Rejected) > 0 {
+		if !j.cfg.SkipInvalid && j.out.Count(verdict.Rejected) > 0 {
 			queue = nil
 		}
 	}
@@ -393,25 +365,37 @@ func (j *job) leave(rows []int, inDoubt bool) {
 
 // unsent gives a row its reason, where it has no status yet.
 func (j *job) unsent(row int, reason string, inDoubt bool) {
-	if r := &j.out.Rows[row]; r.open() {
+	if j.open(row) {
+		r := &j.out.Rows[row]
 		r.Reason, r.InDoubt = reason, inDoubt
 	}
 }
 
 // open reports whether nothing is known yet of a row.
-func (r *RowOutcome) open() bool { return r.Status == Unsent && r.Reason == "" }
-
-func (j *job) created(row int, id string) {
-	r := RowOutcome{Status: Created, TaskID: id}
-	if id == "" {
-		r.Reason = reasonIDMissing
-	}
-	j.out.Rows[row] = r
+func (j *job) open(row int) bool {
+	r := &j.out.Rows[row]
+	return r.Status == verdict.Unsent && r.Reason == ""
 }
 
-func (j *job) rejected(row int, errs []FieldError) {
-	if r := &j.out.Rows[row]; r.Status == Unsent {
-		*r = RowOutcome{Status: Rejected, Errors: errs}
+// reopen forgets what is known of a row.
+func (j *job) reopen(row int) {
+	if !j.open(row) {
+		j.out.Rows[row] = verdict.Verdict{Position: j.out.Rows[row].Position}
+	}
+}
+
+func (j *job) created(row int, id string) {
+	j.reopen(row)
+	r := &j.out.Rows[row]
+	if r.Status, r.TaskID = verdict.Created, id; id == "" {
+		r.Reason = reasonIDMissing
+	}
+}
+
+func (j *job) rejected(row int, findings []verdict.Finding) {
+	if r := &j.out.Rows[row]; r.Status == verdict.Unsent {
+		j.reopen(row)
+		r.Status, r.Findings, r.Raw = verdict.Rejected, findings, j.out.Chunk.Raw(row)
 	}
 }
 
@@ -419,7 +403,7 @@ func (j *job) rejected(row int, errs []FieldError) {
 func (j *job) opens(p part) []int {
 	n := 0
 	for _, row := range p.rows {
-		if j.out.Rows[row].open() {
+		if j.open(row) {
 			n++
 		}
 	}
@@ -428,7 +412,7 @@ func (j *job) opens(p part) []int {
 	}
 	open := make([]int, 0, n)
 	for _, row := range p.rows {
-		if j.out.Rows[row].open() {
+		if j.open(row) {
 			open = append(open, row)
 		}
 	}
@@ -460,7 +444,8 @@ func (j *job) tooLarge(p part, err *APIError) []part {
 		j.log.Warn("a request was too large and is sent in halves", zap.Int("chunk", p.chunk.Number), zap.Int("rows", n))
 		return []part{partOf(p.chunk, p.rows[:n/2]), partOf(p.chunk, p.rows[n/2:])}
 	}
-	j.rejected(p.rows[0], []FieldError{{
+	j.rejected(p.rows[0], []verdict.Finding{{
+		Stage:   verdict.StageServer,
 		Code:    cmp.Or(err.Code, "REQUEST_TOO_LARGE"),
 		Message: fmt.Sprintf("the server finds even this row alone too large (%d bytes): shorten it", len(p.body)),
 	}})
@@ -486,7 +471,7 @@ func (j *job) invalid(p part, failed *APIError) []part {
 	for i, errs := range byItem {
 		if i < len(p.rows) {
 			if len(errs) == 0 {
-				errs = fieldErrors(nil)
+				errs = fieldFindings(nil)
 			}
 			j.rejected(p.rows[i], errs)
 		}
@@ -499,7 +484,7 @@ func (j *job) invalid(p part, failed *APIError) []part {
 		return []part{partOf(p.chunk, open)}
 	}
 	if len(flat) == 0 {
-		flat = []FieldError{{Code: failed.Code, Message: cmp.Or(failed.Message, "the server gave no reason")}}
+		flat = []verdict.Finding{{Stage: verdict.StageServer, Code: failed.Code, Message: cmp.Or(failed.Message, "the server gave no reason")}}
 	}
 	if len(p.rows) > 1 {
 		for i := range flat {

@@ -13,6 +13,7 @@ import (
 	"poolfill/batcher"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 	"poolfill/uploader/tolokatest"
 )
@@ -51,7 +52,7 @@ func TestAServerTakesTasksAndHasTheirFaults(t *testing.T) {
 	server := tolokatest.New(t, tolokatest.Config{Spec: []byte(words)})
 	for i, word := range []string{"one", "two", "thirteen", "four"} {
 		outcome, err := upload(server, uploader.Sync, word)
-		if err != nil || len(outcome.Rows) != 1 || (outcome.Rows[0].Status == uploader.Rejected) != (word == "thirteen") {
+		if err != nil || len(outcome.Rows) != 1 || (outcome.Rows[0].Status == verdict.Rejected) != (word == "thirteen") {
 			t.Errorf("%d: %v, %+v", i, err, outcome.Rows)
 		}
 	}
