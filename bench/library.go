@@ -11,6 +11,7 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -51,7 +52,7 @@ func library(ctx context.Context, args []string, log io.Writer) (err error) {
 type deaf struct{}
 
 func (deaf) Input(reader.Info) error                           { return nil }
-func (deaf) Record([]pipeline.Result) error                    { return nil }
+func (deaf) Record([]verdict.Verdict) error                    { return nil }
 func (deaf) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
 
 // ledger compares uploads with a ledger and without, to the emulator.

@@ -11,6 +11,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -118,11 +119,11 @@ type outcomes struct {
 
 func (o *outcomes) Input(reader.Info) error { return nil }
 
-func (o *outcomes) Record(rows []pipeline.Result) error {
+func (o *outcomes) Record(rows []verdict.Verdict) error {
 	o.mu.Lock() // without a ledger, calls come from several goroutines
 	defer o.mu.Unlock()
 	for _, row := range rows {
-		if row.Status == pipeline.Created {
+		if row.Status == verdict.Created {
 			o.taskOf[row.Position.Record] = row.TaskID
 		}
 	}

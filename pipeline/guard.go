@@ -122,13 +122,13 @@ func (p *Pipeline) consultHistory(ctx context.Context, plan plan) error {
 // learn takes the tasks of an earlier run into the guard: with GuardFile only
 // those of the files of this run.
 func (p *Pipeline) learn(ctx context.Context, r ledger.Run) error {
-	ours := make([]bool, len(r.Files))
+	ours := make(map[string]bool, len(r.Files))
 	for i, f := range r.Files {
 		one := ledger.Run{Files: []ledger.File{f}}
-		ours[i] = p.cfg.Guard == GuardLedger || sharesFile(*p.run, one)
+		ours[r.Names[i]] = p.cfg.Guard == GuardLedger || sharesFile(*p.run, one)
 	}
-	err := p.cfg.Ledger.Tasks(ctx, r.ID, func(t ledger.Task) error {
-		if t.File < len(ours) && ours[t.File] {
+	err := p.cfg.Ledger.Tasks(ctx, r, func(t ledger.Task) error {
+		if ours[t.File] {
 			p.guard.exact.add(t.Key, t.ID)
 		}
 		return nil

@@ -18,6 +18,7 @@ import (
 	"poolfill/internal/pgtest"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -99,7 +100,7 @@ func TestRowsOfAFileAreUploadedOnce(t *testing.T) {
 	r, heard := b.upload(t, ctx, cfg)
 	wantTotals(t, "the changed file", r, 3, 29, 0)
 	for key, row := range first.rows {
-		if row.Status == pipeline.Created && heard.rows[key].TaskID != row.TaskID {
+		if row.Status == verdict.Created && heard.rows[key].TaskID != row.TaskID {
 			t.Errorf("row %s is task %q in the second run, and was %q", key, heard.rows[key].TaskID, row.TaskID)
 		}
 	}
@@ -300,7 +301,7 @@ func TestAnEditThatCannotBeSeenEndsARunThatGoesOn(t *testing.T) {
 		t.Errorf("%v: %s, run %s", err, r.State, r.RunID)
 	}
 	// The report is of the rows that were uploaded, as they were then.
-	if row := heard.rows[path+":3500"]; row.Status != pipeline.Created || r.Totals.Created != 5000 {
+	if row := heard.rows[path+":3500"]; row.Status != verdict.Created || r.Totals.Created != 5000 {
 		t.Errorf("the edited row is %+v, in all %+v", row, r.Totals)
 	}
 	if got := server.Stats().Pools["1"]; got != 5000 {

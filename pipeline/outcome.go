@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +27,7 @@ const (
 
 // reject records a row that never reached a chunk.
 func (p *Pipeline) reject(e *reader.RowError) error {
-	r := Result{Position: e.Position, Status: Rejected, Findings: e.Findings, Raw: e.Raw}
+	r := verdict.Verdict{Position: e.Position, Status: verdict.Rejected, Findings: e.Findings, Raw: e.Raw}
 	err := p.putAside(r)
 	if p.cfg.OnInvalid == StopAtInvalid {
 		p.stopAt(&r)
@@ -38,7 +37,7 @@ func (p *Pipeline) reject(e *reader.RowError) error {
 }
 
 // putAside records the outcome of a row that is in no chunk.
-func (p *Pipeline) putAside(r Result) error {
+func (p *Pipeline) putAside(r verdict.Verdict) error {
 	p.mu.Lock()
 	p.tally.add(&r)
 	p.mu.Unlock()
@@ -47,15 +46,15 @@ func (p *Pipeline) putAside(r Result) error {
 
 // wait keeps an outcome that is counted until there are enough to be recorded
 // together.
-func (p *Pipeline) wait(r Result) error {
+func (p *Pipeline) wait(r verdict.Verdict) error {
 	*p.waiting() = r
 	p.pendingBytes += len(r.Raw) + 256*len(r.Findings)
 	return p.flushMany()
 }
 
 // waiting gives the place of the next outcome that waits, which is all zero.
-func (p *Pipeline) waiting() *Result {
-	p.pending = append(p.pending, Result{})
+func (p *Pipeline) waiting() *verdict.Verdict {
+	p.pending = append(p.pending, verdict.Verdict{})
 	return &p.pending[len(p.pending)-1]
 }
 
@@ -74,7 +73,7 @@ func (p *Pipeline) flush() error {
 	var err error
 	if len(rows) > 0 {
 		if p.cfg.Ledger != nil {
-			err = p.keepAside(each(rows))
+			err = p.keepAside(rows)
 		} else if p.cfg.Recorder != nil {
 			err = p.cfg.Recorder.Record(rows)
 		}
@@ -86,28 +85,19 @@ func (p *Pipeline) flush() error {
 	return err
 }
 
-// results are outcomes of rows, each of them valid until the next.
-type results = iter.Seq[*Result]
-
-// each gives the elements of a slice.
-func each(rows []Result) results {
-	return func(yield func(*Result) bool) {
-		for i := range rows {
-			if !yield(&rows[i]) {
-				return
-			}
-		}
-	}
+// record counts verdicts and hands them on.
+func (p *Pipeline) record(rows []verdict.Verdict) error {
+	p.tallyUp(rows)
+	return p.tell(rows)
 }
 
-// record counts results and hands them on.
-func (p *Pipeline) record(rows results) error {
+// tallyUp counts the verdicts of a chunk.
+func (p *Pipeline) tallyUp(rows []verdict.Verdict) {
 	t := newTally()
-	for r := range t.counting(rows) {
-		_ = r
+	for i := range rows {
+		t.add(&rows[i])
 	}
 	p.merge(t)
-	return p.tell(rows)
 }
 
 // merge adds the outcomes of a chunk to those of the run.
@@ -117,16 +107,12 @@ func (p *Pipeline) merge(t *tally) {
 	p.tally.merge(t)
 }
 
-// tell hands results to the Recorder, unless the ledger will do that.
-func (p *Pipeline) tell(rows results) error {
+// tell hands verdicts to the Recorder, unless the ledger will do that.
+func (p *Pipeline) tell(rows []verdict.Verdict) error {
 	if p.cfg.Recorder == nil || p.cfg.Ledger != nil {
 		return nil
 	}
-	var all []Result
-	for r := range rows {
-		all = append(all, *r)
-	}
-	return p.cfg.Recorder.Record(all)
+	return p.cfg.Recorder.Record(rows)
 }
 
 // discard records the rows of a chunk that is not sent any more.
@@ -137,7 +123,7 @@ func (p *Pipeline) discard(ctx context.Context, c *batcher.Chunk) error {
 		reason = "the run ended before this row was sent"
 	}
 	p.mu.Unlock()
-	rows, err := p.keepDiscarded(ctx, c, alike(c, Unsent, reason))
+	rows, err := p.keepDiscarded(ctx, c, unsent(c, reason))
 	err = errors.Join(err, p.record(rows))
 	p.batcher.Recycle(c)
 	return err
@@ -156,64 +142,44 @@ func (p *Pipeline) leave(ctx context.Context) error {
 	return p.discard(ctx, c)
 }
 
-// alike gives every row of a chunk the same outcome.
-func alike(c *batcher.Chunk, status Status, reason string) results {
-	return func(yield func(*Result) bool) {
-		for i := range c.Len() {
-			if !yield(&Result{Position: c.Position(i), Status: status, Reason: reason}) {
-				return
-			}
+// unsent returns the verdicts of a chunk that is not sent.
+func unsent(c *batcher.Chunk, reason string) []verdict.Verdict {
+	rows := make([]verdict.Verdict, c.Len())
+	for i := range rows {
+		rows[i] = verdict.Verdict{Position: c.Position(i), Status: verdict.Unsent, Reason: reason}
+	}
+	return rows
+}
+
+// inColumns completes what the uploader says of a chunk's rows: it names the
+// findings of the server in the terms of the input's columns.
+func (p *Pipeline) inColumns(o uploader.Outcome) {
+	for i := range o.Rows {
+		switch row := &o.Rows[i]; {
+		case row.Status == verdict.Rejected:
+			row.Raw = o.Chunk.Raw(i)
+			row.Findings = p.serverFindings(row.Position, row.Findings, o.Chunk.Content(i))
+		case row.InDoubt:
+			row.Reason += "; the server may have created it all the same"
 		}
 	}
 }
 
-// resultsOf translates what the uploader says of a chunk's rows into the terms
-// of the input's columns.
-func (p *Pipeline) resultsOf(o uploader.Outcome) results {
-	return func(yield func(*Result) bool) {
-		var r Result
-		for i := range o.Rows {
-			row := &o.Rows[i]
-			// Field by field, which costs half of a copy of all of them.
-			r.Position = o.Chunk.Position(i)
-			r.TaskID, r.Reason, r.Findings, r.Raw, r.inDoubt = row.TaskID, row.Reason, nil, nil, false
-			switch row.Status {
-			case verdict.Created:
-				r.Status = Created
-			case verdict.Rejected:
-				r.Status, r.Raw = Rejected, o.Chunk.Raw(i)
-				r.Findings = p.serverFindings(r.Position, row.Findings, o.Chunk.Content(i))
-			default:
-				r.Status = Unsent
-				if r.inDoubt = row.InDoubt; row.InDoubt {
-					r.Reason += "; the server may have created it all the same"
-				}
-			}
-			if !yield(&r) {
-				return
-			}
-		}
-	}
-}
-
-// serverFindings translates the server's errors about a task, given by its JSON
+// serverFindings completes the server's findings about a task, given by its JSON
 // as reader.Task has it.
-func (p *Pipeline) serverFindings(at verdict.Position, errs []verdict.Finding, task []byte) []verdict.Finding {
+func (p *Pipeline) serverFindings(at verdict.Position, findings []verdict.Finding, task []byte) []verdict.Finding {
 	p.infoMu.Lock()
 	info := p.infos[at.File]
 	p.infoMu.Unlock()
-	findings := make([]verdict.Finding, 0, max(1, len(errs)))
-	for _, e := range errs {
-		column, name := columnOf(e.Path, info)
-		findings = append(findings, verdict.Finding{
-			Stage: verdict.StageServer, Line: at.Line, Column: column, Field: name, Code: e.Code, Message: e.Message,
-			Value: sentValue(task, e.Path),
-		})
-	}
 	if len(findings) == 0 {
-		findings = append(findings, verdict.Finding{
-			Stage: verdict.StageServer, Line: at.Line, Code: "REJECTED", Message: "the server refused the row and gave no reason",
-		})
+		findings = []verdict.Finding{{Stage: verdict.StageServer, Code: "REJECTED", Message: "the server refused the row and gave no reason"}}
+	}
+	for i := range findings {
+		f := &findings[i]
+		if f.Line = at.Line; f.Path != "" {
+			f.Column, f.Field = columnOf(f.Path, info)
+			f.Value = sentValue(task, f.Path)
+		}
 	}
 	// The server's errors are a JSON object: their order means nothing.
 	slices.SortStableFunc(findings, func(a, b verdict.Finding) int {

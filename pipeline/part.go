@@ -70,7 +70,7 @@ func (p *Pipeline) enterPart(ctx context.Context, want ledger.Run) (bool, error)
 	}
 	p.resumed = true
 	if run.State != string(Finished) {
-		run.Command = want.Command
+		run.Command, run.Names = want.Command, want.Names
 		if run, err = p.cfg.Ledger.Continue(run); err != nil {
 			return false, err
 		}

@@ -16,6 +16,7 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -61,7 +62,7 @@ func wantFinished(t *testing.T, l *ledger.Ledger, name string, want pipeline.Tot
 	}
 	ids := map[string]bool{}
 	for _, row := range rows.rows {
-		if row.Status == pipeline.Created {
+		if row.Status == verdict.Created {
 			ids[row.TaskID] = true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ type Pipeline struct {
 	taken        int64 // rows of the open input that are not counted yet
 	valid        int64 // those of them that a check found valid
 	bytes        byteScale
-	pending      []Result
+	pending      []verdict.Verdict
 	pendingBytes int
 }
 
@@ -476,7 +477,7 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 		}
 		if found {
 			p.count(path, row)
-			return p.putAside(Result{Position: row.Task.Position, Status: Duplicate, TaskID: id})
+			return p.putAside(verdict.Verdict{Position: row.Task.Position, Status: verdict.Duplicate, TaskID: id})
 		}
 	}
 	if p.cfg.Check {
@@ -514,7 +515,7 @@ func (p *Pipeline) pass(row *reader.Row, path string) error {
 	}
 	p.valid++
 	r := p.waiting() // without a copy, as there are millions
-	r.Position, r.Status = t.Position, Valid
+	r.Position, r.Status = t.Position, verdict.Valid
 	if err := p.flushMany(); err != nil {
 		return err
 	}
@@ -556,7 +557,7 @@ func (p *Pipeline) closeInput(ctx context.Context, r *reader.Reader) error {
 		p.warn(info.File, w)
 	}
 	if p.run != nil {
-		err = errors.Join(err, p.cfg.Ledger.Opened(p.run.ID, p.numbers[info.File], info), p.watchChange(ctx, info.File))
+		err = errors.Join(err, p.cfg.Ledger.Opened(*p.run, info), p.watchChange(ctx, info.File))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -640,15 +641,9 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) (waited time.Du
 	}
 	p.mu.Unlock()
 
-	rows := p.resultsOf(outcome)
-	var recordErr error
-	if p.run == nil {
-		recordErr = p.record(rows)
-	} else {
-		t := newTally()
-		recordErr = p.keep(outcome, t.counting(rows), claimed)
-		p.merge(t)
-	}
+	p.inColumns(outcome)
+	p.tallyUp(outcome.Rows)
+	recordErr := errors.Join(p.keep(outcome, claimed), p.tell(outcome.Rows))
 	p.cfg.Log.Debug("a chunk is done", zap.Int("chunk", c.Number), zap.Int("rows", c.Len()), zap.Int("attempts", outcome.Attempts))
 	var quotaUsed *ratelimit.DayQuotaError
 	switch {
@@ -665,11 +660,8 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) (waited time.Du
 	case err != nil:
 		err = p.fail(err)
 	case p.cfg.OnInvalid == StopAtInvalid:
-		for r := range rows {
-			if r.Status == Rejected {
-				p.stopAt(r)
-				break
-			}
+		if i := slices.IndexFunc(outcome.Rows, func(v verdict.Verdict) bool { return v.Status == verdict.Rejected }); i >= 0 {
+			p.stopAt(&outcome.Rows[i])
 		}
 	}
 	if recordErr != nil {
@@ -690,7 +682,7 @@ func isCanceled(err error) bool {
 }
 
 // stopAt ends the run at its first invalid row.
-func (p *Pipeline) stopAt(r *Result) {
+func (p *Pipeline) stopAt(r *verdict.Verdict) {
 	p.stop(Stopped, fmt.Errorf("stopped at the first invalid row, %s:%d (%s): mend it and run the same command again, or use --on-invalid skip",
 		r.Position.File, r.Position.Line, r.Findings[0].Code))
 }

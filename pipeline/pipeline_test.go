@@ -25,6 +25,7 @@ import (
 	"poolfill/internal/emulator"
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -34,9 +35,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type memory struct {
 	mu     sync.Mutex
 	inputs []reader.Info
-	rows   map[string]pipeline.Result // by "file:record"
+	rows   map[string]verdict.Verdict // by "file:record"
 	fail   error
-	onRow  func(pipeline.Result)
+	onRow  func(verdict.Verdict)
 }
 
 func (m *memory) Input(i reader.Info) error {
@@ -48,14 +49,14 @@ func (m *memory) Input(i reader.Info) error {
 
 func (m *memory) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
 
-func (m *memory) Record(results []pipeline.Result) error {
+func (m *memory) Record(results []verdict.Verdict) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
 		return m.fail
 	}
 	if m.rows == nil {
-		m.rows = make(map[string]pipeline.Result)
+		m.rows = make(map[string]verdict.Verdict)
 	}
 	for _, r := range results {
 		key := fmt.Sprintf("%s:%d", r.Position.File, r.Position.Record)
@@ -71,7 +72,7 @@ func (m *memory) Record(results []pipeline.Result) error {
 	return nil
 }
 
-func (m *memory) count(s pipeline.Status) (n int64) {
+func (m *memory) count(s verdict.Status) (n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.rows {
@@ -175,7 +176,7 @@ func TestEveryRowIsCreatedOnceInBothModes(t *testing.T) {
 			}
 			ids := make(map[string]bool)
 			for _, row := range rows.rows {
-				if row.Status == pipeline.Created {
+				if row.Status == verdict.Created {
 					ids[row.TaskID] = true
 				}
 			}
@@ -213,10 +214,10 @@ func TestTheServersErrorsAreNamedByColumn(t *testing.T) {
 		t.Errorf("rejections %+v", r.Rejections)
 	}
 	for _, row := range rows.rows {
-		if row.Status == pipeline.Rejected && (row.Findings[0].Column == 0 || len(row.Raw) == 0) {
+		if row.Status == verdict.Rejected && (row.Findings[0].Column == 0 || len(row.Raw) == 0) {
 			t.Errorf("rejected row %+v", row)
 		}
-		if row.Status == pipeline.Created && (len(row.Findings) > 0 || row.Raw != nil) {
+		if row.Status == verdict.Created && (len(row.Findings) > 0 || row.Raw != nil) {
 			t.Errorf("a created row has what belongs to the one before it: %+v", row)
 		}
 	}
@@ -447,8 +448,8 @@ func TestCancellingLeavesAtOnceAndAccountsForEveryRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.State != pipeline.Interrupted || r.Totals.Created != 0 || r.Totals.Unsent != r.Totals.Rows || rows.count(pipeline.Unsent) != r.Totals.Rows {
-		t.Errorf("%s with %+v, recorded %d", r.State, r.Totals, rows.count(pipeline.Unsent))
+	if r.State != pipeline.Interrupted || r.Totals.Created != 0 || r.Totals.Unsent != r.Totals.Rows || rows.count(verdict.Unsent) != r.Totals.Rows {
+		t.Errorf("%s with %+v, recorded %d", r.State, r.Totals, rows.count(verdict.Unsent))
 	}
 	inDoubt := 0
 	for _, row := range rows.rows {
@@ -619,7 +620,7 @@ func TestACheckPrintsTheTasksAndSendsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Mode != "check" || r.Totals != (pipeline.Totals{Rows: 3, Valid: 2, Rejected: 1}) || rows.count(pipeline.Valid) != 2 {
+	if r.Mode != "check" || r.Totals != (pipeline.Totals{Rows: 3, Valid: 2, Rejected: 1}) || rows.count(verdict.Valid) != 2 {
 		t.Errorf("%s: %+v", r.Mode, r.Totals)
 	}
 	want := `{"pool_id":"1","input_values":{"image":"https://example.com/1.jpg","title":"number 1"}}

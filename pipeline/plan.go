@@ -221,7 +221,7 @@ func (p *Pipeline) enter(ctx context.Context) (bool, error) {
 	}
 	want := ledger.Run{
 		Name: p.cfg.RunID, Server: p.cfg.API.BaseURL, Pool: p.cfg.PoolID, Mode: string(p.cfg.Mode),
-		Guard: string(p.cfg.Guard), Command: p.cfg.Command, Files: files,
+		Guard: string(p.cfg.Guard), Command: p.cfg.Command, Files: files, Names: p.inputs,
 	}
 	if want.Settings, err = p.settingsOf(); err != nil {
 		return false, err
@@ -243,7 +243,7 @@ func (p *Pipeline) enter(ctx context.Context) (bool, error) {
 	switch {
 	case plan.resume != nil:
 		want, p.resumed = *plan.resume, true
-		want.Command = p.cfg.Command
+		want.Command, want.Names = p.cfg.Command, p.inputs
 		want, err = p.cfg.Ledger.Continue(want)
 		p.cfg.RunID = want.Name
 	default:

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/internal/ledger"
+	"poolfill/reader/verdict"
 )
 
 // Rebuild makes the report of a run from the ledger, and hands its inputs and
@@ -75,10 +76,8 @@ const (
 // recite hands what the ledger has of a run to to, which may be nil: its inputs,
 // except for those that were announced before, and its rows. It counts the rows.
 func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, announced map[string]bool) (*tally, error) {
-	paths := make([]string, len(run.Files))
-	for i, f := range run.Files {
-		paths[i] = f.Info.File
-		if to == nil || paths[i] == "" || announced[paths[i]] {
+	for _, f := range run.Files {
+		if to == nil || f.Info.File == "" || announced[f.Info.File] {
 			continue
 		}
 		if err := to.Input(f.Info); err != nil {
@@ -88,9 +87,9 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 	t := newTally()
 	// One goroutine reads while another counts and records.
 	var group errgroup.Group
-	full, empty := make(chan []Result), make(chan []Result, reciting)
+	full, empty := make(chan []verdict.Verdict), make(chan []verdict.Verdict, reciting)
 	for range reciting {
-		empty <- make([]Result, recited)
+		empty <- make([]verdict.Verdict, recited)
 	}
 	group.Go(func() error {
 		var err error
@@ -108,15 +107,10 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 	})
 	group.Go(func() error {
 		defer close(full)
-		return l.Rows(ctx, run.ID, func(rows []ledger.Row) error {
+		return l.Rows(ctx, run, func(rows []verdict.Verdict) error {
 			for part := range slices.Chunk(rows, recited) {
 				results := (<-empty)[:len(part)]
-				for i := range part {
-					if part[i].File >= len(paths) {
-						return fmt.Errorf("run %s has a row of a file that it doesn't have", run.Name)
-					}
-					results[i].take(paths[part[i].File], &part[i])
-				}
+				copy(results, part)
 				full <- results
 			}
 			return nil

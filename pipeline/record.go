@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"iter"
 	"slices"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 // announce tells of an input before its first row.
 func (p *Pipeline) announce(info reader.Info) error {
 	if p.run != nil {
-		if err := p.cfg.Ledger.Opened(p.run.ID, p.numbers[info.File], info); err != nil {
+		if err := p.cfg.Ledger.Opened(*p.run, info); err != nil {
 			return err
 		}
 	}
@@ -31,35 +30,21 @@ func (p *Pipeline) announce(info reader.Info) error {
 
 // Sending is part of uploader.Journal.
 func (p *Pipeline) Sending(_ context.Context, a uploader.Attempt) error {
-	rows := func(yield func(*ledger.Row) bool) {
-		numbered := p.numberer()
-		row := ledger.Row{Status: ledger.InDoubt}
+	positions := func(yield func(verdict.Position) bool) {
 		for i := range a.Chunk.Len() {
-			if numbered(&row, a.Chunk.Position(i)); !yield(&row) {
+			if !yield(a.Chunk.Position(i)) {
 				return
 			}
 		}
 	}
 	err := p.cfg.Ledger.Sending(*p.run, ledger.Attempt{
-		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Rows: rows,
+		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Positions: positions,
 		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
 	})
 	if isTakenOver(err) {
 		return p.fail(err) // which says why better than that nothing was sent
 	}
 	return err
-}
-
-// numberer gives a function that puts a position into a ledger's row. Rows of
-// one file come together: it looks each up once.
-func (p *Pipeline) numberer() func(*ledger.Row, verdict.Position) {
-	path, number := "", -1
-	return func(row *ledger.Row, at verdict.Position) {
-		if number < 0 || at.File != path {
-			path, number = at.File, p.numbers[at.File]
-		}
-		row.File, row.Line, row.Record = number, at.Line, at.Record
-	}
 }
 
 // prior gives what the ledger knows of a chunk that an earlier attempt may have
@@ -70,14 +55,14 @@ func (p *Pipeline) prior(ctx context.Context, c *batcher.Chunk) (prior uploader.
 	}
 	since := time.Now()
 	if p.resumed {
-		before, found, err := p.cfg.Ledger.Chunk(ctx, p.run.ID, c.Number)
+		before, found, err := p.cfg.Ledger.Chunk(ctx, *p.run, c.Number)
 		if err != nil {
 			return prior, nil, err
 		}
 		if found {
 			prior.Operations, prior.Since = before.Operations, before.Sent
 			if before.Ended {
-				prior.Rows = priorRows(before.Rows)
+				prior.Rows = before.Rows
 			}
 			if !prior.Since.IsZero() {
 				since = prior.Since
@@ -89,25 +74,6 @@ func (p *Pipeline) prior(ctx context.Context, c *batcher.Chunk) (prior uploader.
 	}
 	prior.Named = p.named(ctx, since)
 	return prior, claimed, nil
-}
-
-// priorRows translates what became of rows.
-func priorRows(rows []ledger.Row) []verdict.Verdict {
-	out := make([]verdict.Verdict, len(rows))
-	for i := range rows {
-		switch r := &rows[i]; r.Status {
-		case ledger.Created:
-			out[i] = verdict.Verdict{Status: verdict.Created, TaskID: r.TaskID, Reason: r.Reason}
-		case ledger.Rejected:
-			out[i] = verdict.Verdict{Status: verdict.Rejected}
-			for _, f := range r.Findings {
-				out[i].Findings = append(out[i].Findings, verdict.Finding{Path: f.Field, Code: f.Code, Message: f.Message})
-			}
-		case ledger.InDoubt:
-			out[i].InDoubt = true
-		}
-	}
-	return out
 }
 
 // claimStrays gives rows of a chunk the tasks that this run has created for
@@ -138,57 +104,52 @@ func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) (claimed
 }
 
 // keep commits what came of a chunk.
-func (p *Pipeline) keep(o uploader.Outcome, rows results, claimed []string) error {
+func (p *Pipeline) keep(o uploader.Outcome, claimed []string) error {
 	if p.run == nil {
 		return nil
 	}
 	if !o.Noted && !slices.ContainsFunc(o.Rows, func(r verdict.Verdict) bool { return r.Status != verdict.Unsent || r.InDoubt }) {
-		return p.keepAside(rows) // nothing of it was sent
+		return p.keepAside(o.Rows) // nothing of it was sent
 	}
 	return p.cfg.Ledger.Finish(*p.run, ledger.Result{
-		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: p.rowsOf(rows), Claimed: claimed,
+		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: o.Rows, Claimed: claimed,
 	})
 }
 
 // keepAside commits rows that are in no chunk.
-func (p *Pipeline) keepAside(rows results) error {
+func (p *Pipeline) keepAside(rows []verdict.Verdict) error {
 	if p.run == nil {
 		return nil
 	}
-	return p.cfg.Ledger.Aside(*p.run, p.rowsOf(rows))
+	return p.cfg.Ledger.Aside(*p.run, rows)
 }
 
 // keepDiscarded commits the rows of a chunk that is not sent any more, unless
 // an earlier attempt of the run knows better. It gives what is known of them.
-func (p *Pipeline) keepDiscarded(ctx context.Context, c *batcher.Chunk, rows results) (results, error) {
+func (p *Pipeline) keepDiscarded(ctx context.Context, c *batcher.Chunk, rows []verdict.Verdict) ([]verdict.Verdict, error) {
 	if p.run == nil {
 		return rows, nil
 	}
 	if !p.resumed {
 		return rows, p.keepAside(rows)
 	}
-	before, found, err := p.cfg.Ledger.Chunk(context.WithoutCancel(ctx), p.run.ID, c.Number)
+	before, found, err := p.cfg.Ledger.Chunk(context.WithoutCancel(ctx), *p.run, c.Number)
 	if err != nil || !found {
 		return rows, errors.Join(err, p.keepAside(rows))
 	}
-	return func(yield func(*Result) bool) {
-		i := 0
-		for r := range rows {
-			// By its key, as a chunk that is cut short may also have changed.
-			if before.Ended && i < len(before.Rows) && before.Keys[i] == c.Keys()[i] {
-				*r = p.resultOf(&before.Rows[i])
-			}
-			if i++; !yield(r) {
-				return
-			}
+	for i := range min(len(rows), len(before.Rows)) {
+		// By its key, as a chunk that is cut short may also have changed.
+		if before.Ended && before.Keys[i] == c.Keys()[i] {
+			rows[i] = before.Rows[i]
 		}
-	}, nil
+	}
+	return rows, nil
 }
 
 // replay takes what came of a chunk from the ledger, where an earlier attempt
 // has finished it.
 func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
-	before, found, err := p.cfg.Ledger.Chunk(context.WithoutCancel(ctx), p.run.ID, c.Number)
+	before, found, err := p.cfg.Ledger.Chunk(context.WithoutCancel(ctx), *p.run, c.Number)
 	switch {
 	case err != nil:
 		return false, err
@@ -203,87 +164,22 @@ func (p *Pipeline) replay(ctx context.Context, c *batcher.Chunk) (bool, error) {
 		if p.cfg.Part != "" {
 			changed = &partChangedError{p.inputs[0], p.cfg.Part}
 		}
-		return true, errors.Join(p.fail(changed), p.record(alike(c, Unsent, "the input changed under the run")))
+		return true, errors.Join(p.fail(changed), p.record(unsent(c, "the input changed under the run")))
 	case !before.Finished:
 		return false, nil
 	}
 	created := int64(0)
-	rows := func(yield func(*Result) bool) {
-		for i := range before.Rows {
-			r := p.resultOf(&before.Rows[i])
-			if !yield(&r) {
-				return
-			}
-		}
-	}
-	for r := range rows {
-		if r.Status == Created {
+	for i := range before.Rows {
+		if before.Rows[i].Status == verdict.Created {
 			created++
 		}
 	}
 	p.mu.Lock()
 	p.earlier += created
 	p.mu.Unlock()
-	err = p.record(rows)
+	err = p.record(before.Rows)
 	p.batcher.Recycle(c)
 	return true, err
-}
-
-// rowsOf gives results as the ledger has them.
-func (p *Pipeline) rowsOf(rows results) iter.Seq[*ledger.Row] {
-	return func(yield func(*ledger.Row) bool) {
-		numbered := p.numberer()
-		var row ledger.Row
-		for r := range rows {
-			numbered(&row, r.Position)
-			row.Status, row.TaskID, row.Reason, row.Findings, row.Raw = statusInLedger(r), r.TaskID, r.Reason, r.Findings, r.Raw
-			if !yield(&row) {
-				return
-			}
-		}
-	}
-}
-
-// resultOf is the way back of rowsOf.
-func (p *Pipeline) resultOf(row *ledger.Row) Result {
-	path := ""
-	if row.File < len(p.inputs) {
-		path = p.inputs[row.File]
-	}
-	var r Result
-	r.take(path, row)
-	return r
-}
-
-// take makes r a row of the ledger; path is the row's file.
-func (r *Result) take(path string, row *ledger.Row) {
-	// Field by field, which costs half of a copy of all of them.
-	r.Position.File, r.Position.Line, r.Position.Record, r.Position.Offset = path, row.Line, row.Record, 0
-	r.TaskID, r.Reason, r.Findings, r.Raw, r.inDoubt = row.TaskID, row.Reason, row.Findings, row.Raw, false
-	switch row.Status {
-	case ledger.Created:
-		r.Status = Created
-	case ledger.Rejected:
-		r.Status = Rejected
-	case ledger.Duplicate:
-		r.Status = Duplicate
-	default:
-		r.Status = Unsent
-	}
-}
-
-func statusInLedger(r *Result) ledger.Status {
-	switch {
-	case r.Status == Created:
-		return ledger.Created
-	case r.Status == Rejected:
-		return ledger.Rejected
-	case r.Status == Duplicate:
-		return ledger.Duplicate
-	case r.inDoubt:
-		return ledger.InDoubt
-	}
-	return ledger.Unsent
 }
 
 // close keeps how the run ended.

@@ -170,17 +170,17 @@ func (t *Totals) merge(other *Totals) {
 	t.Unsent += other.Unsent
 }
 
-func (t *Totals) add(s Status) {
+func (t *Totals) add(s verdict.Status) {
 	switch s {
-	case Created:
+	case verdict.Created:
 		t.Created++
-	case Valid:
+	case verdict.Valid:
 		t.Valid++
-	case Rejected:
+	case verdict.Rejected:
 		t.Rejected++
-	case Duplicate:
+	case verdict.Duplicate:
 		t.Duplicate++
-	case Unsent:
+	case verdict.Unsent:
 		t.Unsent++
 	}
 }

@@ -61,8 +61,8 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 	for i := range 3 * maxGroups {
 		for range i%2 + 1 {
 			tally.read("f", 1)
-			tally.add(&Result{
-				Position: verdict.Position{File: "f"}, Status: Rejected,
+			tally.add(&verdict.Verdict{
+				Position: verdict.Position{File: "f"}, Status: verdict.Rejected,
 				Findings: []verdict.Finding{{Stage: verdict.StageCheck, Line: int64(i), Field: fmt.Sprint("INPUT:", i), Code: "C", Message: "m"}},
 			})
 		}

@@ -54,22 +54,11 @@ func (t *tally) pass(file string, rows int64) {
 }
 
 // add counts the outcome of a row.
-func (t *tally) add(r *Result) {
+func (t *tally) add(r *verdict.Verdict) {
 	t.totals.add(r.Status)
 	t.file(r.Position.File).add(r.Status)
 	for i := range r.Findings {
 		t.group(r.Position.File, &r.Findings[i])
-	}
-}
-
-// counting gives results on, and adds them.
-func (t *tally) counting(rows results) results {
-	return func(yield func(*Result) bool) {
-		for r := range rows {
-			if t.add(r); !yield(r) {
-				return
-			}
-		}
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"poolfill/internal/state"
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // execute carries out an upload or a check. Where the run could not begin, the
@@ -272,7 +273,7 @@ func (l *lazyWriter) Input(info reader.Info) error {
 }
 
 // Record is part of pipeline.Recorder.
-func (l *lazyWriter) Record(results []pipeline.Result) error {
+func (l *lazyWriter) Record(results []verdict.Verdict) error {
 	l.done.add(results)
 	return l.w.Record(results)
 }

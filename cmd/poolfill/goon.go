@@ -6,6 +6,7 @@ import (
 
 	"poolfill/internal/contract"
 	"poolfill/pipeline"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -46,10 +47,10 @@ type prefix struct {
 	broken bool  // and a row after it that is not
 }
 
-func (p *prefix) add(results []pipeline.Result) {
+func (p *prefix) add(results []verdict.Verdict) {
 	for i := range results {
 		switch r := &results[i]; {
-		case r.Status == pipeline.Unsent:
+		case r.Status == verdict.Unsent:
 			p.ended = true
 		case p.ended:
 			p.broken = true

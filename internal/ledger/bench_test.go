@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"poolfill/reader/verdict"
 )
 
 // tolokaID looks like the ids of a pool of Toloka: a number of the pool, and an
@@ -25,13 +27,13 @@ func emulatorID(n int) string {
 
 // chunkOf makes a chunk of created rows: one row in fifty spans two lines.
 func chunkOf(number, tasks int, id func(int) string) Result {
-	rows := make([]Row, tasks)
-	r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: each(rows)}
+	rows := make([]verdict.Verdict, tasks)
+	r := Result{Chunk: number, Keys: make([]Key, tasks), Rows: rows}
 	for i := range tasks {
 		n := number*tasks + i
 		binary.BigEndian.PutUint64(r.Keys[i][:], uint64(n+1)*0xbf58476d1ce4e5b9)
 		binary.BigEndian.PutUint64(r.Keys[i][8:], uint64(n+1)*0x94d049bb133111eb)
-		rows[i] = Row{Line: int64(n + n/50 + 2), Record: int64(n + 1), Status: Created, TaskID: id(n)}
+		rows[i] = verdict.Verdict{Position: verdict.Position{File: fileName, Line: int64(n + n/50 + 2), Record: int64(n + 1)}, Status: verdict.Created, TaskID: id(n)}
 	}
 	return r
 }
@@ -55,15 +57,11 @@ func benchmarkChunk(b *testing.B, tasks int, id func(int) string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	run, err := l.Begin(Run{Name: "r", Settings: []byte{1}})
+	run, err := l.Begin(Run{Name: "r", Settings: []byte{1}, Files: []File{{Path: fileName}}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	r := chunkOf(0, tasks, id)
-	var positions []Row
-	for row := range r.Rows {
-		positions = append(positions, Row{File: row.File, Line: row.Line, Record: row.Record, Status: InDoubt})
-	}
 	b.ReportAllocs()
 	var number atomic.Int64
 	before := cpuTime(b)
@@ -72,7 +70,7 @@ func benchmarkChunk(b *testing.B, tasks int, id func(int) string) {
 		for pb.Next() {
 			r := r
 			r.Chunk = int(number.Add(1))
-			err := l.Sending(run, Attempt{Chunk: r.Chunk, Keys: r.Keys, Rows: each(positions), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
+			err := l.Sending(run, Attempt{Chunk: r.Chunk, Keys: r.Keys, Positions: positions(r.Rows), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
 			if err == nil {
 				err = l.Finish(run, r)
 			}
@@ -123,7 +121,7 @@ func BenchmarkOpen(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			run, err := l.Begin(Run{Name: "r", Settings: []byte{1}})
+			run, err := l.Begin(Run{Name: "r", Settings: []byte{1}, Files: []File{{Path: fileName}}})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -158,14 +156,14 @@ func BenchmarkRows(b *testing.B) {
 	for name, id := range map[string]func(int) string{"toloka": tolokaID, "emulator": emulatorID, "other": func(n int) string { return fmt.Sprint("task-", n) }} {
 		r := chunkOf(0, tasks, id)
 		p := c.packer()
-		blob, err := p.pack(r.Rows)
+		blob, err := p.pack(names{fileName}, all(r.Rows))
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run("pack-"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := p.pack(r.Rows); err != nil {
+				if _, err := p.pack(names{fileName}, all(r.Rows)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -174,9 +172,9 @@ func BenchmarkRows(b *testing.B) {
 		})
 		b.Run("unpack-"+name, func(b *testing.B) {
 			b.ReportAllocs()
-			var rows []Row
+			var rows []verdict.Verdict
 			for b.Loop() {
-				if rows, err = c.unpack(blob, rows); err != nil {
+				if rows, err = c.unpack(names{fileName}, blob, rows); err != nil {
 					b.Fatal(err)
 				}
 			}

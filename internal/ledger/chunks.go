@@ -9,18 +9,19 @@ import (
 	"iter"
 	"slices"
 	"time"
+
+	"poolfill/reader/verdict"
 )
 
 // Attempt is what is about to be sent: an operation, or in synchronous mode a
 // request.
 type Attempt struct {
 	// Chunk is the chunk's number, Sum the hash of its tasks, Keys has the key of
-	// each of them, and Rows gives their positions. What it gives need only be
-	// valid until the next.
-	Chunk int
-	Sum   Key
-	Keys  []Key
-	Rows  iter.Seq[*Row]
+	// each of them, and Positions where each stands.
+	Chunk     int
+	Sum       Key
+	Keys      []Key
+	Positions iter.Seq[verdict.Position]
 	// Operation is the operation's id; empty in synchronous mode. Tasks is the
 	// number of tasks that are sent.
 	Operation  string
@@ -37,7 +38,14 @@ type Attempt struct {
 func (l *Ledger) Sending(run Run, a Attempt) error {
 	p := l.codec.packer()
 	defer p.release()
-	positions, err := p.pack(a.Rows)
+	positions, err := p.pack(run.Names, func(yield func(*verdict.Verdict) bool) {
+		v := verdict.Verdict{InDoubt: true}
+		for v.Position = range a.Positions {
+			if !yield(&v) {
+				return
+			}
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -83,7 +91,7 @@ type Result struct {
 	// Keys has the key of each task. Where Sending was called for the chunk, its
 	// keys are kept already, and neither Keys nor Sum is needed.
 	Keys []Key
-	Rows iter.Seq[*Row]
+	Rows []verdict.Verdict
 	// Claimed are the ids of strays that are tasks of these rows now.
 	Claimed []string
 }
@@ -94,21 +102,20 @@ type Result struct {
 func (l *Ledger) Finish(run Run, r Result) error {
 	p := l.codec.packer()
 	defer p.release()
-	results, err := p.pack(r.Rows)
+	results, err := p.pack(run.Names, all(r.Rows))
 	if err != nil {
 		return err
 	}
-	created, rejected := p.counts[Created], p.counts[Rejected]
-	unsent := p.rows - created - rejected
+	counted := [...]any{p.counts[created], p.counts[rejected], p.rows - p.counts[created] - p.counts[rejected]}
 	state := "finished"
-	if unsent > 0 {
+	if counted[2] != 0 {
 		state = "open"
 	}
 	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now().UnixMilli()
 		updated, err := l.exec(ctx, tx, `UPDATE chunk SET state = $1, created = $2, rejected = $3, unsent = $4, ended = $5, results = $6
 			WHERE run_id = $7 AND number = $8 AND tasks = $9`,
-			state, created, rejected, unsent, now, results, run.ID, r.Chunk, p.rows)
+			state, counted[0], counted[1], counted[2], now, results, run.ID, r.Chunk, p.rows)
 		if err != nil {
 			return err
 		}
@@ -122,7 +129,7 @@ func (l *Ledger) Finish(run Run, r Result) error {
 			}
 			if _, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-				run.ID, r.Chunk, r.Sum[:], state, p.rows, created, rejected, unsent, now, now, p.first.file, p.first.record, results); err != nil {
+				run.ID, r.Chunk, r.Sum[:], state, p.rows, counted[0], counted[1], counted[2], now, now, p.first.file, p.first.record, results); err != nil {
 				return err
 			}
 			if _, err := l.exec(ctx, tx, insertKeys, run.ID, r.Chunk, p.joinKeys(r.Keys)); err != nil {
@@ -134,7 +141,7 @@ func (l *Ledger) Finish(run Run, r Result) error {
 				return err
 			}
 		}
-		if p.counts[InDoubt] > 0 {
+		if p.counts[inDoubt] > 0 {
 			return nil
 		}
 		_, err = l.exec(ctx, tx, `DELETE FROM attempt WHERE run_id = $1 AND chunk = $2`, run.ID, r.Chunk)
@@ -150,7 +157,7 @@ type Chunk struct {
 	// Ended says that Rows is what came of the chunk; otherwise they are only
 	// positions.
 	Ended bool
-	Rows  []Row
+	Rows  []verdict.Verdict
 	Keys  []Key
 	// Sent is when the first attempt in doubt was sent, and Operations are the
 	// ids of those attempts. Sent is zero where nothing is in doubt.
@@ -158,14 +165,14 @@ type Chunk struct {
 	Operations []string
 }
 
-// Chunk gives what is known of a chunk of a run, and whether anything is.
-func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, known bool, err error) {
+// Chunk returns what is known of a chunk of a run, and whether anything is.
+func (l *Ledger) Chunk(ctx context.Context, run Run, number int) (c Chunk, known bool, err error) {
 	var sum, keys, results []byte
 	var state string
 	var ended int64
 	err = l.patiently(ctx, func() error {
 		return l.db.QueryRowContext(ctx, `SELECT sum, state, ended, keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
-			WHERE chunk.run_id = $1 AND number = $2`, run, number).
+			WHERE chunk.run_id = $1 AND number = $2`, run.ID, number).
 			Scan(&sum, &state, &ended, &keys, &results)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -176,14 +183,14 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 	}
 	copy(c.Sum[:], sum)
 	c.Finished, c.Ended = state == "finished", ended != 0
-	if c.Rows, err = l.unpack(results, nil); err != nil {
+	if c.Rows, err = l.unpack(run.Names, results, nil); err != nil {
 		return c, false, err
 	}
 	c.Keys = splitKeys(keys)
 	if c.Finished {
 		return c, true, nil
 	}
-	err = l.each(ctx, `SELECT operation, sent FROM attempt WHERE run_id = $1 AND chunk = $2 ORDER BY sent`, []any{run, number}, func(scan func(...any) error) error {
+	err = l.each(ctx, `SELECT operation, sent FROM attempt WHERE run_id = $1 AND chunk = $2 ORDER BY sent`, []any{run.ID, number}, func(scan func(...any) error) error {
 		var operation string
 		var sent int64
 		if err := scan(&operation, &sent); err != nil {
@@ -203,10 +210,10 @@ func (l *Ledger) Chunk(ctx context.Context, run int64, number int) (c Chunk, kno
 // Aside keeps rows that are in no chunk: those that never reached one, and
 // those that were left unsent. The error is a *TakenOverError where another
 // attempt goes on with the run.
-func (l *Ledger) Aside(run Run, rows iter.Seq[*Row]) error {
+func (l *Ledger) Aside(run Run, rows []verdict.Verdict) error {
 	p := l.codec.packer()
 	defer p.release()
-	body, err := p.pack(rows)
+	body, err := p.pack(run.Names, all(rows))
 	if err != nil {
 		return err
 	}
@@ -243,9 +250,20 @@ func (l *Ledger) each(ctx context.Context, query string, args []any, yield func(
 	return cmp.Or(failed, err)
 }
 
+// all yields the elements of a slice in place.
+func all(rows []verdict.Verdict) iter.Seq[*verdict.Verdict] {
+	return func(yield func(*verdict.Verdict) bool) {
+		for i := range rows {
+			if !yield(&rows[i]) {
+				return
+			}
+		}
+	}
+}
+
 // unpack reads a blob. It overwrites rows, if they are enough.
-func (l *Ledger) unpack(blob []byte, rows []Row) ([]Row, error) {
-	rows, err := l.codec.unpack(blob, rows)
+func (l *Ledger) unpack(files names, blob []byte, rows []verdict.Verdict) ([]verdict.Verdict, error) {
+	rows, err := l.codec.unpack(files, blob, rows)
 	if err != nil {
 		return nil, &DamagedError{l.Path(), err}
 	}

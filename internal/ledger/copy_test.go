@@ -13,6 +13,7 @@ import (
 
 	"poolfill/internal/pgtest"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // contents gives all that a ledger holds, but the numbers that it has given.
@@ -67,20 +68,21 @@ func filled(t *testing.T, l *Ledger) {
 	for i, name := range []string{"one", "two", "three"} {
 		run := begin(t, l, name)
 		for number := range 3 {
-			r, rows := result(number, 4, Created)
-			rows[number].Status = []Status{Rejected, Unsent, InDoubt}[number]
+			r, rows := result(number, 4, verdict.Created)
+			rows[number].Status = []verdict.Status{verdict.Rejected, verdict.Unsent, verdict.Unsent}[number]
+			rows[number].InDoubt = number == 2
 			check(t, sending(l, run, r, fmt.Sprint("op", number)))
 			check(t, l.Finish(run, r))
 		}
-		last, _ := result(7, 2, Created)
+		last, _ := result(7, 2, verdict.Created)
 		check(t, sending(l, run, last, "lost"))
-		other, _ := result(8, 1, Created)
+		other, _ := result(8, 1, verdict.Created)
 		check(t, sending(l, run, other, "stray"))
 		doubts, err := l.Doubts(ctx, run.ID)
 		check(t, err)
 		check(t, l.Settle(doubts[len(doubts)-1], []Stray{{TaskID: "s1", Content: [16]byte{1}}, {TaskID: "s2"}}))
-		check(t, l.Aside(run, each([]Row{{Record: 90, Line: 91, Status: Rejected, Raw: []byte("a\x00\xff")}})))
-		check(t, l.Opened(run.ID, 0, reader.Info{SHA256: "abc", File: "/data/a.tsv"}))
+		check(t, l.Aside(run, []verdict.Verdict{{Position: verdict.Position{File: fileName, Line: 91, Record: 90}, Status: verdict.Rejected, Raw: []byte("a\x00\xff")}}))
+		check(t, l.Opened(run, reader.Info{SHA256: "abc", File: "/data/a.tsv"}))
 		if i == 0 {
 			check(t, l.End(run, "finished", []byte(`{"totals":{}}`)))
 		}

@@ -4,35 +4,37 @@ import (
 	"context"
 	"database/sql"
 	"time"
+
+	"poolfill/reader/verdict"
 )
 
 // Task is a task that was created, and the row that it came from.
 type Task struct {
 	Key Key
-	// File is the number of the run's file, and ID the task's id, which is
-	// empty where it isn't known.
-	File int
+	// File is the name of the run's file, see Run.Names, and ID the task's id,
+	// which is empty where it isn't known.
+	File string
 	ID   string
 }
 
-// Tasks gives the tasks that a run has created, as far as that is known.
-func (l *Ledger) Tasks(ctx context.Context, run int64, yield func(Task) error) error {
-	var rows []Row
+// Tasks calls yield with the tasks that a run has created, as far as that is known.
+func (l *Ledger) Tasks(ctx context.Context, run Run, yield func(Task) error) error {
+	var rows []verdict.Verdict
 	return l.each(ctx, `SELECT keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
-		WHERE chunk.run_id = $1 AND created > 0 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
+		WHERE chunk.run_id = $1 AND created > 0 ORDER BY number`, []any{run.ID}, func(scan func(...any) error) error {
 		var keys, blob sql.RawBytes
 		if err := scan(&keys, &blob); err != nil {
 			return err
 		}
 		var err error
-		if rows, err = l.unpack(blob, rows); err != nil {
+		if rows, err = l.unpack(run.Names, blob, rows); err != nil {
 			return err
 		}
 		for i := range rows[:min(len(rows), len(keys)/len(Key{}))] {
-			if rows[i].Status != Created {
+			if rows[i].Status != verdict.Created {
 				continue
 			}
-			if err := yield(Task{Key: Key(keys[i*len(Key{}):]), File: rows[i].File, ID: rows[i].TaskID}); err != nil {
+			if err := yield(Task{Key: Key(keys[i*len(Key{}):]), File: rows[i].Position.File, ID: rows[i].TaskID}); err != nil {
 				return err
 			}
 		}
@@ -110,7 +112,7 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 			named[id] = true
 		}
 	}
-	var rows []Row
+	var rows []verdict.Verdict
 	err := l.each(ctx, `SELECT results FROM chunk WHERE created > 0 AND ended >= $1 AND run_id IN (SELECT id FROM run WHERE server = $2 AND pool = $3)`,
 		[]any{since.UnixMilli(), server, pool}, func(scan func(...any) error) error {
 			var blob sql.RawBytes
@@ -118,7 +120,7 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 				return err
 			}
 			var err error
-			rows, err = l.unpack(blob, rows)
+			rows, err = l.unpack(nil, blob, rows)
 			for i := range rows {
 				note(rows[i].TaskID)
 			}

@@ -10,7 +10,7 @@
 // many machines, a database of PostgreSQL: what a call has returned from survives
 // a power cut. All statements are the same for both. A connection to PostgreSQL
 // that is lost is made again, and what was not known to be kept is kept again,
-// for two minutes. A row takes 19 to 29 bytes: 16 of its key, and what its
+// for two minutes. A row takes 20 to 31 bytes: 16 of its key, and what its
 // task's id has that the others of its chunk don't. Its position and status are
 // nearly free, as they mostly follow from those of the row before.
 //

@@ -4,20 +4,22 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+
+	"poolfill/reader/verdict"
 )
 
 const reasonBrokenOff = "the run was broken off before the server's answer was kept"
 
-// Rows gives all rows of a run in the order of its files and their records, in
-// groups. A group is valid until yield returns; what its rows refer to stays.
+// Rows calls yield with all rows of a run in the order of its files and their records,
+// in groups. A group is valid until yield returns; what its rows refer to stays.
 // Rows whose attempt never ended are InDoubt.
 //
 // Memory: the rows of those chunks and segments that overlap in the inputs.
-func (l *Ledger) Rows(ctx context.Context, run int64, yield func([]Row) error) error {
-	m := merge{yield: yield}
+func (l *Ledger) Rows(ctx context.Context, run Run, yield func([]verdict.Verdict) error) error {
+	m := merge{yield: yield, numbers: numbering{names: run.Names}}
 	err := l.each(ctx, `SELECT first_file, first_record, ended, results FROM chunk WHERE run_id = $1
 		UNION ALL SELECT first_file, first_record, 1, body FROM segment WHERE run_id = $2
-		ORDER BY 1, 2`, []any{run, run}, func(scan func(...any) error) error {
+		ORDER BY 1, 2`, []any{run.ID, run.ID}, func(scan func(...any) error) error {
 		var first position
 		var ended int64
 		var blob sql.RawBytes
@@ -28,13 +30,13 @@ func (l *Ledger) Rows(ctx context.Context, run int64, yield func([]Row) error) e
 		if err := m.until(first); err != nil {
 			return err
 		}
-		rows, err := l.unpack(blob, m.buffer())
+		rows, err := l.unpack(run.Names, blob, m.buffer())
 		if err != nil {
 			return err
 		}
 		if ended == 0 {
 			for i := range rows {
-				rows[i].Status, rows[i].Reason = InDoubt, reasonBrokenOff
+				rows[i].InDoubt, rows[i].Reason = true, reasonBrokenOff
 			}
 		}
 		m.add(rows)
@@ -55,16 +57,17 @@ const groupRows = 1024
 // merge puts sorted lists of rows into one order. The lists are added in the
 // order of their first rows.
 type merge struct {
-	yield func([]Row) error
-	lists []list
-	free  [][]Row
-	group []Row
+	yield   func([]verdict.Verdict) error
+	numbers numbering
+	lists   []list
+	free    [][]verdict.Verdict
+	group   []verdict.Verdict
 }
 
 // list is rows of which some were given already.
-type list struct{ left, all []Row }
+type list struct{ left, all []verdict.Verdict }
 
-func (m *merge) buffer() []Row {
+func (m *merge) buffer() []verdict.Verdict {
 	if n := len(m.free); n > 0 {
 		rows := m.free[n-1]
 		m.free = m.free[:n-1]
@@ -73,20 +76,27 @@ func (m *merge) buffer() []Row {
 	return nil
 }
 
-func (m *merge) add(rows []Row) {
-	if !inOrder(rows) {
-		slices.SortStableFunc(rows, func(a, b Row) int { return a.position().compare(b.position()) })
+func (m *merge) add(rows []verdict.Verdict) {
+	if !m.inOrder(rows) {
+		slices.SortStableFunc(rows, func(a, b verdict.Verdict) int { return m.at(&a).compare(m.at(&b)) })
 	}
 	if len(rows) > 0 {
 		m.lists = append(m.lists, list{rows, rows})
 	}
 }
 
+// at returns where a row stands. All rows are of files that the run has, as they
+// were unpacked with its names.
+func (m *merge) at(r *verdict.Verdict) position {
+	file, _ := m.numbers.of(r.Position.File)
+	return position{file, r.Position.Record}
+}
+
 // inOrder reports whether rows are sorted. It copies none of them, as
 // slices.IsSortedFunc would.
-func inOrder(rows []Row) bool {
+func (m *merge) inOrder(rows []verdict.Verdict) bool {
 	for i := 1; i < len(rows); i++ {
-		if rows[i].position().compare(rows[i-1].position()) < 0 {
+		if m.at(&rows[i]).compare(m.at(&rows[i-1])) < 0 {
 			return false
 		}
 	}
@@ -98,21 +108,21 @@ func (m *merge) until(limit position) error {
 	for len(m.lists) > 0 {
 		next, bound := 0, limit // the list whose turn it is, and up to where
 		for i := 1; i < len(m.lists); i++ {
-			if at := m.lists[i].left[0].position(); at.compare(m.lists[next].left[0].position()) < 0 {
+			if m.at(&m.lists[i].left[0]).compare(m.at(&m.lists[next].left[0])) < 0 {
 				next = i
 			}
 		}
 		rows := m.lists[next].left
-		if rows[0].position().compare(limit) >= 0 {
+		if m.at(&rows[0]).compare(limit) >= 0 {
 			return nil
 		}
 		for i := range m.lists {
-			if at := m.lists[i].left[0].position(); i != next && at.compare(bound) < 0 {
+			if at := m.at(&m.lists[i].left[0]); i != next && at.compare(bound) < 0 {
 				bound = at
 			}
 		}
 		n := 1
-		for n < len(rows) && n < groupRows && rows[n].position().compare(bound) < 0 {
+		for n < len(rows) && n < groupRows && m.at(&rows[n]).compare(bound) < 0 {
 			n++
 		}
 		if err := m.give(rows[:n]); err != nil {
@@ -127,7 +137,7 @@ func (m *merge) until(limit position) error {
 }
 
 // give gives rows that come next: many as they are, few when there are more.
-func (m *merge) give(rows []Row) error {
+func (m *merge) give(rows []verdict.Verdict) error {
 	if len(rows) < groupRows/2 {
 		if m.group = append(m.group, rows...); len(m.group) < groupRows {
 			return nil

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"poolfill/reader/verdict"
+
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -14,13 +16,15 @@ import (
 // Rows gives all that was kept, in the order of the inputs, however chunks and
 // segments overlap there and in whatever order they ended.
 func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
+	names := []string{"a", "c", "b", "d"}
+	order := merge{numbers: numbering{names: names}}
 	onEach(t, func(t *testing.T, open func() *Ledger) {
 		ctx := context.Background()
 		l := open()
 		runs := 0
 		rapid.Check(t, func(t *rapid.T) {
 			runs++
-			run, err := l.Begin(Run{Name: fmt.Sprint(runs), Settings: []byte{1}})
+			run, err := l.Begin(Run{Name: fmt.Sprint(runs), Settings: []byte{1}, Files: make([]File, len(names)), Names: names})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -30,13 +34,13 @@ func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
 
 			// Rows go to one of several open parts, each of which ends when it is full.
 			const parts = 6
-			var open [parts][]Row
-			var ended [][]Row
-			var want []Row
+			var open [parts][]verdict.Verdict
+			var ended [][]verdict.Verdict
+			var want []verdict.Verdict
 			part := 0
 			for file := range rapid.IntRange(1, 3).Draw(t, "files") {
 				for record := range rapid.IntRange(0, min(20*size, 3*groupRows)).Draw(t, "records") {
-					row := Row{File: file, Line: int64(2*record + 2), Record: int64(record + 1), Status: Created, TaskID: fmt.Sprintf("%d-%d", file, record)}
+					row := verdict.Verdict{Position: verdict.Position{File: names[file], Line: int64(2*record + 2), Record: int64(record + 1)}, Status: verdict.Created, TaskID: fmt.Sprintf("%d-%d", file, record)}
 					want = append(want, row)
 					if random.Float64() >= stay {
 						part = random.IntN(parts)
@@ -51,24 +55,25 @@ func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
 				rows := ended[at]
 				switch random.IntN(3) {
 				case 0:
-					err = l.Finish(run, Result{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
+					err = l.Finish(run, Result{Chunk: number, Keys: make([]Key, len(rows)), Rows: rows})
 				case 1: // it never ends
-					err = l.Sending(run, Attempt{Chunk: number, Keys: make([]Key, len(rows)), Rows: each(rows)})
+					err = l.Sending(run, Attempt{Chunk: number, Keys: make([]Key, len(rows)), Positions: positions(rows)})
 					for _, r := range rows {
-						i, _ := slices.BinarySearchFunc(want, r, func(a, b Row) int { return a.position().compare(b.position()) })
-						want[i].Status, want[i].Reason = InDoubt, reasonBrokenOff
+						i, _ := slices.BinarySearchFunc(want, r, func(a, b verdict.Verdict) int { return order.at(&a).compare(order.at(&b)) })
+						want[i].Reason, want[i].InDoubt = reasonBrokenOff, true
+						want[i].Status, want[i].TaskID = verdict.Unsent, ""
 					}
 				default:
 					random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-					err = l.Aside(run, each(rows))
+					err = l.Aside(run, rows)
 				}
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
 
-			var got []Row
-			if err := l.Rows(ctx, run.ID, func(rows []Row) error { got = append(got, rows...); return nil }); err != nil {
+			var got []verdict.Verdict
+			if err := l.Rows(ctx, run, func(rows []verdict.Verdict) error { got = append(got, rows...); return nil }); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -81,14 +86,14 @@ func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
 // What a merge keeps is what overlaps, not all rows.
 func TestAMergeKeepsOnlyWhatOverlaps(t *testing.T) {
 	given := 0
-	m := merge{yield: func(rows []Row) error { given += len(rows); return nil }}
+	m := merge{numbers: numbering{names: names{""}}, yield: func(rows []verdict.Verdict) error { given += len(rows); return nil }}
 	const parts, size = 100, 10
 	for part := range parts {
 		rows := m.buffer()[:0]
 		for i := range size {
-			rows = append(rows, Row{Record: int64(part*size + i)})
+			rows = append(rows, verdict.Verdict{Position: verdict.Position{Record: int64(part*size + i)}})
 		}
-		if err := m.until(rows[0].position()); err != nil {
+		if err := m.until(m.at(&rows[0])); err != nil {
 			t.Fatal(err)
 		}
 		m.add(rows)

@@ -13,6 +13,7 @@ import (
 
 	"poolfill/internal/pgtest"
 	"poolfill/internal/postgres"
+	"poolfill/reader/verdict"
 )
 
 // Processes that come to an empty database together make its tables once.
@@ -47,7 +48,7 @@ func TestProcessesShareARun(t *testing.T) {
 		for i, l := range []*Ledger{one, two} {
 			for j := range 20 {
 				wg.Go(func() {
-					r, _ := result(2*j+i, 5, Created)
+					r, _ := result(2*j+i, 5, verdict.Created)
 					if err := errors.Join(sending(l, run, r, "op"), l.Finish(run, r)); err != nil {
 						t.Error(err)
 					}
@@ -57,7 +58,7 @@ func TestProcessesShareARun(t *testing.T) {
 		wg.Wait()
 		for _, l := range []*Ledger{one, two} {
 			n := 0
-			check(t, l.Tasks(context.Background(), run.ID, func(Task) error { n++; return nil }))
+			check(t, l.Tasks(context.Background(), run, func(Task) error { n++; return nil }))
 			if n != 200 {
 				t.Errorf("%d tasks", n)
 			}
@@ -74,7 +75,7 @@ func TestARunIsContinuedByOneProcess(t *testing.T) {
 		check(t, err)
 		second, err := two.Continue(run)
 		check(t, err)
-		r, _ := result(0, 5, Created)
+		r, _ := result(0, 5, verdict.Created)
 		var taken *TakenOverError
 		if err := one.Finish(first, r); !errors.As(err, &taken) {
 			t.Errorf("the first one writes on: %v", err)
@@ -100,12 +101,12 @@ func TestTheDatabaseIsRestartedDuringUse(t *testing.T) {
 		wg.Go(func() {
 			for j := range chunks {
 				number := i*chunks + j
-				r, rows := result(number, 5, Created)
-				rows[4].Status, rows[4].TaskID = Unsent, ""
-				if err := errors.Join(sending(l, run, r, "op"), l.Finish(run, r), l.Aside(run, each(rows[4:]))); err != nil {
+				r, rows := result(number, 5, verdict.Created)
+				rows[4].Status, rows[4].TaskID = verdict.Unsent, ""
+				if err := errors.Join(sending(l, run, r, "op"), l.Finish(run, r), l.Aside(run, rows[4:])); err != nil {
 					t.Error(err)
 				}
-				if _, known, err := l.Chunk(ctx, run.ID, number); err != nil || !known {
+				if _, known, err := l.Chunk(ctx, run, number); err != nil || !known {
 					t.Errorf("chunk %d, known %v: %v", number, known, err)
 				}
 				begun <- struct{}{}
@@ -120,15 +121,15 @@ func TestTheDatabaseIsRestartedDuringUse(t *testing.T) {
 		server.Restart()
 	}
 	wg.Wait()
-	got := map[Status]int{}
-	check(t, l.Rows(ctx, run.ID, func(rows []Row) error {
+	got := map[verdict.Status]int{}
+	check(t, l.Rows(ctx, run, func(rows []verdict.Verdict) error {
 		for _, r := range rows {
 			got[r.Status]++
 		}
 		return nil
 	}))
 	// Each unsent row is in its chunk and in a segment.
-	if got[Created] != writers*chunks*4 || got[Unsent] != writers*chunks*2 {
+	if got[verdict.Created] != writers*chunks*4 || got[verdict.Unsent] != writers*chunks*2 {
 		t.Errorf("the rows are %v", got)
 	}
 }
@@ -201,7 +202,7 @@ func TestAPoolIsHeldOverARestart(t *testing.T) {
 		return release
 	}
 	send := func(chunk int) error {
-		r, _ := result(chunk, 5, Created)
+		r, _ := result(chunk, 5, verdict.Created)
 		return sending(one, run, r, "op")
 	}
 	release := hold(one, true)
@@ -218,7 +219,7 @@ func TestAPoolIsHeldOverARestart(t *testing.T) {
 	if err := send(2); !errors.As(err, &taken) || taken.Pool != run.Pool {
 		t.Errorf("a chunk of a run that has lost its pool: %v", err)
 	}
-	if _, known, err := one.Chunk(ctx, run.ID, 2); err != nil || known {
+	if _, known, err := one.Chunk(ctx, run, 2); err != nil || known {
 		t.Errorf("the chunk is known: %v, %v", known, err)
 	}
 	check(t, one.End(run, "failed", nil)) // what was sent is still kept

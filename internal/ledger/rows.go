@@ -3,7 +3,6 @@ package ledger
 import (
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -17,37 +16,37 @@ import (
 	"poolfill/reader/verdict"
 )
 
-// Status is what became of a row, as the ledger keeps it.
-type Status byte
-
-// The statuses of a row.
-const (
-	Created   Status = 'c'
-	Rejected  Status = 'r'
-	Duplicate Status = 'd'
-	Unsent    Status = 'u'
-	// InDoubt is a row that is not known to be created, and may be.
-	InDoubt Status = '?'
-)
-
 // Key tells tasks apart by all that they hold; it is the key that batcher gives
 // them.
 type Key = [16]byte
 
-// Row is what became of one row.
-type Row struct {
-	// File is the number of the run's file, from 0; Line and Record are as in
-	// verdict.Position.
-	File         int
-	Line, Record int64
-	Status       Status
-	// TaskID is the created task's, where it is known.
-	TaskID string
-	// Reason says why a row is unsent, or lacks its task's id.
-	Reason string
-	// Findings says why a row was rejected, and Raw is the row as it stood.
-	Findings []verdict.Finding
-	Raw      []byte
+// names are what the files of a run are called in positions, by their numbers.
+type names []string
+
+// find returns the number of a file, or an error where the run has no such file.
+func (n names) find(file string) (int, error) {
+	if i := slices.Index(n, file); i >= 0 {
+		return i, nil
+	}
+	return 0, fmt.Errorf("the run has no file %q", file)
+}
+
+// numbering finds the numbers of files. Rows of one file mostly come together, so
+// it remembers the last one.
+type numbering struct {
+	names  names
+	file   string
+	number int
+	known  bool
+}
+
+func (n *numbering) of(file string) (int, error) {
+	if n.known && n.file == file {
+		return n.number, nil
+	}
+	number, err := n.names.find(file)
+	n.file, n.number, n.known = file, number, err == nil
+	return number, err
 }
 
 // position is where a row stands in the inputs of its run.
@@ -58,8 +57,6 @@ type position struct {
 
 // last is behind all rows.
 var last = position{math.MaxInt, math.MaxInt64}
-
-func (r *Row) position() position { return position{r.File, r.Record} }
 
 func (p position) compare(q position) int {
 	if p.file != q.file {
@@ -74,13 +71,15 @@ func (p position) compare(q position) int {
 //	number of rows, number of ids, and the ids, see appendIDs
 //	runs of rows that are alike: status (with withID where they have ids), the
 //	    differences of file, line and record to the row before, number of rows
+//	of each row the difference of its offset to that of the row before
 //	details in zstd, up to the end; nothing where no row has any
 //	CRC-32 of all that, 4 bytes
 //
-// Numbers are varints. The rows of a chunk mostly are alike but for their ids,
-// so that these are nearly all of it, and nothing else is worth compressing.
+// Numbers are varints. The rows of a chunk mostly are alike but for their ids and
+// their lengths, so that these are nearly all of it, and nothing else is worth
+// compressing.
 const (
-	blobVersion = 1
+	blobVersion = 2
 	withID      = 0x80 // no status is that large
 	// maxRows bounds the rows of a blob against what a damaged one asks for.
 	maxRows = 1 << 24
@@ -114,8 +113,10 @@ type packer struct {
 	details []byte
 	keys    []byte // never nil, which would be NULL
 
+	offsets []byte
+
 	rows   int
-	counts [256]int // by status
+	counts [256]int // by the byte of the status
 	first  position // of the row that comes first in the inputs
 }
 
@@ -137,26 +138,70 @@ type run struct {
 	file, line, record int64 // what they differ by from the row before
 }
 
-// detail is what only few rows have.
-type detail struct {
-	Reason   string            `json:"r,omitempty"`
-	Findings []verdict.Finding `json:"f,omitempty"`
-	Raw      []byte            `json:"x,omitempty"`
+// The bytes of the statuses in a blob. In doubt is an Unsent row whose task may
+// have been created.
+const (
+	created   = 'c'
+	valid     = 'v'
+	rejected  = 'r'
+	duplicate = 'd'
+	unsent    = 'u'
+	inDoubt   = '?'
+)
+
+func statusByte(v *verdict.Verdict) byte {
+	switch v.Status {
+	case verdict.Created:
+		return created
+	case verdict.Valid:
+		return valid
+	case verdict.Rejected:
+		return rejected
+	case verdict.Duplicate:
+		return duplicate
+	}
+	if v.InDoubt {
+		return inDoubt
+	}
+	return unsent
 }
 
-// pack gives rows as a blob.
-func (p *packer) pack(rows iter.Seq[*Row]) ([]byte, error) {
-	p.runs, p.ids, p.details = p.runs[:0], p.ids[:0], p.details[:0]
+// statusOf is the way back of statusByte.
+func statusOf(b byte) (status verdict.Status, doubtful bool, err error) {
+	switch b {
+	case created:
+		return verdict.Created, false, nil
+	case valid:
+		return verdict.Valid, false, nil
+	case rejected:
+		return verdict.Rejected, false, nil
+	case duplicate:
+		return verdict.Duplicate, false, nil
+	case unsent, inDoubt:
+		return verdict.Unsent, b == inDoubt, nil
+	}
+	return 0, false, errBlob
+}
+
+// pack returns rows as a blob.
+func (p *packer) pack(files names, rows iter.Seq[*verdict.Verdict]) ([]byte, error) {
+	p.runs, p.ids, p.offsets, p.details = p.runs[:0], p.ids[:0], p.offsets[:0], p.details[:0]
 	p.rows, p.counts, p.first = 0, [256]int{}, last
+	numbers := numbering{names: files}
 	var current run
-	var line int64
+	var line, offset int64
 	at := position{}
 	alike := 0 // rows since the run began
 	// The last row with details: its reason, whether that is all, and the row
 	// after it.
 	reason, plain, after := "", false, 0
 	for r := range rows {
-		next := run{byte(r.Status), int64(r.File - at.file), r.Line - line, r.Record - at.record}
+		file, err := numbers.of(r.Position.File)
+		if err != nil {
+			return nil, err
+		}
+		status := statusByte(r)
+		next := run{status, int64(file - at.file), r.Position.Line - line, r.Position.Record - at.record}
 		if r.TaskID != "" {
 			next.status |= withID
 			p.ids = append(p.ids, r.TaskID)
@@ -166,24 +211,22 @@ func (p *packer) pack(rows iter.Seq[*Row]) ([]byte, error) {
 			current, alike = next, 0
 		}
 		alike++
-		if at, line = (position{r.File, r.Record}), r.Line; at.compare(p.first) < 0 {
+		p.offsets = binary.AppendVarint(p.offsets, r.Position.Offset-offset)
+		if at, line, offset = (position{file, r.Position.Record}), r.Position.Line, r.Position.Offset; at.compare(p.first) < 0 {
 			p.first = at
 		}
 		if r.Reason != "" || len(r.Findings) > 0 || r.Raw != nil {
 			wasPlain := plain
 			plain = len(r.Findings) == 0 && r.Raw == nil
-			var text []byte // empty says: as in the row before
-			if !plain || !wasPlain || p.rows != after || r.Reason != reason {
-				var err error
-				if text, err = json.Marshal(detail{r.Reason, r.Findings, r.Raw}); err != nil {
-					return nil, err
-				}
-			}
 			p.details = binary.AppendUvarint(p.details, uint64(p.rows-after))
-			p.details = appendBytes(p.details, text)
+			if plain && wasPlain && p.rows == after && r.Reason == reason {
+				p.details = append(p.details, asBefore)
+			} else {
+				p.details = appendDetail(append(p.details, ofItsOwn), r)
+			}
 			reason, after = r.Reason, p.rows+1
 		}
-		p.counts[r.Status]++
+		p.counts[status]++
 		p.rows++
 	}
 	p.endRun(current, alike)
@@ -191,7 +234,7 @@ func (p *packer) pack(rows iter.Seq[*Row]) ([]byte, error) {
 	p.blob = append(p.blob[:0], blobVersion)
 	p.blob = binary.AppendUvarint(p.blob, uint64(p.rows))
 	p.blob = p.codec.appendIDs(p.blob, p.ids)
-	p.blob = append(p.blob, p.runs...)
+	p.blob = append(append(p.blob, p.runs...), p.offsets...)
 	if len(p.details) > 0 {
 		p.blob = p.codec.enc.EncodeAll(p.details, p.blob)
 	}
@@ -212,8 +255,9 @@ func (p *packer) endRun(r run, rows int) {
 
 var errBlob = errors.New("a record of rows can't be read")
 
-// unpack reads a blob. It overwrites rows, if they are enough.
-func (c *codec) unpack(blob []byte, rows []Row) ([]Row, error) {
+// unpack reads a blob. It overwrites rows, if they are enough. Where files is nil,
+// the rows' files stay unnamed.
+func (c *codec) unpack(files names, blob []byte, rows []verdict.Verdict) ([]verdict.Verdict, error) {
 	body := blob[:max(0, len(blob)-crc32.Size)]
 	if len(body) == 0 || crc32.ChecksumIEEE(body) != binary.LittleEndian.Uint32(blob[len(body):]) {
 		return nil, errBlob
@@ -232,24 +276,35 @@ func (c *codec) unpack(blob []byte, rows []Row) ([]Row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBlob, err)
 	}
-	var at position
-	var atLine int64
+	var file, line, record int64
 	for left := rows; len(left) > 0 && !s.bad; {
 		status := s.byte()
-		file, line, record, alike := int(s.varint()), s.varint(), s.varint(), s.uvarint()
-		if alike == 0 || alike > uint64(len(left)) {
+		fileStep, lineStep, recordStep, alike := s.varint(), s.varint(), s.varint(), s.uvarint()
+		known, doubtful, err := statusOf(status &^ withID)
+		if err != nil || alike == 0 || alike > uint64(len(left)) {
 			return nil, errBlob
 		}
 		for i := range left[:alike] {
-			at.file, atLine, at.record = at.file+file, atLine+line, at.record+record
+			file, line, record = file+fileStep, line+lineStep, record+recordStep
 			// Field by field, which costs half of a copy of all of them.
 			r := &left[i]
-			r.File, r.Line, r.Record, r.Status = at.file, atLine, at.record, Status(status&^withID)
+			r.Position.Line, r.Position.Record, r.Status, r.InDoubt = line, record, known, doubtful
+			if files != nil {
+				if file < 0 || file >= int64(len(files)) {
+					return nil, fmt.Errorf("%w: it is of a file that the run doesn't have", errBlob)
+				}
+				r.Position.File = files[file]
+			}
 			if status&withID != 0 {
 				r.TaskID = ids.next()
 			}
 		}
 		left = left[alike:]
+	}
+	var offset int64
+	for i := range rows {
+		offset += s.varint()
+		rows[i].Position.Offset = offset
 	}
 	if s.bad || ids.bad {
 		return nil, errBlob
@@ -260,7 +315,18 @@ func (c *codec) unpack(blob []byte, rows []Row) ([]Row, error) {
 	return rows, nil
 }
 
-func (c *codec) unpackDetails(rows []Row, packed []byte) error {
+// The details of the rows that have any are, row after row: how many rows without
+// details stand before it, one of these marks, and with ofItsOwn the detail.
+const (
+	ofItsOwn = 0
+	// asBefore marks a row whose reason is all that it has, and the same as that
+	// of the row before.
+	asBefore = 1
+)
+
+var errDetails = errors.New("its details end too early")
+
+func (c *codec) unpackDetails(rows []verdict.Verdict, packed []byte) error {
 	if len(packed) == 0 {
 		return nil
 	}
@@ -271,21 +337,64 @@ func (c *codec) unpackDetails(rows []Row, packed []byte) error {
 	s := &scanner{in: text}
 	for i := uint64(0); len(s.in) > 0; i++ {
 		i += s.uvarint()
-		text := s.bytes()
-		if s.bad || i >= uint64(len(rows)) || i == 0 && len(text) == 0 {
-			return errors.New("its details end too early")
-		}
-		if len(text) == 0 {
+		mark := s.byte()
+		switch {
+		case s.bad || i >= uint64(len(rows)):
+			return errDetails
+		case mark == ofItsOwn:
+			s.detail(&rows[i])
+		case i == 0:
+			return errDetails
+		default:
 			rows[i].Reason = rows[i-1].Reason
-			continue
 		}
-		var more detail
-		if err := json.Unmarshal(text, &more); err != nil {
-			return err
-		}
-		rows[i].Reason, rows[i].Findings, rows[i].Raw = more.Reason, more.Findings, more.Raw
+	}
+	if s.bad {
+		return errDetails
 	}
 	return nil
+}
+
+// appendDetail appends what only few rows have: the reason, the findings, and the
+// row as it stood, whose length is one more than it is, as 0 is none.
+func appendDetail(dst []byte, v *verdict.Verdict) []byte {
+	dst = appendText(dst, v.Reason)
+	dst = binary.AppendUvarint(dst, uint64(len(v.Findings)))
+	for i := range v.Findings {
+		f := &v.Findings[i]
+		dst = binary.AppendVarint(dst, f.Line)
+		dst = binary.AppendVarint(dst, int64(f.Column))
+		for _, text := range [...]string{string(f.Stage), f.Field, f.Path, f.Code, f.Message, f.Value} {
+			dst = appendText(dst, text)
+		}
+	}
+	if v.Raw == nil {
+		return append(dst, 0)
+	}
+	return append(binary.AppendUvarint(dst, uint64(len(v.Raw))+1), v.Raw...)
+}
+
+// detail reads what appendDetail has written.
+func (s *scanner) detail(v *verdict.Verdict) {
+	v.Reason = s.text()
+	if n := s.uvarint(); n > 0 && n <= uint64(len(s.in)) {
+		v.Findings = make([]verdict.Finding, n)
+	} else if n > 0 {
+		s.fail()
+	}
+	for i := range v.Findings {
+		f := &v.Findings[i]
+		f.Line, f.Column = s.varint(), int(s.varint())
+		f.Stage = verdict.Stage(s.text())
+		f.Field, f.Path, f.Code, f.Message, f.Value = s.text(), s.text(), s.text(), s.text(), s.text()
+	}
+	if n := s.uvarint(); n > 0 {
+		v.Raw = append([]byte{}, s.take(n-1)...)
+	}
+}
+
+func appendText(dst []byte, text string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
 func appendBytes(dst, b []byte) []byte {
@@ -326,6 +435,8 @@ func (s *scanner) varint() int64 {
 	s.in = s.in[size:]
 	return n
 }
+
+func (s *scanner) text() string { return string(s.bytes()) }
 
 func (s *scanner) bytes() []byte { return s.take(s.uvarint()) }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -43,6 +44,11 @@ type Run struct {
 	// and Continue leave them alone.
 	Created, Rejected int64
 	Files             []File
+	// Names are what its Files are called in the positions of rows, one for each.
+	// They belong to an attempt, which may name its inputs in another way than the
+	// one before. A run that is read has the latest that are known; to Begin, nil
+	// stands for the paths.
+	Names []string
 }
 
 // File is one input of a run.
@@ -63,6 +69,9 @@ type File struct {
 // Begin enters a run and gives it its ID.
 func (l *Ledger) Begin(r Run) (Run, error) {
 	r.State, r.Attempts, r.Started = Running, 1, time.Now()
+	if r.Names == nil {
+		r.Names = namesOf(r.Files)
+	}
 	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, `INSERT INTO run (name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, 0, '') RETURNING id`,
@@ -125,13 +134,17 @@ func (l *Ledger) attempt(r Run, do func(context.Context, *sql.Tx) error) error {
 }
 
 // Opened keeps what reader knows of a file, after its header or at its end.
-func (l *Ledger) Opened(run int64, file int, info reader.Info) error {
+func (l *Ledger) Opened(run Run, info reader.Info) error {
+	file, err := names(run.Names).find(info.File)
+	if err != nil {
+		return err
+	}
 	text, err := json.Marshal(info)
 	if err != nil {
 		return err
 	}
 	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE file SET sha256 = $1, info = $2 WHERE run_id = $3 AND number = $4`, info.SHA256, string(text), run, file)
+		_, err := tx.ExecContext(ctx, `UPDATE file SET sha256 = $1, info = $2 WHERE run_id = $3 AND number = $4`, info.SHA256, string(text), run.ID, file)
 		return err
 	})
 }
@@ -225,8 +238,18 @@ func (l *Ledger) runs(ctx context.Context, query string, args ...any) (runs []Ru
 		if runs[i].Files, err = l.files(ctx, runs[i].ID); err != nil {
 			return nil, err
 		}
+		runs[i].Names = namesOf(runs[i].Files)
 	}
 	return runs, nil
+}
+
+// namesOf returns what files are called as far as that is known, or else their paths.
+func namesOf(files []File) []string {
+	all := make([]string, len(files))
+	for i, f := range files {
+		all[i] = cmp.Or(f.Info.File, f.Path)
+	}
+	return all
 }
 
 func (l *Ledger) files(ctx context.Context, run int64) (files []File, err error) {

@@ -136,10 +136,12 @@ CREATE TABLE stray (
 	// The schema is as it was. Rows have keys of another kind from here on, which
 	// can't be made of those that are kept, see OlderError.
 	"",
+	// The schema is as it was. Rows have their offsets from here on.
+	"",
 }
 
-// ownKeys is the version from which on the keys of rows are those of batcher.
-const ownKeys = 2
+// readable is the version from which on the rows of runs can be read.
+const readable = 3
 
 // migrate brings the schema up to date, in one transaction.
 func (l *Ledger) migrate(ctx context.Context) error {
@@ -156,7 +158,7 @@ func (l *Ledger) migrate(ctx context.Context) error {
 		if err != nil || version == len(migrations) {
 			return err
 		}
-		if 0 < version && version < ownKeys {
+		if 0 < version && version < readable {
 			var runs int
 			if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM run").Scan(&runs); err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -64,9 +65,9 @@ type outcomes struct{ out io.Writer }
 
 func (o *outcomes) Input(reader.Info) error { return nil }
 
-func (o *outcomes) Record(rows []pipeline.Result) error {
+func (o *outcomes) Record(rows []verdict.Verdict) error {
 	for _, row := range rows {
-		text := string(row.Status)
+		text := row.Status.String()
 		for _, f := range row.Findings {
 			text += fmt.Sprintf(", %s: %s", f.Field, f.Code)
 		}

@@ -8,7 +8,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
@@ -35,11 +34,11 @@ func (c *counter) set(value int64) {
 // appendResult appends the line of results.tsv for a row of the file that has
 // the name cell, with its line and record. It is written by hand since there is
 // one for every row: it costs a tenth of what reflection does.
-func appendResult(dst, cell, line, record []byte, r *pipeline.Result) []byte {
+func appendResult(dst, cell, line, record []byte, r *verdict.Verdict) []byte {
 	dst = append(dst, cell...)
 	dst = append(append(dst, '\t'), line...)
 	dst = append(append(dst, '\t'), record...)
-	dst = append(append(dst, '\t'), r.Status...)
+	dst = append(append(dst, '\t'), r.Status.String()...)
 	dst = appendResultCell(append(dst, '\t'), r.TaskID)
 	if r.Reason == "" && len(r.Findings) == 0 {
 		return append(dst, "\t\t\t\n"...)
@@ -141,7 +140,7 @@ func (s *shape) header() []byte {
 
 // render gives the line of a rejected row: what is wrong, then the row as it
 // stood.
-func (s *shape) render(r *pipeline.Result, several bool) []byte {
+func (s *shape) render(r *verdict.Verdict, several bool) []byte {
 	field, code, message := describe(r.Findings)
 	line := strconv.FormatInt(r.Position.Line, 10)
 	if several {
