@@ -158,7 +158,7 @@ func (p *Pipeline) inColumns(o uploader.Outcome) {
 		switch row := &o.Rows[i]; {
 		case row.Status == verdict.Rejected:
 			row.Raw = o.Chunk.Raw(i)
-			row.Findings = p.serverFindings(row.Position, row.Findings, o.Chunk.Content(i))
+			row.Findings = p.serverFindings(row.Position, row.Findings, o.Chunk.Content(i), row.Raw)
 		case row.InDoubt:
 			row.Reason += "; the server may have created it all the same"
 		}
@@ -167,7 +167,7 @@ func (p *Pipeline) inColumns(o uploader.Outcome) {
 
 // serverFindings completes the server's findings about a task, given by its JSON
 // as reader.Task has it.
-func (p *Pipeline) serverFindings(at verdict.Position, findings []verdict.Finding, task []byte) []verdict.Finding {
+func (p *Pipeline) serverFindings(at verdict.Position, findings []verdict.Finding, task, row []byte) []verdict.Finding {
 	p.infoMu.Lock()
 	info := p.infos[at.File]
 	p.infoMu.Unlock()
@@ -177,7 +177,7 @@ func (p *Pipeline) serverFindings(at verdict.Position, findings []verdict.Findin
 	for i := range findings {
 		f := &findings[i]
 		if f.Line = at.Line; f.Path != "" {
-			f.Column, f.Field = columnOf(f.Path, info)
+			f.Column, f.Field = info.Locate(f.Path, row)
 			f.Value = sentValue(task, f.Path)
 		}
 	}
@@ -212,23 +212,6 @@ func sentValue(task []byte, field string) string {
 		return reader.Sample(text)
 	}
 	return reader.Sample(string(value))
-}
-
-// columnOf finds the column that filled a field of the API, such as
-// "input_values.image". Where no column did, it gives the column that would.
-func columnOf(field string, info reader.Info) (int, string) {
-	target := field
-	if name, ok := strings.CutPrefix(field, "input_values."); ok {
-		target = "INPUT:" + name
-	} else if i := strings.Index(field, ".output_values."); i >= 0 && strings.HasPrefix(field, "known_solutions") {
-		target = "GOLDEN:" + field[i+len(".output_values."):]
-	} else if field == "overlap" || field == "infinite_overlap" {
-		target = "TASK:" + field
-	}
-	if i := slices.Index(info.Targets, target); i >= 0 {
-		return i + 1, info.Header[i]
-	}
-	return 0, target
 }
 
 // draft is the report as things stand. p.mu is held.

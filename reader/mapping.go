@@ -43,8 +43,8 @@ func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []verdict.Findin
 	start := len(b.json)
 
 	inputBytes := b.appendInputs()
-	known, outputBytes := b.appendSolutions("known_solutions", "correctness_weight", b.mapping.golden)
-	_, baselineBytes := b.appendSolutions("baseline_solutions", "confidence_weight", b.mapping.baselines)
+	known, outputBytes := b.appendSolutions("known_solutions", goldenWeight, b.mapping.golden)
+	_, baselineBytes := b.appendSolutions("baseline_solutions", baselineWeight, b.mapping.baselines)
 	kind := b.appendHint(known)
 	overlap := b.appendOverlap(known)
 	b.appendIDs()
