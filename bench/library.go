@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
@@ -29,8 +29,9 @@ func library(ctx context.Context, args []string, log io.Writer) (err error) {
 	}
 	debug.SetGCPercent(40) // as the command does once it collects
 	cfg := pipeline.Config{
-		Files: []string{file}, PoolID: "1", Mode: uploader.Mode(mode), ChunkSize: 5000, RunID: "bench",
-		API: uploader.ClientConfig{BaseURL: url, Token: "bench"},
+		Input:   pipeline.Input{Files: []string{file}},
+		Target:  pipeline.Target{PoolID: "1", API: uploader.ClientConfig{BaseURL: url, Token: "bench"}},
+		Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: 5000},
 	}
 	if state != "" {
 		l, err := ledger.Open(ctx, state)

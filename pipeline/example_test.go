@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
@@ -24,12 +25,16 @@ func Example() {
 	defer func() { _ = server.Close() }() // a test server: nothing is lost
 
 	p, err := pipeline.New(pipeline.Config{
-		Files: []string{"-"},
-		Stdin: strings.NewReader("image,title\n" +
-			"https://example.com/1.jpg,A cat\n" +
-			"example.com/2.jpg,A URL without its scheme\n"),
-		PoolID: server.PoolID,
-		API:    server.API(), // uploader.ClientConfig{BaseURL: "https://toloka.dev", Token: token}
+		Input: pipeline.Input{
+			Files: []string{"-"},
+			Stdin: strings.NewReader("image,title\n" +
+				"https://example.com/1.jpg,A cat\n" +
+				"example.com/2.jpg,A URL without its scheme\n"),
+		},
+		Target: pipeline.Target{
+			PoolID: server.PoolID,
+			API:    server.API(), // uploader.ClientConfig{BaseURL: "https://toloka.dev", Token: token}
+		},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -66,12 +71,12 @@ func Example_sources() {
 	defer func() { _ = os.RemoveAll(state) }() // only temporary files are left behind
 	ctx := context.Background()
 
-	ledger, err := pipeline.OpenLedger(ctx, state)
+	book, err := ledger.Open(ctx, state)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = ledger.Close() }() // all that Run has returned from is on disk
+	defer func() { _ = book.Close() }() // all that Run has returned from is on disk
 
 	type picture struct {
 		Image string `csv:"INPUT:image"`
@@ -79,11 +84,11 @@ func Example_sources() {
 	}
 	upload := func(runID string, pictures []picture) (pipeline.Report, error) {
 		p, err := pipeline.New(pipeline.Config{
-			Sources: []reader.Source{reader.Structs("pictures of May", reader.NoError(slices.Values(pictures)))},
-			PoolID:  server.PoolID,
-			API:     server.API(),
-			Ledger:  ledger,
-			RunID:   runID,
+			Input: pipeline.Input{
+				Sources: []reader.Source{reader.Structs("pictures of May", reader.NoError(slices.Values(pictures)))},
+			},
+			Target:  pipeline.Target{PoolID: server.PoolID, API: server.API()},
+			Keeping: pipeline.Keeping{Ledger: book, RunID: runID},
 		})
 		if err != nil {
 			return pipeline.Report{}, err
@@ -143,13 +148,12 @@ func ExampleRecorder() {
 	heard := &outcomes{taskOf: map[int64]string{}}
 	last := int64(0)
 	p, err := pipeline.New(pipeline.Config{
-		Sources: []reader.Source{{
+		Input: pipeline.Input{Sources: []reader.Source{{
 			Name:    "pictures",
 			Columns: []string{"INPUT:image"},
 			Rows:    reader.NoError(slices.Values([][]string{{"https://example.com/1.jpg"}, {"not a URL"}, {"https://example.com/3.jpg"}})),
-		}},
-		PoolID:     server.PoolID,
-		API:        server.API(),
+		}}},
+		Target:     pipeline.Target{PoolID: server.PoolID, API: server.API()},
 		Recorder:   heard,
 		OnProgress: func(now pipeline.Progress) { last = now.Totals.Rows },
 	})
@@ -179,9 +183,10 @@ func ExampleSetupError() {
 		Image string `csv:"INPUT:imagis"`
 	}
 	p, err := pipeline.New(pipeline.Config{
-		Sources: []reader.Source{reader.Structs("pictures", reader.NoError(slices.Values([]picture{{"https://example.com/1.jpg"}})))},
-		PoolID:  server.PoolID,
-		API:     server.API(),
+		Input: pipeline.Input{
+			Sources: []reader.Source{reader.Structs("pictures", reader.NoError(slices.Values([]picture{{"https://example.com/1.jpg"}})))},
+		},
+		Target: pipeline.Target{PoolID: server.PoolID, API: server.API()},
 	})
 	if err != nil {
 		fmt.Println(err)

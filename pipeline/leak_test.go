@@ -10,7 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 )
 

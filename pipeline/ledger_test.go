@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
 	"poolfill/internal/pgtest"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader/verdict"
@@ -108,14 +108,14 @@ func TestRowsOfAFileAreUploadedOnce(t *testing.T) {
 
 	other := cfg
 	other.Files = []string{write(t, "other.tsv", images(33))}
-	other.Guard = pipeline.GuardLedger
+	other.Job = pipeline.Upload{Guard: pipeline.GuardLedger}
 	r, _ = b.upload(t, ctx, other)
 	wantTotals(t, "another file, by the ledger", r, 2, 31, 0)
 	other.Files = []string{write(t, "third.tsv", images(35))}
-	other.Guard = pipeline.GuardPool
+	other.Job = pipeline.Upload{Guard: pipeline.GuardPool}
 	r, _ = openBook(t).upload(t, ctx, other)
 	wantTotals(t, "another file, by the pool", r, 2, 33, 0)
-	other.Guard = pipeline.GuardNone
+	other.Job = pipeline.Upload{Guard: pipeline.GuardNone}
 	r, _ = b.upload(t, ctx, other)
 	wantTotals(t, "once more", r, 35, 0, 0)
 	inPool(32 + 2 + 2 + 35)
@@ -266,7 +266,7 @@ func TestAPoolIsOpenedThoughItsFilesAreUnchanged(t *testing.T) {
 	cfg := config(url, write(t, "a.tsv", images(3)))
 	cfg.PoolID = "5"
 	b.upload(t, context.Background(), cfg)
-	cfg.OpenPool = true
+	cfg.Job = pipeline.Upload{OpenPool: true}
 	r, heard := b.upload(t, context.Background(), cfg)
 	wantTotals(t, "the same file", r, 0, 0, 0)
 	if opened.Load() != 1 || len(heard.inputs) != 0 || r.Files[0].UnchangedSince == "" {
@@ -372,7 +372,7 @@ func TestALedgerIsOpenedInAFolderOrADatabase(t *testing.T) {
 	for place, shared := range map[string]bool{t.TempDir(): false, pgtest.URL(t): true} {
 		server, url := serve(t, emulator.Config{}, nil)
 		for i := range 2 {
-			l, err := pipeline.OpenLedger(t.Context(), place)
+			l, err := ledger.Open(t.Context(), place)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -392,8 +392,8 @@ func TestALedgerIsOpenedInAFolderOrADatabase(t *testing.T) {
 			t.Errorf("%d tasks were created", got)
 		}
 	}
-	var address *pipeline.AddressError
-	if _, err := pipeline.OpenLedger(t.Context(), "postgres://me:secret@host:bad/db"); !errors.As(err, &address) || strings.Contains(err.Error(), "secret") {
+	var address *ledger.AddressError
+	if _, err := ledger.Open(t.Context(), "postgres://me:secret@host:bad/db"); !errors.As(err, &address) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"poolfill/internal/contract"
 	"poolfill/internal/emulator"
 	"poolfill/pipeline"
+	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
@@ -133,10 +134,12 @@ func images(n int, bad ...int) string {
 
 func config(url string, files ...string) pipeline.Config {
 	return pipeline.Config{
-		Files:  files,
-		PoolID: "1",
-		API:    uploader.ClientConfig{BaseURL: url, Token: "token", HTTP: &http.Client{Transport: &http.Transport{}}},
-		RunID:  "test",
+		Input: pipeline.Input{Files: files},
+		Target: pipeline.Target{
+			PoolID: "1",
+			API:    uploader.ClientConfig{BaseURL: url, Token: "token", HTTP: &http.Client{Transport: &http.Transport{}}},
+		},
+		Keeping: pipeline.Keeping{RunID: "test"},
 	}
 }
 
@@ -580,7 +583,7 @@ func TestTheSameRunAgainDoublesNothing(t *testing.T) {
 	if n := server.Stats().Pools["1"]; n != 100 {
 		t.Errorf("the pool has %d tasks", n)
 	}
-	cfg.RunKey = "another"
+	cfg.Job = pipeline.Upload{RunKey: "another"}
 	cfg.API.HTTP = &http.Client{Transport: &http.Transport{}}
 	if _, err := run(t, cfg); err != nil {
 		t.Fatal(err)
@@ -601,7 +604,7 @@ func TestThePoolIsOpenedAtTheEnd(t *testing.T) {
 		})
 	})
 	cfg := config(url, write(t, "a.tsv", images(3)))
-	cfg.PoolID, cfg.OpenPool = "5", true
+	cfg.PoolID, cfg.Job = "5", pipeline.Upload{OpenPool: true}
 	if r, err := run(t, cfg); err != nil || r.Totals.Created != 3 {
 		t.Fatalf("%v: %+v", err, r.Totals)
 	}
@@ -615,7 +618,7 @@ func TestACheckPrintsTheTasksAndSendsNothing(t *testing.T) {
 	var out bytes.Buffer
 	rows := &memory{}
 	cfg := config(url, write(t, "a.tsv", images(3, 2)))
-	cfg.Check, cfg.PrintTasks, cfg.Recorder = true, &out, rows
+	cfg.Job, cfg.Recorder = pipeline.Check{PrintTasks: &out}, rows
 	r, err := run(t, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -637,8 +640,8 @@ func TestACheckPrintsTheTasksAndSendsNothing(t *testing.T) {
 func TestACheckWithASpecNeedsNoServer(t *testing.T) {
 	spec := &reader.Spec{Input: map[string]reader.FieldSpec{"image": {Type: reader.TypeURL, Required: true}, "title": {Type: reader.TypeString}}}
 	r, err := run(t, pipeline.Config{
-		Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Check: true,
-		Reader: reader.Config{Spec: spec},
+		Input: pipeline.Input{Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Reader: reader.Config{Spec: spec}},
+		Job:   pipeline.Check{},
 	})
 	if err != nil || r.Totals != (pipeline.Totals{Rows: 5, Valid: 4, Rejected: 1}) {
 		t.Errorf("%v: %+v", err, r.Totals)
@@ -649,8 +652,10 @@ func TestACheckRejectsWhatNoRequestCanHold(t *testing.T) {
 	half := strings.Repeat("x", contract.MaxInputBytes/2)
 	var printed bytes.Buffer
 	r, err := run(t, pipeline.Config{
-		Files: []string{"-"}, Stdin: strings.NewReader("INPUT:a\tINPUT:b\n" + half + "\t" + half + "\n" + half + "\tx\n"),
-		Check: true, NoSpec: true, PrintTasks: &printed,
+		Input: pipeline.Input{
+			Files: []string{"-"}, Stdin: strings.NewReader("INPUT:a\tINPUT:b\n" + half + "\t" + half + "\n" + half + "\tx\n"), NoSpec: true,
+		},
+		Job: pipeline.Check{PrintTasks: &printed},
 	})
 	if err != nil || r.Totals != (pipeline.Totals{Rows: 2, Valid: 1, Rejected: 1}) {
 		t.Fatalf("%v: %+v", err, r.Totals)
@@ -667,11 +672,14 @@ func TestACheckGivesItsChunksAndCountsTheirRows(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 4, 5} {
 		var lens []int
 		r, err := run(t, pipeline.Config{
-			Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Check: true, ChunkSize: size,
-			Reader: reader.Config{Spec: &reader.Spec{Input: map[string]reader.FieldSpec{
-				"image": {Type: reader.TypeURL, Required: true}, "title": {Type: reader.TypeString},
-			}}},
-			Chunks: func(c *batcher.Chunk) { lens = append(lens, c.Len()) },
+			Input: pipeline.Input{
+				Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)),
+				Reader: reader.Config{Spec: &reader.Spec{Input: map[string]reader.FieldSpec{
+					"image": {Type: reader.TypeURL, Required: true}, "title": {Type: reader.TypeString},
+				}}},
+			},
+			Sending: pipeline.Sending{ChunkSize: size},
+			Job:     pipeline.Check{Chunks: func(c *batcher.Chunk) { lens = append(lens, c.Len()) }},
 		})
 		if err != nil || r.Totals != (pipeline.Totals{Rows: 5, Valid: 4, Rejected: 1}) {
 			t.Errorf("chunks of %d: %v: %+v", size, err, r.Totals)
@@ -683,7 +691,9 @@ func TestACheckGivesItsChunksAndCountsTheirRows(t *testing.T) {
 }
 
 func TestConfigErrorsAreAllNamed(t *testing.T) {
-	_, err := pipeline.New(pipeline.Config{ChunkSize: -1, Workers: -1, OnInvalid: "maybe", Reader: reader.Config{SkipRows: -1}})
+	_, err := pipeline.New(pipeline.Config{
+		Input: pipeline.Input{Reader: reader.Config{SkipRows: -1}}, Sending: pipeline.Sending{ChunkSize: -1, Workers: -1}, Rules: pipeline.Rules{OnInvalid: "maybe"},
+	})
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -692,10 +702,16 @@ func TestConfigErrorsAreAllNamed(t *testing.T) {
 			t.Errorf("%q does not name %q", err, want)
 		}
 	}
+	stdin, pool := pipeline.Input{Files: []string{"-"}}, pipeline.Target{PoolID: "1"}
+	twice := stdin
+	twice.NoSpec, twice.Reader.Spec = true, &reader.Spec{}
 	for name, cfg := range map[string]pipeline.Config{
-		"a check against nothing":        {Files: []string{"-"}, Check: true},
-		"two specs":                      {Files: []string{"-"}, Check: true, NoSpec: true, Reader: reader.Config{Spec: &reader.Spec{}}},
-		"a synchronous chunk over 5,000": {Files: []string{"-"}, PoolID: "1", Mode: uploader.Sync, ChunkSize: 5001},
+		"a check against nothing":        {Input: stdin, Job: pipeline.Check{}},
+		"two specs":                      {Input: twice, Job: pipeline.Check{}},
+		"a synchronous chunk over 5,000": {Input: stdin, Target: pool, Sending: pipeline.Sending{Mode: uploader.Sync, ChunkSize: 5001}},
+		"a gate of its own":              {Input: stdin, Target: pipeline.Target{PoolID: "1", API: uploader.ClientConfig{Gate: &ratelimit.Gate{}}}},
+		"a guard without a ledger":       {Input: stdin, Target: pool, Job: pipeline.Upload{Guard: pipeline.GuardLedger}},
+		"a run key beside a ledger":      {Input: stdin, Target: pool, Job: pipeline.Upload{RunKey: "x"}, Keeping: pipeline.Keeping{Ledger: openBook(t).Ledger}},
 	} {
 		if err := cfg.Validate(); err == nil {
 			t.Errorf("%s: no error", name)

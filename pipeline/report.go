@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -159,6 +160,13 @@ type Totals struct {
 // closes reports whether every row has exactly one outcome.
 func (t Totals) closes() bool {
 	return t.Rows == t.Created+t.Valid+t.Rejected+t.Duplicate+t.Unsent
+}
+
+// defect is the error of counts that don't close.
+func (t Totals) defect() error {
+	sum := t.Created + t.Valid + t.Rejected + t.Duplicate + t.Unsent
+	return fmt.Errorf("the counts don't close: %d rows were read, and %d created + %d valid + %d rejected + %d duplicate + %d unsent are %d. This is a defect of poolfill: please report it, and check the pool before you upload again",
+		t.Rows, t.Created, t.Valid, t.Rejected, t.Duplicate, t.Unsent, sum)
 }
 
 func (t *Totals) merge(other *Totals) {

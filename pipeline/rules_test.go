@@ -86,11 +86,11 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 }
 
 func TestCountsThatDoNotCloseAreALoudFailure(t *testing.T) {
-	p, err := New(Config{Files: []string{"-"}, Check: true, NoSpec: true})
+	p, err := New(Config{Input: Input{Files: []string{"-"}, NoSpec: true}, Job: Check{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.tally.read("f", 1)
+	p.books.read("f", 1, 0, 0)
 	r, err := p.report(time.Now())
 	if err == nil || r.State != Failed || r.Error == "" {
 		t.Errorf("%v: %s", err, r.State)

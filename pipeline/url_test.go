@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader"
 )

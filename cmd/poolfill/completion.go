@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/backfill"
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 )
 
 // values says what the value of a flag can be, for shells that complete it, for

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/postgres"
 	"poolfill/internal/state"
+	"poolfill/ledger"
 )
 
 // dbFlag names the database with the ledger.

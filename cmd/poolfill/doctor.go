@@ -19,10 +19,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
 	"poolfill/internal/spelling"
 	"poolfill/internal/state"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/uploader"
 )

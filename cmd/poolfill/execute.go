@@ -44,13 +44,14 @@ func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config
 	cfg.Log = log
 	cfg.RunID = newRunID()
 
-	if !cfg.Check || api.pool != "" || api.emulator {
+	_, isCheck := cfg.Job.(pipeline.Check)
+	if !isCheck || api.pool != "" || api.emulator {
 		if cfg.API, cfg.Limits, err = api.target(cmd.Flags()); err != nil {
 			return r, &usageError{err}
 		}
 		cfg.API.Log = log
 	}
-	if !cfg.Check && !api.emulator && cfg.PoolID != "" {
+	if !isCheck && !api.emulator && cfg.PoolID != "" {
 		leave, stateErr := output.enterState(&cfg)
 		if stateErr != nil {
 			return r, stateErr
@@ -116,7 +117,7 @@ func newRunID() string {
 // runName is the name of a run's folder: runs sort by time.
 func runName(now time.Time, cfg pipeline.Config, id string) string {
 	what := cfg.PoolID
-	if cfg.Check {
+	if _, isCheck := cfg.Job.(pipeline.Check); isCheck {
 		what = "check"
 	}
 	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, id)
@@ -178,13 +179,14 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 		err = errors.Join(err, files.discard())
 	}
 	out := std.out
-	if cfg.PrintTasks != nil {
+	check, isCheck := cfg.Job.(pipeline.Check)
+	if check.PrintTasks != nil {
 		out = std.err
 	}
 	report.AddHints(&result) // a run whose files could not be written has none yet
 	err = errors.Join(show(out, result, output.json), outcome(result, err))
 	var rejected *rejectedError
-	if err != nil && !cfg.Check && lasting && !errors.As(err, &rejected) {
+	if err != nil && !isCheck && lasting && !errors.As(err, &rejected) {
 		err = goOn(err, &cfg, result.State, &files.done)
 	}
 	return result, err

@@ -12,7 +12,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver of the ledger
 
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 )
 

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/state"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 )

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"poolfill/cmd/poolfill/internal/explain"
 	"poolfill/internal/spelling"
 )
 
@@ -28,7 +29,7 @@ func plainly(err error) string {
 			text = strings.ReplaceAll(text, cause.Error(), words)
 		}
 	}
-	return text
+	return explain.WithFlags(text)
 }
 
 // systemErrors finds the errors of the system that an error was made of.

@@ -17,8 +17,8 @@ import (
 
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 )
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"poolfill/cmd/poolfill/internal/backfill"
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/uploader"
 	"poolfill/uploader/tolokatest"

@@ -3,7 +3,7 @@ package backfill
 import (
 	"errors"
 
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 )
 
 // alarm tells of the first error that no waiting mends: the ledger is a file, and

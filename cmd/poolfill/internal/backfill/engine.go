@@ -27,7 +27,7 @@ import (
 	_ "modernc.org/sqlite" // the driver of the queue's file
 	"riverqueue.com/riverui"
 
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 	"poolfill/uploader"
 )
 

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 	"poolfill/ratelimit"
 	"poolfill/uploader"
 	"poolfill/uploader/tolokatest"

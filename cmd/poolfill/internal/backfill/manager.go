@@ -12,7 +12,7 @@ import (
 	"slices"
 	"time"
 
-	"poolfill/internal/ledger"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"time"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/postgres"
+	"poolfill/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"poolfill/ledger"
+	"poolfill/pipeline"
 )
 
 // codesIn gives the values of all constants of a package whose names begin with
@@ -211,5 +215,17 @@ func TestCauses(t *testing.T) {
 				t.Errorf("the cause is %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestFlagsAreNamedOnce(t *testing.T) {
+	for _, err := range []error{
+		pipeline.ErrNoPool, pipeline.ErrNoSpec, pipeline.ErrTwoSpecs, &pipeline.InvalidRowError{}, &pipeline.TooManyRejectedError{},
+		&ledger.OlderError{}, &ledger.DamagedError{Err: errors.New("torn")}, &ledger.NewerError{},
+	} {
+		once := WithFlags(err.Error())
+		if strings.Contains(err.Error(), "--") || !strings.Contains(once, "--") || WithFlags(once) != once {
+			t.Errorf("%v is %s", err, once)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"poolfill/cmd/poolfill/internal/explain"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
@@ -90,7 +91,7 @@ func describe(findings []verdict.Finding) (field, code, message string) {
 	codes := make([]string, len(findings))
 	messages := make([]string, len(findings))
 	for i, f := range findings {
-		fields[i], codes[i], messages[i] = f.Field, f.Code, oneLine(f.Message)
+		fields[i], codes[i], messages[i] = f.Field, f.Code, oneLine(explain.WithFlags(f.Message))
 	}
 	return strings.Join(fields, "; "), strings.Join(codes, "; "), strings.Join(messages, "; ")
 }

@@ -63,7 +63,7 @@ func (s *server) version(ctx context.Context, q querier) (version int, err error
 		return 0, err
 	}
 	if version > len(migrations) {
-		return 0, &NewerError{s.db.Where, version, len(migrations), "--db"}
+		return 0, &NewerError{s.db.Where, version, len(migrations), true}
 	}
 	return version, nil
 }

@@ -48,12 +48,17 @@ const (
 type NewerError struct {
 	Path           string
 	Version, Known int
-	option         string // the flag that names another
+	// Shared says that it is in a database, which many machines can share.
+	Shared bool
 }
 
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("the ledger %s was written by a newer poolfill (its format is %d, this one knows up to %d): use that version, or another %s",
-		e.Path, e.Version, e.Known, e.option)
+	other := "folder"
+	if e.Shared {
+		other = "database"
+	}
+	return fmt.Sprintf("the ledger %s was written by a newer poolfill (its format is %d, this one knows up to %d): use that version, or take another %s",
+		e.Path, e.Version, e.Known, other)
 }
 
 // OlderError is a ledger of a version that told rows apart in another way, and has
@@ -65,7 +70,7 @@ type OlderError struct {
 
 func (e *OlderError) Error() string {
 	return fmt.Sprintf("the ledger %s was written by a poolfill from before the first release (its format is %d), which told rows apart in another way, "+
-		"so that rows of its runs would be uploaded twice: finish them with that version, then begin with another ledger and --dedupe=pool",
+		"so that rows of its runs would be uploaded twice: finish them with that version, then begin with another ledger, guarded by the pool",
 		e.Path, e.Version)
 }
 
@@ -77,7 +82,7 @@ type DamagedError struct {
 
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("the ledger %s is damaged (%v). It was left as it is: restore it from a backup, or move it away and run the same command again; "+
-		"in asynchronous mode the server then still takes each unfinished chunk only once, and --dedupe=pool finds what the pool has already", e.Path, e.Err)
+		"in asynchronous mode the server then still takes each unfinished chunk only once, and a guard by the pool finds what the pool has already", e.Path, e.Err)
 }
 
 // Unwrap gives the cause.
@@ -133,11 +138,30 @@ type Ledger struct {
 	closed   error
 }
 
-// Open opens the ledger in the folder dir, and makes both where they are absent.
+// AddressError is a URL of a database that can't be read. It doesn't show it, as
+// it may have a password at any place.
+type AddressError struct{ Err error }
+
+func (e *AddressError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *AddressError) Unwrap() error { return e.Err }
+
+// Open opens the ledger at a place, and makes what is absent of it: a folder, which
+// is the command line program's --state-dir, or for many machines the URL of a
+// PostgreSQL database, see OpenURL. The caller closes it, after the runs that use it.
 //
-// The error is a *NewerError, *OlderError, *DamagedError or *BusyError where it is
-// one of those; anything else says that the folder can't be used.
-func Open(ctx context.Context, dir string) (*Ledger, error) {
+// The error is a *NewerError, *OlderError, *DamagedError, *BusyError or *DiskError, or
+// one of OpenURL, where it is one of those; anything else says that the place can't
+// be used.
+func Open(ctx context.Context, place string) (*Ledger, error) {
+	if postgres.IsURL(place) {
+		return OpenURL(ctx, place)
+	}
+	return openFolder(ctx, place)
+}
+
+func openFolder(ctx context.Context, dir string) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, unusable(dir, err)
 	}
@@ -145,15 +169,16 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 }
 
 // OpenURL opens the ledger in a database of PostgreSQL, and makes its tables
-// where they are absent. address is as in postgres://user@host:5432/database.
+// where they are absent. address is as in postgres://user@host:5432/database. A
+// password is taken from it, PGPASSWORD or ~/.pgpass.
 //
-// The error is a *postgres.AddressError, *NewerError, *OlderError or *DamagedError
+// The error is an *AddressError, *NewerError, *OlderError or *DamagedError
 // where it is one of those; anything else says that the database can't be used. None has the
 // password.
 func OpenURL(ctx context.Context, address string) (*Ledger, error) {
 	db, err := postgres.Open(address)
 	if err != nil {
-		return nil, err
+		return nil, &AddressError{err}
 	}
 	return serve(ctx, db.DB, &server{db})
 }
@@ -370,5 +395,5 @@ func (l *Ledger) prepare(ctx context.Context, statement string) (*sql.Stmt, erro
 }
 
 func unusable(dir string, err error) error {
-	return fmt.Errorf("the folder for the state, %s, can't be used: name another with --state-dir (%w)", dir, err)
+	return fmt.Errorf("the folder for the state, %s, can't be used: take another folder (%w)", dir, err)
 }

@@ -146,7 +146,7 @@ func (l *lite) version(ctx context.Context, q querier) (int, error) {
 	case foreign(application, version):
 		return 0, &DamagedError{l.where, errForeign}
 	case version > len(migrations):
-		return 0, &NewerError{l.where, version, len(migrations), "--state-dir"}
+		return 0, &NewerError{l.where, version, len(migrations), false}
 	}
 	return version, nil
 }
