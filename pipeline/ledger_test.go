@@ -397,3 +397,36 @@ func TestALedgerIsOpenedInAFolderOrADatabase(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// What a program sets is used: a book of its own is asked, and a run that has no
+// name gets one that no other has.
+func TestWhatIsSetIsUsed(t *testing.T) {
+	_, url := serve(t, emulator.Config{}, nil)
+	b := openBook(t)
+	names := map[string]bool{}
+	for i := range 3 {
+		cfg := config(url, write(t, "a.tsv", images(3+i)))
+		asked := &counted{}
+		cfg.RunID, cfg.Ledger, cfg.Limits = "", b.Ledger, ratelimit.Config{TasksPerMinute: 1000, Book: asked}
+		r, err := run(t, cfg)
+		if err != nil || r.RunID == "" || asked.tasks.Load() != r.Totals.Created {
+			t.Errorf("%v: run %q created %d, and the book was asked for %d", err, r.RunID, r.Totals.Created, asked.tasks.Load())
+		}
+		names[r.RunID] = true
+	}
+	if len(names) != 3 {
+		t.Errorf("the names are %v", names)
+	}
+}
+
+// counted is a book that has room for everything.
+type counted struct{ tasks atomic.Int64 }
+
+func (c *counted) Take(_ context.Context, tasks int, _ ratelimit.Limits) (int64, time.Duration, ratelimit.Reason, error) {
+	c.tasks.Add(int64(tasks))
+	return 1, 0, "", nil
+}
+
+func (*counted) Settle(context.Context, int64, bool) error { return nil }
+func (*counted) Sharers() int                              { return 1 }
+func (*counted) Today(context.Context) (int, error)        { return 0, nil }
