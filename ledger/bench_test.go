@@ -156,14 +156,14 @@ func BenchmarkRows(b *testing.B) {
 	for name, id := range map[string]func(int) string{"toloka": tolokaID, "emulator": emulatorID, "other": func(n int) string { return fmt.Sprint("task-", n) }} {
 		r := chunkOf(0, tasks, id)
 		p := c.packer()
-		blob, err := p.pack(names{fileName}, all(r.Rows))
+		blob, err := p.pack([]string{fileName}, all(r.Rows))
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run("pack-"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := p.pack(names{fileName}, all(r.Rows)); err != nil {
+				if _, err := p.pack([]string{fileName}, all(r.Rows)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -174,7 +174,7 @@ func BenchmarkRows(b *testing.B) {
 			b.ReportAllocs()
 			var rows []verdict.Verdict
 			for b.Loop() {
-				if rows, err = c.unpack(names{fileName}, blob, rows); err != nil {
+				if rows, err = c.unpack([]string{fileName}, blob, rows); err != nil {
 					b.Fatal(err)
 				}
 			}

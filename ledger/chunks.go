@@ -106,16 +106,17 @@ func (l *Ledger) Finish(run Run, r Result) error {
 	if err != nil {
 		return err
 	}
-	counted := [...]any{p.counts[created], p.counts[rejected], p.rows - p.counts[created] - p.counts[rejected]}
+	created, rejected := p.counts[statuses[verdict.Created]], p.counts[statuses[verdict.Rejected]]
+	unsent := p.rows - created - rejected
 	state := "finished"
-	if counted[2] != 0 {
+	if unsent > 0 {
 		state = "open"
 	}
 	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now().UnixMilli()
 		updated, err := l.exec(ctx, tx, `UPDATE chunk SET state = $1, created = $2, rejected = $3, unsent = $4, ended = $5, results = $6
 			WHERE run_id = $7 AND number = $8 AND tasks = $9`,
-			state, counted[0], counted[1], counted[2], now, results, run.ID, r.Chunk, p.rows)
+			state, created, rejected, unsent, now, results, run.ID, r.Chunk, p.rows)
 		if err != nil {
 			return err
 		}
@@ -129,7 +130,7 @@ func (l *Ledger) Finish(run Run, r Result) error {
 			}
 			if _, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-				run.ID, r.Chunk, r.Sum[:], state, p.rows, counted[0], counted[1], counted[2], now, now, p.first.file, p.first.record, results); err != nil {
+				run.ID, r.Chunk, r.Sum[:], state, p.rows, created, rejected, unsent, now, now, p.first.file, p.first.record, results); err != nil {
 				return err
 			}
 			if _, err := l.exec(ctx, tx, insertKeys, run.ID, r.Chunk, p.joinKeys(r.Keys)); err != nil {
@@ -224,32 +225,6 @@ func (l *Ledger) Aside(run Run, rows []verdict.Verdict) error {
 	})
 }
 
-// each calls yield for every row of a query's answer. A connection that is lost
-// before the first is made again.
-func (l *Ledger) each(ctx context.Context, query string, args []any, yield func(scan func(...any) error) error) error {
-	var begun bool
-	var failed error // after that
-	err := l.patiently(ctx, func() (err error) {
-		rows, err := l.db.QueryContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			begun = true
-			if failed = yield(rows.Scan); failed != nil {
-				return nil
-			}
-		}
-		if begun {
-			failed = l.explain(rows.Err())
-			return nil
-		}
-		return rows.Err()
-	})
-	return cmp.Or(failed, err)
-}
-
 // all yields the elements of a slice in place.
 func all(rows []verdict.Verdict) iter.Seq[*verdict.Verdict] {
 	return func(yield func(*verdict.Verdict) bool) {
@@ -262,7 +237,7 @@ func all(rows []verdict.Verdict) iter.Seq[*verdict.Verdict] {
 }
 
 // unpack reads a blob. It overwrites rows, if they are enough.
-func (l *Ledger) unpack(files names, blob []byte, rows []verdict.Verdict) ([]verdict.Verdict, error) {
+func (l *Ledger) unpack(files []string, blob []byte, rows []verdict.Verdict) ([]verdict.Verdict, error) {
 	rows, err := l.codec.unpack(files, blob, rows)
 	if err != nil {
 		return nil, &DamagedError{l.Path(), err}

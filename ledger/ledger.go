@@ -121,21 +121,16 @@ func (e *DiskError) Error() string {
 // Unwrap gives the cause.
 func (e *DiskError) Unwrap() error { return e.Err }
 
-// Ledger is an open ledger. It is safe for concurrent use, and several
-// processes can have the same one open.
+// Ledger is an open ledger. It is safe for concurrent use, and several processes can
+// have the same one open.
+//
+// Programs open and close it, look at its runs, by Runs, Find and Called, Prune or copy
+// them, and HoldPool. How runs are written and continued, from Begin on, is package
+// pipeline's, and may change.
 type Ledger struct {
-	db      *sql.DB
-	dialect dialect
-	codec   *codec
-	pools   sync.Map // from poolKey to holder: those that are held
-
-	// Writers that wait at the same time share one transaction, and so one
-	// synchronisation of the disk.
-	queue    chan *write
-	ended    chan struct{}
-	prepared map[string]*sql.Stmt // the statements of exec; the database closes them
-	closer   sync.Once
-	closed   error
+	*store
+	codec *codec
+	pools sync.Map // from poolKey to holder: those that are held
 }
 
 // AddressError is a URL of a database that can't be read. It doesn't show it, as
@@ -189,14 +184,11 @@ func serve(ctx context.Context, db *sql.DB, d dialect) (*Ledger, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	l := &Ledger{
-		codec: codec, db: db, dialect: d,
-		queue: make(chan *write), ended: make(chan struct{}), prepared: make(map[string]*sql.Stmt),
-	}
+	l := &Ledger{codec: codec, store: newStore(db, d)}
 	if err := l.migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	go l.serve(context.WithoutCancel(ctx))
+	go l.store.serve(context.WithoutCancel(ctx))
 	return l, nil
 }
 
@@ -254,145 +246,20 @@ func (l *Ledger) Shared() bool { return l.dialect.shared() }
 func (l *Ledger) Path() string { return l.dialect.path() }
 
 // Close ends the ledger. It waits for what is being written.
-func (l *Ledger) Close() error {
-	l.closer.Do(func() {
-		close(l.queue)
-		<-l.ended
-		l.closed = l.db.Close()
-	})
-	return l.closed
-}
-
-// write is one change that waits for its transaction.
-type write struct {
-	do   func(context.Context, *sql.Tx) error
-	done chan error
-}
-
-// maxTogether bounds the changes in one transaction.
-const maxTogether = 64
-
-// serve carries out changes until Close. Its context never ends: a change that
-// was begun is finished.
-func (l *Ledger) serve(ctx context.Context) {
-	defer close(l.ended)
-	for w := range l.queue {
-		batch := []*write{w}
-	more:
-		for len(batch) < maxTogether {
-			select {
-			case w, ok := <-l.queue:
-				if !ok {
-					break more
-				}
-				batch = append(batch, w)
-			default:
-				break more
-			}
-		}
-		l.commit(ctx, batch)
-	}
-}
-
-// commit carries out a batch in one transaction. Where that fails, each change
-// has one of its own, so that only those fail that are at fault.
-func (l *Ledger) commit(ctx context.Context, batch []*write) {
-	err := l.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, w := range batch {
-			if err := w.do(ctx, tx); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	for _, w := range batch {
-		if err != nil && len(batch) > 1 && !l.dialect.lost(err) {
-			w.done <- l.Transact(ctx, w.do)
-		} else {
-			w.done <- err
-		}
-	}
-}
+func (l *Ledger) Close() error { return l.store.close() }
 
 // Transact does something in a transaction. Where the connection is lost it is
 // done again, unless it was committed after all: do must bear that.
 func (l *Ledger) Transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
-	return l.explain(l.dialect.transact(ctx, do))
+	return l.transact(ctx, do)
 }
 
-// patiently does f, again while the connection is lost, and explains its error.
-func (l *Ledger) patiently(ctx context.Context, f func() error) error {
-	if !l.dialect.shared() {
-		return l.explain(f())
-	}
-	return l.explain(postgres.Patiently(ctx, f))
-}
-
-// Text gives a text as the database can keep it: an error's words need not be one.
+// Text returns a text as the database can keep it: an error's words need not be one.
 func (l *Ledger) Text(s string) string { return l.dialect.text(s) }
 
-// Explain gives an error of DB words for people. With a file it is a *DiskError
+// Explain returns an error of DB in words for people. With a file it is a *DiskError
 // where the disk is full or fails.
 func (l *Ledger) Explain(err error) error { return l.explain(err) }
-
-// explain gives the database's errors words for people.
-func (l *Ledger) explain(err error) error { return l.dialect.explain(err) }
-
-// change carries out one change durably. It takes no context: what the server
-// has done is to be kept whether or not the run is interrupted. busyFor bounds the
-// wait for a file, and postgres.Patiently that for a server.
-func (l *Ledger) change(do func(context.Context, *sql.Tx) error) error {
-	w := &write{do, make(chan error, 1)}
-	l.queue <- w
-	return <-w.done
-}
-
-// changeLong carries out a change that may take long. With PostgreSQL it keeps no
-// other change waiting; a file has one after the other.
-func (l *Ledger) changeLong(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
-	if !l.Shared() {
-		return l.change(do)
-	}
-	return l.explain(l.dialect.long(ctx, do))
-}
-
-// exec carries out a statement of a change, and prepares it only once. Only
-// serve may call it.
-func (l *Ledger) exec(ctx context.Context, tx *sql.Tx, statement string, args ...any) (sql.Result, error) {
-	if l.dialect.shared() { // its driver does so itself
-		return tx.ExecContext(ctx, statement, args...)
-	}
-	prepared, err := l.prepare(ctx, statement)
-	if err != nil {
-		return nil, err
-	}
-	return tx.StmtContext(ctx, prepared).ExecContext(ctx, args...)
-}
-
-// number gives the one number that a query of a change finds, like exec.
-func (l *Ledger) number(ctx context.Context, tx *sql.Tx, query string, args ...any) (n int64, err error) {
-	if l.dialect.shared() {
-		err = tx.QueryRowContext(ctx, query, args...).Scan(&n)
-		return n, err
-	}
-	prepared, err := l.prepare(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	err = tx.StmtContext(ctx, prepared).QueryRowContext(ctx, args...).Scan(&n)
-	return n, err
-}
-
-func (l *Ledger) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {
-	if prepared, ok := l.prepared[statement]; ok {
-		return prepared, nil
-	}
-	prepared, err := l.db.PrepareContext(ctx, statement)
-	if err == nil {
-		l.prepared[statement] = prepared
-	}
-	return prepared, err
-}
 
 func unusable(dir string, err error) error {
 	return fmt.Errorf("the folder for the state, %s, can't be used: take another folder (%w)", dir, err)

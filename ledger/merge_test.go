@@ -86,7 +86,7 @@ func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
 // What a merge keeps is what overlaps, not all rows.
 func TestAMergeKeepsOnlyWhatOverlaps(t *testing.T) {
 	given := 0
-	m := merge{numbers: numbering{names: names{""}}, yield: func(rows []verdict.Verdict) error { given += len(rows); return nil }}
+	m := merge{numbers: numbering{names: []string{""}}, yield: func(rows []verdict.Verdict) error { given += len(rows); return nil }}
 	const parts, size = 100, 10
 	for part := range parts {
 		rows := m.buffer()[:0]

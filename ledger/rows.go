@@ -9,6 +9,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -20,33 +21,22 @@ import (
 // them.
 type Key = [16]byte
 
-// names are what the files of a run are called in positions, by their numbers.
-type names []string
-
-// find returns the number of a file, or an error where the run has no such file.
-func (n names) find(file string) (int, error) {
-	if i := slices.Index(n, file); i >= 0 {
-		return i, nil
-	}
-	return 0, fmt.Errorf("the run has no file %q", file)
-}
-
-// numbering finds the numbers of files. Rows of one file mostly come together, so
-// it remembers the last one.
+// numbering finds the numbers of a run's files by their names. Rows of one file mostly
+// come together, so it remembers the last one.
 type numbering struct {
-	names  names
-	file   string
+	names  []string
 	number int
-	known  bool
 }
 
 func (n *numbering) of(file string) (int, error) {
-	if n.known && n.file == file {
+	if n.number < len(n.names) && n.names[n.number] == file {
 		return n.number, nil
 	}
-	number, err := n.names.find(file)
-	n.file, n.number, n.known = file, number, err == nil
-	return number, err
+	if n.number = slices.Index(n.names, file); n.number < 0 {
+		n.number = 0
+		return 0, fmt.Errorf("the run has no file %q", file)
+	}
+	return n.number, nil
 }
 
 // position is where a row stands in the inputs of its run.
@@ -138,53 +128,31 @@ type run struct {
 	file, line, record int64 // what they differ by from the row before
 }
 
-// The bytes of the statuses in a blob. In doubt is an Unsent row whose task may
-// have been created.
+// The bytes of the statuses in a blob, by verdict.Status, and that of an Unsent row
+// whose task may have been created.
 const (
-	created   = 'c'
-	valid     = 'v'
-	rejected  = 'r'
-	duplicate = 'd'
-	unsent    = 'u'
-	inDoubt   = '?'
+	statuses = "ucvrd"
+	inDoubt  = '?'
 )
 
 func statusByte(v *verdict.Verdict) byte {
-	switch v.Status {
-	case verdict.Created:
-		return created
-	case verdict.Valid:
-		return valid
-	case verdict.Rejected:
-		return rejected
-	case verdict.Duplicate:
-		return duplicate
-	}
 	if v.InDoubt {
 		return inDoubt
 	}
-	return unsent
+	return statuses[v.Status]
 }
 
 // statusOf is the way back of statusByte.
-func statusOf(b byte) (status verdict.Status, doubtful bool, err error) {
-	switch b {
-	case created:
-		return verdict.Created, false, nil
-	case valid:
-		return verdict.Valid, false, nil
-	case rejected:
-		return verdict.Rejected, false, nil
-	case duplicate:
-		return verdict.Duplicate, false, nil
-	case unsent, inDoubt:
-		return verdict.Unsent, b == inDoubt, nil
+func statusOf(b byte) (status verdict.Status, doubtful, ok bool) {
+	if b == inDoubt {
+		return verdict.Unsent, true, true
 	}
-	return 0, false, errBlob
+	i := strings.IndexByte(statuses, b)
+	return verdict.Status(i), false, i >= 0
 }
 
 // pack returns rows as a blob.
-func (p *packer) pack(files names, rows iter.Seq[*verdict.Verdict]) ([]byte, error) {
+func (p *packer) pack(files []string, rows iter.Seq[*verdict.Verdict]) ([]byte, error) {
 	p.runs, p.ids, p.offsets, p.details = p.runs[:0], p.ids[:0], p.offsets[:0], p.details[:0]
 	p.rows, p.counts, p.first = 0, [256]int{}, last
 	numbers := numbering{names: files}
@@ -255,9 +223,9 @@ func (p *packer) endRun(r run, rows int) {
 
 var errBlob = errors.New("a record of rows can't be read")
 
-// unpack reads a blob. It overwrites rows, if they are enough. Where files is nil,
-// the rows' files stay unnamed.
-func (c *codec) unpack(files names, blob []byte, rows []verdict.Verdict) ([]verdict.Verdict, error) {
+// unpack reads a blob of a run whose files have these names. It overwrites rows, if
+// they are enough. Where files is nil, the rows' files stay unnamed.
+func (c *codec) unpack(files []string, blob []byte, rows []verdict.Verdict) ([]verdict.Verdict, error) {
 	body := blob[:max(0, len(blob)-crc32.Size)]
 	if len(body) == 0 || crc32.ChecksumIEEE(body) != binary.LittleEndian.Uint32(blob[len(body):]) {
 		return nil, errBlob
@@ -280,8 +248,8 @@ func (c *codec) unpack(files names, blob []byte, rows []verdict.Verdict) ([]verd
 	for left := rows; len(left) > 0 && !s.bad; {
 		status := s.byte()
 		fileStep, lineStep, recordStep, alike := s.varint(), s.varint(), s.varint(), s.uvarint()
-		known, doubtful, err := statusOf(status &^ withID)
-		if err != nil || alike == 0 || alike > uint64(len(left)) {
+		known, doubtful, ok := statusOf(status &^ withID)
+		if !ok || alike == 0 || alike > uint64(len(left)) {
 			return nil, errBlob
 		}
 		for i := range left[:alike] {

@@ -135,7 +135,7 @@ func (l *Ledger) attempt(r Run, do func(context.Context, *sql.Tx) error) error {
 
 // Opened keeps what reader knows of a file, after its header or at its end.
 func (l *Ledger) Opened(run Run, info reader.Info) error {
-	file, err := names(run.Names).find(info.File)
+	file, err := (&numbering{names: run.Names}).of(info.File)
 	if err != nil {
 		return err
 	}

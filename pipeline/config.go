@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -363,7 +364,7 @@ func (c Config) settle() settings {
 	}
 	s.RunID = cmp.Or(s.part, c.RunID)
 	if s.RunID == "" {
-		s.RunID = rand.Text()[:8]
+		s.RunID = strings.ToLower(rand.Text()[:8])
 	}
 	s.ProgressEvery = cmp.Or(c.ProgressEvery, time.Second)
 	if c.Log == nil {
