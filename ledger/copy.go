@@ -20,7 +20,7 @@ type Copied struct {
 	Strays   int64 `json:"strays"`
 }
 
-// ofRuns gives the tables with what belongs to a run, those first to which others
+// ofRuns returns the tables with what belongs to a run, those first to which others
 // refer, and where each is counted.
 func (c *Copied) ofRuns() []tableCount {
 	return []tableCount{
@@ -112,7 +112,7 @@ func (c *Copied) copy(ctx context.Context, from, into source) error {
 	return nil
 }
 
-// runIDs gives the runs in the order in which they began.
+// runIDs returns the runs in the order in which they began.
 func (s source) runIDs(ctx context.Context) (ids []int64, err error) {
 	rows, err := s.tx.QueryContext(ctx, `SELECT id FROM run ORDER BY id`)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s source) runIDs(ctx context.Context) (ids []int64, err error) {
 }
 
 // rows calls yield for each row of a table that belongs to a run. The row's own
-// number is left out, as another ledger gives it one.
+// number is left out, as another ledger has its own.
 func (s source) rows(ctx context.Context, table string, run int64, yield func(columns []string, values []any) error) (n int64, err error) {
 	query := `SELECT * FROM ` + table
 	switch table {
@@ -174,7 +174,7 @@ func (s source) rows(ctx context.Context, table string, run int64, yield func(co
 	return n, s.explain(rows.Err())
 }
 
-// addRun enters a run as it is, and gives its new id.
+// addRun enters a run as it is, and returns its new id.
 func (s source) addRun(ctx context.Context, columns []string, values []any) (id int64, err error) {
 	s.adapt(values)
 	err = s.tx.QueryRowContext(ctx, insert("run", columns)+` ON CONFLICT (name) DO NOTHING RETURNING id`, values...).Scan(&id)

@@ -49,7 +49,7 @@ type Stray struct {
 	Content [16]byte
 }
 
-// Strays gives the strays of a run.
+// Strays returns the strays of a run.
 func (l *Ledger) Strays(ctx context.Context, run int64, yield func(Stray) error) error {
 	return l.each(ctx, `SELECT task_id, content FROM stray WHERE run_id = $1 ORDER BY task_id`, []any{run}, func(scan func(...any) error) error {
 		var s Stray
@@ -70,7 +70,7 @@ type Doubt struct {
 	Sent      time.Time
 }
 
-// Doubts gives the attempts of a run whose end is not known.
+// Doubts returns the attempts of a run whose end is not known.
 func (l *Ledger) Doubts(ctx context.Context, run int64) ([]Doubt, error) {
 	var doubts []Doubt
 	err := l.each(ctx, `SELECT chunk, operation, sent FROM attempt WHERE run_id = $1 ORDER BY chunk, sent`, []any{run}, func(scan func(...any) error) error {
@@ -100,7 +100,7 @@ func (l *Ledger) Settle(d Doubt, created []Stray) error {
 	})
 }
 
-// Named tells which of some ids are those of tasks of a pool that belong to
+// Named reports which of some ids are those of tasks of a pool that belong to
 // somebody: to a row of a chunk that ended since a time, or to a stray.
 func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time, ids []string) (map[string]bool, error) {
 	named := make(map[string]bool, len(ids))

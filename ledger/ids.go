@@ -50,7 +50,7 @@ func (c *codec) appendIDs(dst []byte, ids []string) []byte {
 }
 
 // appendDigits fails where the ids differ in their length, or by more than
-// lowercase hexadecimal digits; what it then gives is of no use.
+// lowercase hexadecimal digits; what it returns then is of no use.
 func appendDigits(dst []byte, ids []string) (out []byte, ok bool) {
 	first := ids[0]
 	if len(first) < wordSize || len(first) > maxDigits {
@@ -106,7 +106,7 @@ func appendDigits(dst []byte, ids []string) (out []byte, ok bool) {
 // noDigit is a bit that no digit's value has.
 const noDigit = 0x80
 
-// digitValues gives the values of lowercase hexadecimal digits.
+// digitValues returns the values of lowercase hexadecimal digits.
 func digitValues() *[256]byte {
 	var values [256]byte
 	for i := range values {
@@ -126,7 +126,7 @@ func word(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// idReader gives ids one after the other. All of them are parts of one string.
+// idReader returns ids one after the other. All of them are parts of one string.
 type idReader struct {
 	all     string
 	size    int     // of every id, where they are alike

@@ -85,7 +85,7 @@ func (e *DamagedError) Error() string {
 		"in asynchronous mode the server then still takes each unfinished chunk only once, and a guard by the pool finds what the pool has already", e.Path, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // BusyError is a ledger that another program keeps locked.
@@ -100,7 +100,7 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("the ledger %s was locked by another program for %v: end that program, and run the same command again", e.Path, e.For)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *BusyError) Unwrap() error { return e.Err }
 
 // DiskError is a ledger in a file whose disk is full or fails. To wait doesn't
@@ -118,7 +118,7 @@ func (e *DiskError) Error() string {
 	return fmt.Sprintf("the ledger %s can't be written or read: check the disk, and run the same command again (%v)", e.Path, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *DiskError) Unwrap() error { return e.Err }
 
 // Ledger is an open ledger. It is safe for concurrent use, and several processes can

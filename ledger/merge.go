@@ -51,7 +51,7 @@ func (l *Ledger) Rows(ctx context.Context, run Run, yield func([]verdict.Verdict
 	return m.flush()
 }
 
-// groupRows is the number of rows that a merge gives at once, about.
+// groupRows is the number of rows that a merge yields at once, about.
 const groupRows = 1024
 
 // merge puts sorted lists of rows into one order. The lists are added in the
@@ -103,21 +103,21 @@ func (m *merge) inOrder(rows []verdict.Verdict) bool {
 	return true
 }
 
-// until gives the rows that stand before limit.
+// until yields the rows that stand before limit.
 func (m *merge) until(limit position) error {
 	for len(m.lists) > 0 {
-		next, bound := 0, limit // the list whose turn it is, and up to where
+		turn, bound := 0, limit // the list whose turn it is, and up to where
 		for i := 1; i < len(m.lists); i++ {
-			if m.at(&m.lists[i].left[0]).compare(m.at(&m.lists[next].left[0])) < 0 {
-				next = i
+			if m.at(&m.lists[i].left[0]).compare(m.at(&m.lists[turn].left[0])) < 0 {
+				turn = i
 			}
 		}
-		rows := m.lists[next].left
+		rows := m.lists[turn].left
 		if m.at(&rows[0]).compare(limit) >= 0 {
 			return nil
 		}
 		for i := range m.lists {
-			if at := m.at(&m.lists[i].left[0]); i != next && at.compare(bound) < 0 {
+			if at := m.at(&m.lists[i].left[0]); i != turn && at.compare(bound) < 0 {
 				bound = at
 			}
 		}
@@ -125,19 +125,19 @@ func (m *merge) until(limit position) error {
 		for n < len(rows) && n < groupRows && m.at(&rows[n]).compare(bound) < 0 {
 			n++
 		}
-		if err := m.give(rows[:n]); err != nil {
+		if err := m.next(rows[:n]); err != nil {
 			return err
 		}
-		if m.lists[next].left = rows[n:]; n == len(rows) {
-			m.free = append(m.free, m.lists[next].all)
-			m.lists = slices.Delete(m.lists, next, next+1)
+		if m.lists[turn].left = rows[n:]; n == len(rows) {
+			m.free = append(m.free, m.lists[turn].all)
+			m.lists = slices.Delete(m.lists, turn, turn+1)
 		}
 	}
 	return nil
 }
 
-// give gives rows that come next: many as they are, few when there are more.
-func (m *merge) give(rows []verdict.Verdict) error {
+// next yields rows that come next: many as they are, few when there are more.
+func (m *merge) next(rows []verdict.Verdict) error {
 	if len(rows) < groupRows/2 {
 		if m.group = append(m.group, rows...); len(m.group) < groupRows {
 			return nil

@@ -176,7 +176,7 @@ func TestErrorsOfADatabaseAreForPeople(t *testing.T) {
 
 	execute("INSERT INTO ledger_version VALUES (99)")
 	var newer *NewerError
-	if _, err := OpenURL(ctx, good.String()); !errors.As(err, &newer) || !strings.Contains(err.Error(), "--db") || strings.Contains(err.Error(), password) {
+	if _, err := OpenURL(ctx, good.String()); !errors.As(err, &newer) || !strings.Contains(err.Error(), "another database") || strings.Contains(err.Error(), password) {
 		t.Errorf("the error is %v", err)
 	}
 	execute("ALTER DATABASE theirs SET default_transaction_read_only = on")

@@ -17,8 +17,8 @@ import (
 	"poolfill/reader/verdict"
 )
 
-// Key tells tasks apart by all that they hold; it is the key that batcher gives
-// them.
+// Key tells tasks apart by all that they hold; it is the key that batcher makes
+// of them.
 type Key = [16]byte
 
 // numbering finds the numbers of a run's files by their names. Rows of one file mostly
@@ -94,7 +94,7 @@ func newCodec() (*codec, error) {
 	return &codec{enc: enc, dec: dec}, nil
 }
 
-// packer packs one blob at a time. What it gives is valid until it is released.
+// packer packs one blob at a time. What it returns is valid until it is released.
 type packer struct {
 	codec   *codec
 	blob    []byte

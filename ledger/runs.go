@@ -66,7 +66,7 @@ type File struct {
 	Info reader.Info
 }
 
-// Begin enters a run and gives it its ID.
+// Begin enters a run, and returns it with its ID.
 func (l *Ledger) Begin(r Run) (Run, error) {
 	r.State, r.Attempts, r.Started = Running, 1, time.Now()
 	if r.Names == nil {
@@ -170,7 +170,7 @@ func (l *Ledger) Abandon(run Run) error {
 const runColumns = `id, name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report,
 	(SELECT coalesce(sum(created), 0) FROM chunk WHERE run_id = run.id), (SELECT coalesce(sum(rejected), 0) FROM chunk WHERE run_id = run.id)`
 
-// Runs gives all runs, the latest first; with server and pool only those of a
+// Runs returns all runs, the latest first; with server and pool only those of a
 // pool.
 func (l *Ledger) Runs(ctx context.Context, server, pool string) ([]Run, error) {
 	return l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE CAST($1 AS TEXT) = '' OR server = $1 AND pool = $2 ORDER BY id DESC`, server, pool)
@@ -190,7 +190,7 @@ func (e *UnknownRunError) Error() string {
 	return fmt.Sprintf("there is no run %q: see 'poolfill runs'", e.Name)
 }
 
-// Called gives the run with exactly this name, and whether there is one.
+// Called returns the run with exactly this name, and whether there is one.
 func (l *Ledger) Called(ctx context.Context, name string) (Run, bool, error) {
 	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE name = $1`, name)
 	if err != nil || len(runs) == 0 {
@@ -199,7 +199,7 @@ func (l *Ledger) Called(ctx context.Context, name string) (Run, bool, error) {
 	return runs[0], true, nil
 }
 
-// Find gives the run with a name that begins so, or the latest where name is
+// Find returns the run with a name that begins so, or the latest where name is
 // empty. A run with just this name goes before those with longer ones. The error
 // is an *UnknownRunError where there is none, or several.
 func (l *Ledger) Find(ctx context.Context, name string) (Run, error) {
@@ -275,8 +275,8 @@ func (l *Ledger) files(ctx context.Context, run int64) (files []File, err error)
 }
 
 // Prune forgets the runs that ended before a time, or whose attempts began
-// before it and never ended, and gives back the disk's space. Where unfinished
-// is false it keeps those that can be continued. It gives the number of runs
+// before it and never ended, and returns the disk's space. Where unfinished
+// is false it keeps those that can be continued. It returns the number of runs
 // that it forgot.
 func (l *Ledger) Prune(ctx context.Context, before time.Time, unfinished bool) (int64, error) {
 	var n int64

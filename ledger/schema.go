@@ -11,9 +11,9 @@ type dialect interface {
 	path() string
 	// shared reports whether other machines may have it open.
 	shared() bool
-	// text gives a text as the database can keep it.
+	// text returns a text as the database can keep it.
 	text(s string) string
-	// translate gives a step of the migrations in the database's words.
+	// translate returns a step of the migrations in the database's words.
 	translate(sql string) string
 	// forShare ends a SELECT whose rows are to stay as they are.
 	forShare() string
@@ -31,11 +31,11 @@ type dialect interface {
 	setVersion(ctx context.Context, tx *sql.Tx, version int) error
 	// hold keeps others from a name, see Ledger.HoldPool.
 	hold(ctx context.Context, name string) (h holder, held bool, err error)
-	// tidy gives back the space of what was deleted.
+	// tidy returns the space of what was deleted.
 	tidy(ctx context.Context) error
 	// lost reports whether the same may succeed later, see postgres.Lost.
 	lost(err error) bool
-	// explain gives errors words for people.
+	// explain returns errors in words for people.
 	explain(err error) error
 }
 

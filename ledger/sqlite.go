@@ -110,7 +110,7 @@ func (l *lite) transact(ctx context.Context, do func(context.Context, *sql.Tx) e
 	return tx.Commit()
 }
 
-// rollback gives no error where the transaction is over already, as it is when
+// rollback returns no error where the transaction is over already, as it is when
 // its context ends.
 func rollback(tx *sql.Tx) error {
 	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {

@@ -102,7 +102,7 @@ func (s *store) patiently(ctx context.Context, f func() error) error {
 	return s.explain(postgres.Patiently(ctx, f))
 }
 
-// explain gives the database's errors words for people.
+// explain returns the database's errors in words for people.
 func (s *store) explain(err error) error { return s.dialect.explain(err) }
 
 // change carries out one change durably. It takes no context: what the server
@@ -136,7 +136,7 @@ func (s *store) exec(ctx context.Context, tx *sql.Tx, statement string, args ...
 	return tx.StmtContext(ctx, prepared).ExecContext(ctx, args...)
 }
 
-// number gives the one number that a query of a change finds, like exec.
+// number returns the one number that a query of a change finds, like exec.
 func (s *store) number(ctx context.Context, tx *sql.Tx, query string, args ...any) (n int64, err error) {
 	if s.dialect.shared() {
 		err = tx.QueryRowContext(ctx, query, args...).Scan(&n)

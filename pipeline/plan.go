@@ -118,7 +118,7 @@ func continues(want, r ledger.Run) bool {
 	return true
 }
 
-// baseline gives those of the related runs whose rows count: back to the last
+// baseline returns those of the related runs whose rows count: back to the last
 // time that everything was uploaded once more on purpose. Standard input is
 // another one each time, except that a run over it that did not finish is
 // gone on with.

@@ -131,7 +131,7 @@ type PoolProblem struct {
 
 func (p *PoolProblem) Error() string { return p.Message }
 
-// PoolProblems returns why a pool can't be filled, as far as the pool itself tells:
+// PoolProblems returns why a pool can't be filled, as far as the pool itself shows:
 // an upload to it would end before anything is sent.
 func PoolProblems(pool uploader.Pool) []*PoolProblem {
 	var all []*PoolProblem

@@ -46,12 +46,12 @@ func newByteScale(info reader.Info) byteScale {
 	return byteScale{}
 }
 
-// tellingBytes is how much of an input has to be read before it tells how well it
+// tellingBytes is how much of an input has to be read before it shows how well it
 // packs: many times of what is read ahead to unpack it.
 const tellingBytes = 512 << 10
 
 // learn looks at what was read for the rows up to last. Once all is read, it
-// tells nothing more, unless last is the last row.
+// learns nothing more, unless last is the last row.
 func (s *byteScale) learn(info reader.Info, last *reader.Row) {
 	if end := textEnd(last); !s.plain && end > 0 && (info.Bytes >= tellingBytes && info.Bytes < info.Size || info.SHA256 != "") {
 		s.ratio = float64(info.Bytes) / float64(end)

@@ -13,7 +13,7 @@ import (
 	"poolfill/reader/verdict"
 )
 
-// Rebuild makes the report of a run from the ledger, and tells its inputs and
+// Rebuild makes the report of a run from the ledger, and hands its inputs and
 // every row to a Recorder, which may be nil, in the order of the inputs. What only the
 // process itself knew, such as its requests, is that of the last attempt that
 // ended; a run that was killed has none.

@@ -55,7 +55,7 @@ type Report struct {
 	Warnings   []Warning   `json:"warnings"`
 	Requests   Requests    `json:"requests"`
 	Quota      Quota       `json:"quota"`
-	// Outputs gives the path of each file that the run wrote, by its kind.
+	// Outputs has the path of each file that the run wrote, by its kind.
 	Outputs map[string]string `json:"outputs"`
 	// Settings are the rules of the run, as far as people ask for them.
 	Settings Settings `json:"settings"`
@@ -139,7 +139,7 @@ func (r *Report) addWarnings(all []Warning) {
 	}
 }
 
-// warning gives the place of the warning of another one's kind; -1 is none.
+// warning returns the place of the warning of another one's kind; -1 is none.
 func (r *Report) warning(of Warning) int {
 	return slices.IndexFunc(r.Warnings, func(w Warning) bool { return w.File == of.File && w.Code == of.Code && w.Column == of.Column })
 }

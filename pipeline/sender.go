@@ -55,7 +55,7 @@ func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 	s.group.Go(func() error {
 		waited, err := s.upload(ctx, c)
 		if err != nil || s.ending.stopped() {
-			place.Cancel() // it tells nothing of how long uploads take
+			place.Cancel() // it shows nothing of how long uploads take
 		} else {
 			place.Done(waited)
 		}

@@ -118,7 +118,7 @@ func (s *sampler) halve() {
 	s.every *= 2
 }
 
-// series gives what there is so far; nil where there is nothing.
+// series returns what there is so far; nil where there is nothing.
 func (s *sampler) series() *Series {
 	if len(s.intervals) == 0 {
 		return nil

@@ -88,7 +88,7 @@ func (t *tally) file(path string) *Totals {
 	return f
 }
 
-// groupOf gives the group of a kind of rejections. Those that are too many to
+// groupOf returns the group of a kind of rejections. Those that are too many to
 // have one of their own share the last.
 func (t *tally) groupOf(key groupKey, message, value string) *Rejection {
 	g, ok := t.groups[key]
@@ -114,7 +114,7 @@ func (t *tally) group(file string, f *verdict.Finding) {
 	}
 }
 
-// rejections gives the groups, the largest first.
+// rejections returns the groups, the largest first.
 func (t *tally) rejections() []Rejection {
 	all := make([]Rejection, 0, len(t.groups))
 	for _, g := range t.groups {
