@@ -283,15 +283,6 @@ func (c Config) Validate() error {
 	return errors.Join(append(errs, c.Reader.Validate(), c.Limits.Validate())...)
 }
 
-// ErrNoPool says that a Config names no pool.
-var ErrNoPool = errors.New("no pool is named")
-
-// ErrNoSpec says that a Check has neither a pool nor a spec, nor does without.
-var ErrNoSpec = errors.New("nothing to check against: name a pool or a spec, or do without")
-
-// ErrTwoSpecs says that a Config has a spec and NoSpec.
-var ErrTwoSpecs = errors.New("a spec and no spec exclude each other")
-
 func (c Config) validateTarget(j job) error {
 	var errs []error
 	if c.PoolID == "" && j.check == nil {

@@ -154,6 +154,10 @@ func (k *ledgerKeeper) tell(ctx context.Context, r Report, told map[string]reade
 	return r, nil
 }
 
+// incomplete is the state in the ledger of a run that read everything and left rows
+// unsent. Its other states are those of a report.
+const incomplete = "incomplete"
+
 func (k *ledgerKeeper) end(r Report) error {
 	text, err := json.Marshal(r)
 	if err != nil {

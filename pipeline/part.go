@@ -10,11 +10,6 @@ import (
 	"poolfill/uploader"
 )
 
-// ErrPartChanged stands for the error of a part whose file is not what it was
-// when the part began. No further attempt finishes it, unless that file comes back
-// before rows of the other one are uploaded.
-var ErrPartChanged = errors.New("the file is not what it was when the part began")
-
 // guardPart is the guard of a run that is a part: it takes no row of another run
 // as uploaded before. It is not GuardNone, as a part doesn't upload its file once
 // more on purpose: the rows of all parts count for later runs of the file.
@@ -88,15 +83,6 @@ func samePart(want, run ledger.Run) error {
 		return &partChangedError{want.Files[0].Path, want.Name}
 	}
 	return nil
-}
-
-// partChangedError says which file it is.
-type partChangedError struct{ path, part string }
-
-func (e *partChangedError) Is(target error) bool { return target == ErrPartChanged }
-
-func (e *partChangedError) Error() string {
-	return fmt.Sprintf("the file %s is not what it was when %s began: plan the job again", e.path, e.part)
 }
 
 // retell returns the report of a part that was finished before, and records it as

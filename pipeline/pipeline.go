@@ -14,12 +14,6 @@ import (
 	"poolfill/uploader"
 )
 
-// ErrNoRows is wrapped in the *SetupError of a run whose inputs have no row.
-var ErrNoRows = errors.New("there is nothing to upload")
-
-// ErrInterrupted says that a run was stopped before it sent anything.
-var ErrInterrupted = errors.New("interrupted before anything was sent")
-
 // Pipeline is one run. It is used once.
 type Pipeline struct {
 	set     settings

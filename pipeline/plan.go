@@ -24,10 +24,6 @@ const (
 	GuardNone Guard = "none"
 )
 
-// incomplete is the state in the ledger of a run that read everything and left rows
-// unsent. Its other states are those of a report.
-const incomplete = "incomplete"
-
 // plan is what a run has to do with those before it.
 type plan struct {
 	// resume is the run that this one continues; nil begins another.

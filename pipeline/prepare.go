@@ -14,15 +14,6 @@ import (
 	"poolfill/uploader/toloka"
 )
 
-// SetupError says that a run could not begin: nothing was sent and nothing was
-// written. Its text says what has to change first.
-type SetupError struct{ Err error }
-
-func (e *SetupError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *SetupError) Unwrap() error { return e.Err }
-
 // prepared is what is found out before a task is sent.
 type prepared struct {
 	// pool is empty where the server was not asked about it.
