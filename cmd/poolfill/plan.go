@@ -15,6 +15,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func newPlanCommand(std streams) *cobra.Command {
@@ -144,7 +145,7 @@ func readRows(ctx context.Context, cfg pipeline.Config, display *ui.Display) (pl
 
 // askServer asks about the pool and the account.
 func askServer(ctx context.Context, cfg pipeline.Config, output *outputFlags, countPool bool, facts *plan.Facts) error {
-	client, err := uploader.NewClient(cfg.API)
+	client, err := toloka.NewClient(cfg.API)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -155,7 +156,7 @@ func askServer(ctx context.Context, cfg pipeline.Config, output *outputFlags, co
 	}
 	facts.Pool = &pool
 	if countPool {
-		n, err := client.CountTasks(ctx, cfg.PoolID)
+		n, err := client.Count(ctx, toloka.Tasks(), cfg.PoolID)
 		if err != nil {
 			return err
 		}
@@ -163,7 +164,7 @@ func askServer(ctx context.Context, cfg pipeline.Config, output *outputFlags, co
 	}
 	// What isn't said of the account is left out of the plan.
 	requester, err := client.Requester(ctx)
-	var refused *uploader.APIError
+	var refused *toloka.Error
 	if err != nil && (!errors.As(err, &refused) || refused.Status == 0 || refused.Retryable()) {
 		return err
 	}
@@ -174,7 +175,7 @@ func askServer(ctx context.Context, cfg pipeline.Config, output *outputFlags, co
 
 // usedToday asks the ledger for the day's tasks, where there is one; nil says
 // that there is none.
-func usedToday(ctx context.Context, api uploader.ClientConfig, requester string, day time.Duration, output *outputFlags) (used *int64, err error) {
+func usedToday(ctx context.Context, api toloka.Config, requester string, day time.Duration, output *outputFlags) (used *int64, err error) {
 	dir, err := output.stateFolder()
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // The addresses of Toloka's production and testing environments.
@@ -199,7 +199,7 @@ func (f *apiFlags) address(flags *pflag.FlagSet) (string, error) {
 
 // target fills in where and how the API is reached. flags tells which settings
 // the user made.
-func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimit.Config, error) {
+func (f *apiFlags) target(flags *pflag.FlagSet) (toloka.Config, ratelimit.Config, error) {
 	limits := ratelimit.Config{
 		RequestsPerSecond: f.requestsPerSecond,
 		TasksPerMinute:    f.tasksPerMinute,
@@ -208,7 +208,7 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		Park:              f.park,
 	}
 	address, err := f.address(flags)
-	api := uploader.ClientConfig{
+	api := toloka.Config{
 		BaseURL:        address,
 		ActUnder:       f.actUnder,
 		UserAgent:      "poolfill",

@@ -19,6 +19,7 @@ import (
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 const (
@@ -45,7 +46,7 @@ const (
 type worker struct {
 	store  store
 	ledger *ledger.Ledger
-	api    uploader.ClientConfig
+	api    toloka.Config
 	log    *zap.Logger
 	alarm  *alarm
 	stop   <-chan struct{} // closed when no work is to be begun any more
@@ -168,7 +169,7 @@ func (w *worker) prepare(ctx context.Context, g segment, owner string) (*pipelin
 	if err := unchanged(ctx, g.file); err != nil {
 		return nil, err
 	}
-	client, err := uploader.NewClient(w.api)
+	client, err := toloka.NewClient(w.api)
 	if err != nil {
 		return nil, err
 	}

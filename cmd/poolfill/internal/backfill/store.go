@@ -13,7 +13,7 @@ import (
 	"poolfill/internal/postgres"
 	"poolfill/ratelimit"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // format is the version of what is stored. A worker leaves backfills of another
@@ -52,7 +52,7 @@ type Settings struct {
 }
 
 // isFor reports whether a worker with this server and account may work at it.
-func (s Settings) isFor(api uploader.ClientConfig) bool {
+func (s Settings) isFor(api toloka.Config) bool {
 	return s.Server == api.BaseURL && s.ActUnder == api.ActUnder
 }
 
