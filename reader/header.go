@@ -71,6 +71,13 @@ func (t target) String() string {
 // maxSolution bounds the number in GOLDEN[n] and BASELINE[n].
 const maxSolution = 1000
 
+// The members of a solution that are its weight, and their columns' names after
+// the colon.
+const (
+	goldenWeight   = "correctness_weight"
+	baselineWeight = "confidence_weight"
+)
+
 // taskMembers are the TASK: columns that fill a task.
 var taskMembers = []string{
 	"infinite_overlap", "overlap", "reserved_for", "traits_all_of", "traits_any_of", "traits_none_of_any", "unavailable_for",
@@ -143,7 +150,7 @@ func parseTarget(prefix string, n int, rest, whole string) (target, *remark) {
 	case "INPUT":
 		return fieldTarget(target{kind: targetInput, name: rest}, whole)
 	case "GOLDEN":
-		if n > 0 && rest == "correctness_weight" {
+		if n > 0 && rest == goldenWeight {
 			return target{kind: targetGoldenWeight, n: n, name: rest}, nil
 		}
 		return fieldTarget(target{kind: targetGolden, n: max(n, 1), name: rest}, whole)
@@ -151,7 +158,7 @@ func parseTarget(prefix string, n int, rest, whole string) (target, *remark) {
 		if n == 0 {
 			return target{}, &remark{CodeHeaderPrefix, "a baseline solution needs its number: write BASELINE[1]:" + cutText(rest)}
 		}
-		if rest == "confidence_weight" {
+		if rest == baselineWeight {
 			return target{kind: targetBaselineWeight, n: n, name: rest}, nil
 		}
 		return fieldTarget(target{kind: targetBaseline, n: n, name: rest}, whole)
@@ -553,8 +560,8 @@ func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]
 		return advice
 	}
 	switch {
-	case t.kind == targetGolden && t.name == "correctness_weight":
-		return ": the weight of a known solution goes into GOLDEN[1]:correctness_weight"
+	case t.kind == targetGolden && t.name == goldenWeight:
+		return ": the weight of a known solution goes into GOLDEN[1]:" + goldenWeight
 	case len(fields) == 0:
 		return ": remove the column, or use --ignore-column"
 	}

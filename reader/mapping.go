@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"poolfill/internal/contract"
+	"poolfill/reader/table"
 	"poolfill/reader/verdict"
 )
 
@@ -43,8 +44,8 @@ func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []verdict.Findin
 	start := len(b.json)
 
 	inputBytes := b.appendInputs()
-	known, outputBytes := b.appendSolutions("known_solutions", "correctness_weight", b.mapping.golden)
-	_, baselineBytes := b.appendSolutions("baseline_solutions", "confidence_weight", b.mapping.baselines)
+	known, outputBytes := b.appendSolutions("known_solutions", goldenWeight, b.mapping.golden)
+	_, baselineBytes := b.appendSolutions("baseline_solutions", baselineWeight, b.mapping.baselines)
 	kind := b.appendHint(known)
 	overlap := b.appendOverlap(known)
 	b.appendIDs()
@@ -322,7 +323,7 @@ func (b *rowBuilder) appendIDs() {
 // countFinding says that a record has more or fewer cells than the header.
 func (m *mapping) countFinding(line int64, cells [][]byte) verdict.Finding {
 	have, want := len(cells), len(m.names)
-	f := verdict.Finding{Stage: verdict.StageParse, Line: line, Code: CodeColumnCount, Column: min(have, want) + 1}
+	f := verdict.Finding{Stage: verdict.StageParse, Line: line, Code: table.CodeColumnCount, Column: min(have, want) + 1}
 	if have < want {
 		f.Message = fmt.Sprintf("the row has %s, the header has %d: the first missing one is %s", cellCount(have), want, quoteText(m.names[have]))
 		return f

@@ -1,47 +1,96 @@
-package reader
+package delimited
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize/english"
+
+	"poolfill/reader/table"
 )
+
+// Dialect says how lines are cut into cells. The zero value is tab-separated
+// text with quotes as QuotesAuto reads them.
+type Dialect struct {
+	// Delimiter separates the cells: an ASCII character other than a quotation mark
+	// or a line end. Zero means a tab; for a Format, that it is found from the header
+	// and the first rows.
+	Delimiter byte
+	// Quotes is the quote mode; empty means QuotesAuto.
+	Quotes table.QuoteMode
+	// KeepLineEnds keeps CR and CR LF inside quoted cells; false makes them LF.
+	KeepLineEnds bool
+	// Multiline says that quoted cells may hold lines that look like rows;
+	// false makes such a cell a finding SWALLOWED_ROWS.
+	Multiline bool
+	// Options bound cells, records and blocks. A record never may have more than
+	// 1 GiB.
+	table.Options
+}
+
+// maxMaxRecordBytes bounds the bound.
+const maxMaxRecordBytes = 1 << 30
+
+func (d Dialect) withDefaults() Dialect {
+	if d.Delimiter == 0 {
+		d.Delimiter = '\t'
+	}
+	if d.Quotes == "" {
+		d.Quotes = table.QuotesAuto
+	}
+	d.Options = d.WithDefaults()
+	d.MaxRecordBytes = min(d.MaxRecordBytes, maxMaxRecordBytes)
+	return d
+}
+
+// validate takes a dialect with its defaults filled in.
+func (d Dialect) validate() error {
+	var errs []error
+	if c := d.Delimiter; c == '"' || c == '\n' || c == '\r' || c >= utf8.RuneSelf {
+		errs = append(errs, fmt.Errorf("the delimiter %q can't part cells: take an ASCII character that is no quotation mark and no line end", rune(c)))
+	}
+	switch d.Quotes {
+	case table.QuotesAuto, table.QuotesToloka, table.QuotesNone:
+	default:
+		errs = append(errs, fmt.Errorf("the quote mode %q is unknown: take %s, %s or %s", d.Quotes, table.QuotesAuto, table.QuotesToloka, table.QuotesNone))
+	}
+	return errors.Join(errs...)
+}
 
 // sniffedRows is how many rows after the header are looked at to find the
 // delimiter.
 const sniffedRows = 20
 
-// detectDialect finds how the lines of an input are cut, from its first bytes.
-// What the configuration gives is taken as it is. A doubt is an *InputError
-// that shows both readings.
-func detectDialect(name string, head []byte, cfg Config) (Dialect, error) {
-	d := Dialect{
-		Delimiter: cfg.Delimiter, Quotes: cfg.Quotes, KeepLineEnds: cfg.KeepLineEnds, Multiline: cfg.Multiline,
-		MaxCellBytes: cfg.MaxCellBytes, MaxRecordBytes: cfg.MaxRecordBytes,
-	}
+// detect finds the delimiter of a text where the dialect has none. A doubt is an
+// *InputError that shows both readings.
+func (d Dialect) detect(text *table.Text) (Dialect, error) {
 	if d.Delimiter == 0 {
-		delimiter, err := detectDelimiter(name, head, d)
-		if err != nil {
+		var err error
+		if d.Delimiter, err = d.detectDelimiter(text); err != nil {
 			return Dialect{}, err
 		}
-		d.Delimiter = delimiter
 	}
 	d = d.withDefaults()
 	return d, d.validate()
 }
 
-func detectDelimiter(name string, head []byte, d Dialect) (byte, error) {
-	line, candidates := headerDelimiters(head, d.Quotes)
+func (d Dialect) detectDelimiter(text *table.Text) (byte, error) {
+	line, candidates := headerDelimiters(text.Head, d.Quotes)
 	switch len(candidates) {
 	case 0:
-		return delimiterByName(name), nil
+		return delimiterByName(text.Name), nil
 	case 1:
 		return candidates[0], nil
 	}
 	readings := make([]reading, 0, len(candidates))
 	for _, c := range candidates {
 		d.Delimiter = c
-		readings = append(readings, readAs(head, d))
+		readings = append(readings, readAs(text, d))
 	}
 	// Names that can be columns' names and rows of one length are a proof
 	// together; each alone is one where only one reading has it.
@@ -50,7 +99,7 @@ func detectDelimiter(name string, head []byte, d Dialect) (byte, error) {
 		func(r reading) bool { return r.named },
 		func(r reading) bool { return r.even },
 	} {
-		proven := keepIf(readings, proof)
+		proven := slices.DeleteFunc(slices.Clone(readings), func(r reading) bool { return !proof(r) })
 		if len(proven) == 1 {
 			return proven[0].delimiter, nil
 		}
@@ -59,27 +108,17 @@ func detectDelimiter(name string, head []byte, d Dialect) (byte, error) {
 			break
 		}
 	}
-	return 0, inputError(name, CodeDelimiter, line, fmt.Sprintf(
+	return 0, table.Refuse(text.Name, table.CodeDelimiter, line, fmt.Sprintf(
 		"the header can be read in two ways: %s or %s; say which with --delimiter", readings[0], readings[1]))
-}
-
-func keepIf(readings []reading, keep func(reading) bool) []reading {
-	var kept []reading
-	for _, r := range readings {
-		if keep(r) {
-			kept = append(kept, r)
-		}
-	}
-	return kept
 }
 
 // headerDelimiters lists the delimiters that stand outside quotes in the
 // header, and the line of the header.
-func headerDelimiters(head []byte, quotes QuoteMode) (line int64, found []byte) {
+func headerDelimiters(head []byte, quotes table.QuoteMode) (line int64, found []byte) {
 	text := bytes.TrimLeft(head, "\r\n")
-	line = int64(countLineEnds(head[:len(head)-len(text)])) + 1
+	line = int64(table.CountLineEnds(head[:len(head)-len(text)])) + 1
 	header := text[:min(indexFrom(text, '\n', 0), indexFrom(text, '\r', 0))]
-	if quotes != QuotesNone {
+	if quotes != table.QuotesNone {
 		if outside, ok := outsideQuotes(text); ok {
 			header = outside
 		}
@@ -118,11 +157,11 @@ type reading struct {
 	even      bool // the first rows have as many cells as the header
 }
 
-func readAs(head []byte, d Dialect) reading {
+func readAs(text *table.Text, d Dialect) reading {
 	result := reading{delimiter: d.Delimiter, named: true, even: true}
 	d.Multiline = true
-	if len(head) == headSize {
-		// The last line may be cut.
+	head := text.Head
+	if !text.Whole { // the last line may be cut
 		if i := bytes.LastIndexAny(head, "\r\n"); i >= 0 {
 			head = head[:i]
 		}
@@ -161,7 +200,9 @@ func canBeName(text string) bool {
 }
 
 func isFieldID(text string) bool {
-	return text != "" && strings.IndexFunc(text, func(c rune) bool { return !isFieldRune(c) }) < 0
+	return text != "" && strings.IndexFunc(text, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
+	}) < 0
 }
 
 // String shows the reading for an error.
@@ -173,9 +214,9 @@ func (r reading) String() string {
 			names = append(names, "…")
 			break
 		}
-		names = append(names, fmt.Sprintf("%q", startOf([]byte(name))))
+		names = append(names, fmt.Sprintf("%q", table.StartOf([]byte(name))))
 	}
-	return fmt.Sprintf("%s by %s (%s)", plural(len(r.header), "column", "columns"), delimiterName(r.delimiter), strings.Join(names, ", "))
+	return fmt.Sprintf("%s by %s (%s)", english.Plural(len(r.header), "column", ""), delimiterName(r.delimiter), strings.Join(names, ", "))
 }
 
 func delimiterName(c byte) string {

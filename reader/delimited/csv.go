@@ -1,4 +1,4 @@
-package reader
+package delimited
 
 import (
 	"errors"
@@ -6,6 +6,9 @@ import (
 	"io"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
+
+	"poolfill/reader/table"
 	"poolfill/reader/verdict"
 )
 
@@ -25,8 +28,8 @@ type CSVReader struct {
 func (r *RecordReader) CSV() *CSVReader { return &CSVReader{records: r} }
 
 // Read gives the next record; the first one is the header. The error is io.EOF
-// at the end and a *ReadError where the input can't be read on. It is a
-// *RowError for a broken record and for one with more or fewer cells than the
+// at the end and a *table.ReadError where the input can't be read on. It is a
+// *table.RowError for a broken record and for one with more or fewer cells than the
 // header; Read may then be called again and goes on with the next record.
 func (c *CSVReader) Read() ([]string, error) {
 	record, err := c.records.Read()
@@ -34,15 +37,15 @@ func (c *CSVReader) Read() ([]string, error) {
 		return nil, err
 	}
 	if len(record.Findings) > 0 {
-		return nil, rowError(record, record.Findings)
+		return nil, table.Reject(&record, record.Findings)
 	}
 	if c.columns == 0 {
 		c.columns = len(record.Cells)
 	}
 	if got := len(record.Cells); got != c.columns {
-		return nil, rowError(record, []verdict.Finding{{
-			Stage: verdict.StageParse, Line: record.Position.Line, Column: min(got, c.columns) + 1, Code: CodeColumnCount,
-			Message: fmt.Sprintf("the row has %s, the header has %d", plural(got, "cell", "cells"), c.columns),
+		return nil, table.Reject(&record, []verdict.Finding{{
+			Stage: verdict.StageParse, Line: record.Position.Line, Column: min(got, c.columns) + 1, Code: table.CodeColumnCount,
+			Message: fmt.Sprintf("the row has %s, the header has %d", english.Plural(got, "cell", ""), c.columns),
 		}})
 	}
 	return stringsOf(record.Cells), nil
@@ -62,19 +65,6 @@ func (c *CSVReader) ReadAll() ([][]string, error) {
 		}
 		all = append(all, record)
 	}
-}
-
-func rowError(record Record, findings []verdict.Finding) *RowError {
-	return &RowError{Position: record.Position, Findings: findings, Raw: append([]byte(nil), record.Raw...)}
-}
-
-// Error gives one line for each finding.
-func (e *RowError) Error() string {
-	lines := make([]string, len(e.Findings))
-	for i, f := range e.Findings {
-		lines[i] = f.Describe(e.Position.File)
-	}
-	return strings.Join(lines, "\n")
 }
 
 // stringsOf copies the cells. They share one string, so that a record costs
