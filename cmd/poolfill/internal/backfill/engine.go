@@ -58,16 +58,6 @@ const (
 // noStack is above all levels: a stack of River's tells nobody what to do.
 const noStack = slog.LevelError + 1
 
-// segmentArgs are what River knows of a segment's job. Its kind tells the version
-// of what is stored: a worker fetches no job of another.
-type segmentArgs struct {
-	Backfill   int64 `json:"backfill"`
-	Segment    int   `json:"segment"`
-	Generation int64 `json:"generation"`
-}
-
-func (segmentArgs) Kind() string { return fmt.Sprintf("poolfill_segment_%d", format) }
-
 // queue takes jobs.
 type queue interface {
 	insert(context.Context, []wanted) error
@@ -132,12 +122,12 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 		store: s, log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), alarm: newAlarm(at.Ledger), stopping: make(chan struct{}),
 	}
 	e.keeper = &keeper{store: s, api: o.API, log: o.Log, alarm: e.alarm, wake: make(chan struct{}, 1)}
-	segments := &worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, left: e.keeper.nudge}
+	segments := &worker{store: s, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, left: e.keeper.nudge}
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, &segmentJob{work: segments}); err != nil {
 		return nil, err
 	}
-	e.sched = &scheduler{store: s, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
+	e.sched = &scheduler{schedules: schedules{s.database}, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
 	// River knows scheduled uploads everywhere: one that goes on for long it would
 	// otherwise take for lost, and discard.
 	if err := river.AddWorkerSafely(workers, &scheduledJob{sched: e.sched}); err != nil {
@@ -151,7 +141,7 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 	if o.Upload != nil {
 		config.Queues[uploadsName] = river.QueueConfig{MaxWorkers: o.Jobs, FetchPollInterval: pollUploadsEvery}
 	}
-	if e.engine, e.close, err = connect(ctx, at, config); err != nil {
+	if e.engine, e.close, err = connect(ctx, s.database, at, config); err != nil {
 		return nil, err
 	}
 	// What is under way is finished after the end of ctx, by Stop.
@@ -204,14 +194,14 @@ func (e *Engine) UI(ctx context.Context, prefix string) (http.Handler, error) {
 
 // connect opens River's tables, makes them where they are missing, and gives a
 // client.
-func connect(ctx context.Context, at Place, config *river.Config) (engine, func() error, error) {
+func connect(ctx context.Context, d database, at Place, config *river.Config) (engine, func() error, error) {
 	config.FetchPollInterval = pollEvery
 	if at.Postgres != "" {
 		pool, err := pgxpool.New(ctx, at.Postgres)
 		if err != nil {
 			return nil, nil, errors.New("the URL of the database can't be understood") // it may hold a password
 		}
-		e, err := alone(ctx, at.Ledger, func() (engine, error) { return newClient(ctx, riverpgxv5.New(pool), config) })
+		e, err := alone(ctx, d, func() (engine, error) { return newClient(ctx, riverpgxv5.New(pool), config) })
 		if err != nil {
 			pool.Close()
 			return nil, nil, err
@@ -235,7 +225,7 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 		return nil, nil, err
 	}
 	db.SetMaxOpenConns(1) // as River's driver wants
-	e, err := alone(ctx, at.Ledger, func() (engine, error) { return newClient(ctx, riversqlite.New(db), config) })
+	e, err := alone(ctx, d, func() (engine, error) { return newClient(ctx, riversqlite.New(db), config) })
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
@@ -243,16 +233,10 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 }
 
 // alone calls connect while no other worker does: two that begin at the same moment
-// would make the same tables, of which one can't. What keeps the others out is a
-// transaction of the ledger: a file has one at a time.
-func alone(ctx context.Context, l *ledger.Ledger, connect func() (engine, error)) (e engine, err error) {
+// would make the same tables, of which one can't.
+func alone(ctx context.Context, d database, connect func() (engine, error)) (e engine, err error) {
 	var failed error // which is not the ledger's
-	err = l.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if l.Shared() {
-			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('poolfill queue'))`); err != nil {
-				return err
-			}
-		}
+	err = d.exclusively(ctx, "queue", func(context.Context, *sql.Tx) error {
 		e, failed = connect()
 		return nil
 	})
@@ -281,9 +265,9 @@ func (c client[T]) insert(ctx context.Context, all []wanted) error {
 	params := make([]river.InsertManyParams, len(all))
 	for i, w := range all {
 		params[i] = river.InsertManyParams{
-			Args: segmentArgs{w.backfill, w.number, w.generation},
+			Args: w.jobKey,
 			InsertOpts: &river.InsertOpts{
-				Queue: queueName, Priority: w.priority, ScheduledAt: w.notBefore, MaxAttempts: attempts,
+				Queue: queueName, Priority: w.rules.Priority, ScheduledAt: w.rules.NotBefore, MaxAttempts: attempts,
 				UniqueOpts: river.UniqueOpts{ByArgs: true}, // a job that was made and not noted is not made again
 			},
 		}
@@ -297,17 +281,15 @@ func (c client[T]) insert(ctx context.Context, all []wanted) error {
 const mostRunning = 10_000
 
 func (c client[T]) running(ctx context.Context) ([]jobKey, error) {
-	list, err := c.JobList(ctx, river.NewJobListParams().Kinds(segmentArgs{}.Kind()).States(rivertype.JobStateRunning).First(mostRunning))
+	list, err := c.JobList(ctx, river.NewJobListParams().Kinds(jobKey{}.Kind()).States(rivertype.JobStateRunning).First(mostRunning))
 	if err != nil {
 		return nil, err
 	}
-	jobs := make([]jobKey, 0, len(list.Jobs))
-	for _, job := range list.Jobs {
-		var a segmentArgs
-		if err := json.Unmarshal(job.EncodedArgs, &a); err != nil {
+	jobs := make([]jobKey, len(list.Jobs))
+	for i, job := range list.Jobs {
+		if err := json.Unmarshal(job.EncodedArgs, &jobs[i]); err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, jobKey{a.Backfill, a.Segment, a.Generation})
 	}
 	return jobs, nil
 }
@@ -323,20 +305,19 @@ func (c client[T]) ui(prefix string, log *slog.Logger) (*riverui.Handler, error)
 
 // segmentJob is the job of a segment.
 type segmentJob struct {
-	river.WorkerDefaults[segmentArgs]
+	river.WorkerDefaults[jobKey]
 	work *worker
 }
 
 // Work is part of river.Worker.
-func (j *segmentJob) Work(ctx context.Context, job *river.Job[segmentArgs]) error {
-	a := job.Args
-	err := j.work.work(ctx, a.Backfill, a.Segment, a.Generation, job.Attempt >= job.MaxAttempts)
+func (j *segmentJob) Work(ctx context.Context, job *river.Job[jobKey]) error {
+	err := j.work.work(ctx, job.Args, job.MaxAttempts-job.Attempt)
 	j.work.alarm.see(err)
 	return forRiver(err)
 }
 
 // NextRetry is part of river.Worker.
-func (*segmentJob) NextRetry(job *river.Job[segmentArgs]) time.Time {
+func (*segmentJob) NextRetry(job *river.Job[jobKey]) time.Time {
 	return time.Now().Add(pause(job.Attempt))
 }
 

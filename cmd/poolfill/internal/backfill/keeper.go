@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -32,20 +33,9 @@ type keeper struct {
 	api     uploader.ClientConfig
 	log     *zap.Logger
 	alarm   *alarm
-	wake    chan struct{} // holds one where there is something to conclude before the next time
-	seen    map[beatKey]sighting
+	wake    chan struct{}        // holds one where there is something to conclude before the next time
+	seen    map[held]time.Time   // when it was first seen like this
 	orphans map[jobKey]time.Time // jobs that nobody seems to be at, and since when
-}
-
-type beatKey struct {
-	backfill int64
-	number   int
-}
-
-type sighting struct {
-	owner string
-	beat  int64
-	at    time.Time // when it was first seen like this
 }
 
 // nudge has it conclude at once. It waits for nothing.
@@ -98,15 +88,10 @@ func (k *keeper) rescue(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	seen := make(map[beatKey]sighting, len(all))
+	seen := make(map[held]time.Time, len(all))
 	for _, h := range all {
-		key := beatKey{h.backfill, h.number}
-		s := k.seen[key]
-		if s.owner != h.owner || s.beat != h.beat {
-			s = sighting{h.owner, h.beat, now}
-		}
-		seen[key] = s
-		if now.Sub(s.at) < abandoned {
+		seen[h] = cmp.Or(k.seen[h], now)
+		if now.Sub(seen[h]) < abandoned {
 			continue
 		}
 		freed, err := k.store.free(ctx, h)
@@ -138,18 +123,14 @@ func (k *keeper) replace(ctx context.Context, now time.Time) error {
 		if !idle {
 			continue
 		}
-		since, known := k.orphans[job]
-		if !known {
-			since = now
-		}
-		orphans[job] = since
-		if now.Sub(since) < abandoned {
+		orphans[job] = cmp.Or(k.orphans[job], now)
+		if now.Sub(orphans[job]) < abandoned {
 			continue
 		}
 		if err := k.store.renew(ctx, job); err != nil {
 			return err
 		}
-		k.log.Warn("a job was lost with its worker: there is another one for its segment", zap.Int("segment", job.number))
+		k.log.Warn("a job was lost with its worker: there is another one for its segment", zap.Int("segment", job.Segment))
 	}
 	k.orphans = orphans
 	return nil
@@ -174,7 +155,7 @@ func (k *keeper) enqueue(ctx context.Context) error {
 // conclude opens the pools that are complete, where that is asked for, and ends
 // the backfills that are. One that is in trouble keeps no other one waiting.
 func (k *keeper) conclude(ctx context.Context) error {
-	running, err := k.store.list(ctx, Running)
+	running, err := k.store.backfills(ctx, Running)
 	if err != nil {
 		return err
 	}

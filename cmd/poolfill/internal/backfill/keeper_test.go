@@ -75,13 +75,13 @@ func end(t *testing.T, m *Manager, b Backfill, number int, as State) {
 	if ours, err := m.store.claim(t.Context(), g, "one"); err != nil || !ours {
 		t.Errorf("%t %v", ours, err)
 	}
-	if err := m.store.leave(t.Context(), g, "one", result{state: as, created: 3}); err != nil {
+	if err := m.store.release(t.Context(), g, "one", result{state: as, created: 3}); err != nil {
 		t.Error(err)
 	}
 }
 
 func concluding(m *Manager, api uploader.ClientConfig) *keeper {
-	return &keeper{store: m.store, queue: &queued{}, api: api, log: zap.NewNop(), alarm: newAlarm(m.ledger)}
+	return &keeper{store: m.store, queue: &queued{}, api: api, log: zap.NewNop(), alarm: newAlarm(m.store.ledger)}
 }
 
 func state(t *testing.T, m *Manager, name string) State {

@@ -31,7 +31,7 @@ func schedule(t *testing.T, m *Manager, name, cron, server string, made time.Tim
 }
 
 func scheduling(m *Manager, q scheduleQueue, server string, upload func(Scheduled)) *scheduler {
-	return &scheduler{store: m.store, queue: q, server: server, log: zap.NewNop(), alarm: newAlarm(m.ledger), upload: func(_ context.Context, one Scheduled) (Outcome, error) {
+	return &scheduler{schedules: m.schedules(), queue: q, server: server, log: zap.NewNop(), alarm: newAlarm(m.store.ledger), upload: func(_ context.Context, one Scheduled) (Outcome, error) {
 		if upload != nil {
 			upload(one)
 		}
@@ -122,7 +122,7 @@ func TestTheEndOfARunBringsNoTimeBack(t *testing.T) {
 	if err := s.work(t.Context(), scheduleArgs{"s", due}); err != nil {
 		t.Fatal(err)
 	}
-	one, err := m.store.schedule(t.Context(), "s")
+	one, err := m.schedules().find(t.Context(), "s")
 	if err != nil || !one.Due.Equal(changed) || one.Result != "finished" {
 		t.Errorf("the schedule is %+v, %v", one, err)
 	}

@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"poolfill/batcher"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
@@ -43,13 +42,12 @@ const (
 
 // worker carries out jobs. It is safe for concurrent use.
 type worker struct {
-	store  store
-	ledger *ledger.Ledger
-	api    uploader.ClientConfig
-	log    *zap.Logger
-	alarm  *alarm
-	stop   <-chan struct{} // closed when no work is to be begun any more
-	left   func()          // is called when a segment was left, whatever came of it
+	store store
+	api   uploader.ClientConfig
+	log   *zap.Logger
+	alarm *alarm
+	stop  <-chan struct{} // closed when no work is to be begun any more
+	left  func()          // is called when a segment was left, whatever came of it
 
 	buffers batcher.Buffers // of all segments
 }
@@ -69,15 +67,15 @@ type snooze struct{ wait time.Duration }
 
 func (s *snooze) Error() string { return fmt.Sprintf("again in %s", s.wait) }
 
-// work carries out a segment. A *snooze asks for the job again; any other error
-// is a failure, of which last says that it is the last that is borne.
-func (w *worker) work(ctx context.Context, backfill int64, number int, generation int64, last bool) error {
-	g, err := w.store.segment(ctx, backfill, number)
+// work carries out a job. A *snooze asks for it again; any other error is a failure,
+// after which so many tries are left.
+func (w *worker) work(ctx context.Context, job jobKey, triesLeft int) error {
+	g, err := w.store.segment(ctx, job.Backfill, job.Segment)
 	if err != nil {
 		return err
 	}
 	switch {
-	case g.generation != generation || g.state == Finished || g.backfill.State != Running:
+	case g.generation != job.Generation || g.state == Finished || g.backfill.State != Running:
 		return nil // there is another job for it, or none is wanted
 	case !g.backfill.Settings.isFor(w.api):
 		w.log.Warn("a backfill is for another server or account than this worker's", zap.String("backfill", g.backfill.Name), zap.String("server", g.backfill.Settings.Server))
@@ -86,7 +84,7 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 		return &snooze{later}
 	}
 	// A segment that can send nothing today would still have its pool cloned.
-	until, err := w.store.parked(ctx, backfill)
+	until, err := w.store.parked(ctx, job.Backfill)
 	if err != nil {
 		return err
 	}
@@ -108,13 +106,13 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 		switch {
 		case errors.As(err, &again):
 			r.err = ""
-		case last || final(err):
+		case triesLeft <= 0 || final(err):
 			r.state = Failed
 		}
 	}
 	defer w.left()
 	// What became of the segment is kept whether or not the worker is stopped.
-	if failed := w.store.leave(context.WithoutCancel(ctx), g, owner, r); failed != nil {
+	if failed := w.store.release(context.WithoutCancel(ctx), g, owner, r); failed != nil {
 		return errors.Join(err, failed)
 	}
 	return err
@@ -198,7 +196,7 @@ func (w *worker) config(g segment, pool string) pipeline.Config {
 	return pipeline.Config{
 		Files: []string{g.file.path}, Reader: reading, NoSpec: s.NoSpec,
 		PoolID: pool, API: w.api, Limits: limits, Mode: uploader.Async, ChunkSize: s.ChunkSize, Buffers: &w.buffers,
-		Part: g.run, Ledger: w.ledger, Command: "poolfill backfill resume " + g.backfill.Name,
+		Part: g.run, Ledger: w.store.ledger, Command: "poolfill backfill resume " + g.backfill.Name,
 		Log: w.log.With(zap.String("segment", g.run)),
 	}
 }
@@ -279,7 +277,7 @@ func unchanged(ctx context.Context, f file) error {
 		return fmt.Errorf("%s: this worker has no such file: each worker must reach each file under the same path", f.path)
 	case err != nil:
 		return err
-	case !now.Equal(reader.Identity{Size: f.size, Modified: f.modified, Ends: f.ends}):
+	case !now.Equal(f.identity):
 		return fmt.Errorf("%s: %w", f.path, errChanged)
 	}
 	return nil
