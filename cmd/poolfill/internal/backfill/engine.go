@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -42,9 +41,6 @@ const (
 	uploadsName = "poolfill_uploads"
 	// attempts is how often a job may fail, with growing pauses: an hour and a quarter.
 	attempts = 16
-	// firstRetry and lastRetry bound the pauses.
-	firstRetry = 2 * time.Second
-	lastRetry  = 10 * time.Minute
 	// pollEvery is how often it is looked for jobs. On PostgreSQL new ones are told
 	// at once; this is for those whose time has come.
 	pollEvery = 500 * time.Millisecond
@@ -57,13 +53,6 @@ const (
 
 // noStack is above all levels: a stack of River's tells nobody what to do.
 const noStack = slog.LevelError + 1
-
-// queue takes jobs.
-type queue interface {
-	insert(context.Context, []wanted) error
-	// running gives the jobs that River takes for running.
-	running(context.Context) ([]jobKey, error)
-}
 
 // engine is a River client of one of its drivers.
 type engine interface {
@@ -98,11 +87,9 @@ type Options struct {
 
 // Engine works at backfills until it is stopped.
 type Engine struct {
-	store  store
 	engine engine
 	keeper *keeper
 	log    *slog.Logger
-	sched  *scheduler
 	close  func() error
 	alarm  *alarm
 
@@ -118,19 +105,18 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{
-		store: s, log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), alarm: newAlarm(at.Ledger), stopping: make(chan struct{}),
-	}
+	e := &Engine{log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), alarm: newAlarm(at.Ledger), stopping: make(chan struct{})}
 	e.keeper = &keeper{store: s, api: o.API, log: o.Log, alarm: e.alarm, wake: make(chan struct{}, 1)}
 	segments := &worker{store: s, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, left: e.keeper.nudge}
+	uploads := &scheduler{schedules: schedules{s.database}, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &segmentJob{work: segments}); err != nil {
-		return nil, err
-	}
-	e.sched = &scheduler{schedules: schedules{s.database}, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
 	// River knows scheduled uploads everywhere: one that goes on for long it would
-	// otherwise take for lost, and discard.
-	if err := river.AddWorkerSafely(workers, &scheduledJob{sched: e.sched}); err != nil {
+	// otherwise take for lost, and discard. An upload takes as long as it takes, and
+	// the lock of its pool keeps a second one away.
+	if err := errors.Join(
+		river.AddWorkerSafely(workers, &jobs[jobKey]{work: segments.work, alarm: e.alarm}),
+		river.AddWorkerSafely(workers, &jobs[scheduleArgs]{work: uploads.work, alarm: e.alarm, timeout: -1}),
+	); err != nil {
 		return nil, err
 	}
 	config := &river.Config{
@@ -150,10 +136,10 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 		e.leave()
 		return nil, errors.Join(fmt.Errorf("the engine can't start: %w", err), e.close())
 	}
-	e.sched.queue = e.engine
+	uploads.queue = e.engine
 	e.keeper.queue = e.engine
 	e.keeping.Go(func() { e.keeper.run(ctx) })
-	e.keeping.Go(func() { e.sched.run(ctx) })
+	e.keeping.Go(func() { uploads.run(ctx) })
 	return e, nil
 }
 
@@ -301,39 +287,4 @@ func (c client[T]) insertScheduled(ctx context.Context, a scheduleArgs) error {
 
 func (c client[T]) ui(prefix string, log *slog.Logger) (*riverui.Handler, error) {
 	return riverui.NewHandler(&riverui.HandlerOpts{Endpoints: riverui.NewEndpoints(c.Client, nil), Logger: log, Prefix: prefix})
-}
-
-// segmentJob is the job of a segment.
-type segmentJob struct {
-	river.WorkerDefaults[jobKey]
-	work *worker
-}
-
-// Work is part of river.Worker.
-func (j *segmentJob) Work(ctx context.Context, job *river.Job[jobKey]) error {
-	err := j.work.work(ctx, job.Args, job.MaxAttempts-job.Attempt)
-	j.work.alarm.see(err)
-	return forRiver(err)
-}
-
-// NextRetry is part of river.Worker.
-func (*segmentJob) NextRetry(job *river.Job[jobKey]) time.Time {
-	return time.Now().Add(pause(job.Attempt))
-}
-
-// forRiver translates how a job ended.
-func forRiver(err error) error {
-	var again *snooze
-	switch {
-	case errors.As(err, &again):
-		return river.JobSnooze(max(again.wait, 0))
-	case final(err):
-		return river.JobCancel(err)
-	}
-	return err
-}
-
-// pause is how long a job waits after so many failures.
-func pause(failures int) time.Duration {
-	return min(lastRetry, time.Duration(float64(firstRetry)*math.Pow(2, float64(max(failures, 1)-1))))
 }

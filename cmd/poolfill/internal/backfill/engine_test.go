@@ -60,7 +60,7 @@ func enter(t *testing.T, m *Manager, api uploader.ClientConfig, file Source, s S
 		t.Fatal(err)
 	}
 	defer client.Close()
-	p, err := MakePlan(t.Context(), client, []Source{file}, nil, s, nil)
+	p, err := MakePlan(t.Context(), client, []Source{file}, nil, s, func(Input) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 			server := tolokatest.New(t, tolokatest.Config{})
 			m := manage(t, place(t))
 			b := begin(t, m, server.API(), 3)
-			w := &worker{store: m.store, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.store.ledger), left: func() {}}
+			w := cloner{m.store, zap.NewNop()}
 			client, err := uploader.NewClient(server.API())
 			if err != nil {
 				t.Fatal(err)

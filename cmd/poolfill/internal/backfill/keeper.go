@@ -25,6 +25,13 @@ const (
 	openFor = time.Minute
 )
 
+// queue takes jobs.
+type queue interface {
+	insert(context.Context, []wanted) error
+	// running gives the jobs that River takes for running.
+	running(context.Context) ([]jobKey, error)
+}
+
 // keeper does what no job does. Each worker has one; all that it does may be done
 // by several at the same time.
 type keeper struct {
@@ -49,29 +56,15 @@ func (k *keeper) nudge() {
 // run keeps and concludes until ctx ends. Each has its own time: what dead workers
 // left doesn't wait for a server that opens pools.
 func (k *keeper) run(ctx context.Context) {
-	var both sync.WaitGroup
-	both.Go(func() { k.repeat(ctx, nil, func() error { return k.keep(ctx, time.Now()) }) })
-	both.Go(func() { k.repeat(ctx, k.wake, func() error { return k.conclude(ctx) }) })
-	both.Wait()
-}
-
-// repeat does something until ctx ends, now and then and when it is woken.
-func (k *keeper) repeat(ctx context.Context, wake <-chan struct{}, do func() error) {
-	ticker := time.NewTicker(keepEvery)
-	defer ticker.Stop()
-	for {
-		if err := do(); err != nil && ctx.Err() == nil {
-			// The database comes back, or the jobs fail for the same reason and say so.
-			k.alarm.see(err)
-			k.log.Warn("looking after the backfills failed and is tried again", zap.Error(err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-ticker.C:
-		}
+	// The database comes back, or the jobs fail for the same reason and say so.
+	failed := func(err error) {
+		k.alarm.see(err)
+		k.log.Warn("looking after the backfills failed and is tried again", zap.Error(err))
 	}
+	var both sync.WaitGroup
+	both.Go(func() { repeat(ctx, keepEvery, nil, func() error { return k.keep(ctx, time.Now()) }, failed) })
+	both.Go(func() { repeat(ctx, keepEvery, k.wake, func() error { return k.conclude(ctx) }, failed) })
+	both.Wait()
 }
 
 // keep sees to it once that each segment has a job, and a worker that is alive.

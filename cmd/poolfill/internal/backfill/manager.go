@@ -46,28 +46,23 @@ func (p Plan) Rows() (n int64) {
 
 // MakePlan reads the files and lays them out. client answers what is asked of the
 // pools; nil plans without, and takes pools for empty. each are files whose rows
-// every pool gets. found is told of each file as it was read; it may be nil.
+// every pool gets. found is told of each file as it was read.
 //
 // Its error joins all that stands against the backfill.
 func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Source, s Settings, found func(Input)) (Plan, error) {
 	var (
-		p      Plan
-		errs   []error
-		common []int
+		p    Plan
+		errs []error
 	)
 	targets := targets{client: client, settings: s, pools: map[string]target{}}
-	for i, source := range append(append([]Source{}, sources...), each...) {
+	for _, source := range slices.Concat(sources, each) {
 		if err := ctx.Err(); err != nil {
 			return p, err
 		}
-		isEach := i >= len(sources)
-		t := target{reading: s.Reader}
-		if !isEach {
-			var err error
-			if t, err = targets.of(ctx, source); err != nil {
-				errs = append(errs, err)
-				continue
-			}
+		t, err := targets.of(ctx, source)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
 		in, f, err := cut(ctx, source, t.reading, s.SegmentRows)
 		if err != nil {
@@ -79,21 +74,16 @@ func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Sour
 				errs = append(errs, problem)
 			}
 		}
-		f.number, f.rules.Each = len(p.files), isEach
-		if isEach {
-			common = append(common, len(p.Inputs))
-		}
+		f.number = len(p.files)
 		p.files = append(p.files, f)
 		p.Inputs = append(p.Inputs, in)
-		if found != nil {
-			found(in)
-		}
+		found(in)
 	}
 	if len(errs) > 0 {
 		return p, errors.Join(errs...)
 	}
 	var err error
-	p.Layout, err = lay(p.Inputs, targets.room(), s.PoolTasks, common)
+	p.Layout, err = lay(p.Inputs, targets.room(), s.PoolTasks)
 	return p, err
 }
 
@@ -117,7 +107,7 @@ func cut(ctx context.Context, source Source, reading reader.Config, rows int64) 
 	}
 	return in, file{
 		path: source.Path, identity: was, info: info,
-		rules: rules{Map: source.Map, Priority: source.Priority, NotBefore: source.NotBefore},
+		rules: rules{Map: source.Map, Priority: source.Priority, NotBefore: source.NotBefore, Each: source.Each},
 	}, nil
 }
 
@@ -135,8 +125,9 @@ type target struct {
 	err     error
 }
 
+// of returns the target of a source: how it is read, and the pools that must take it.
 func (t *targets) of(ctx context.Context, s Source) (target, error) {
-	var last target
+	all := target{reading: t.settings.Reader}
 	for _, id := range []string{s.Template, s.Pool} {
 		if id == "" {
 			continue
@@ -149,11 +140,10 @@ func (t *targets) of(ctx context.Context, s Source) (target, error) {
 		if known.err != nil {
 			return known, known.err
 		}
-		pools := slices.Concat(last.pools, known.pools)
-		last = known
-		last.pools = pools
+		all.pools = append(all.pools, known.pools...)
+		all.reading = known.reading
 	}
-	return last, nil
+	return all, nil
 }
 
 func (t *targets) ask(ctx context.Context, id string) target {
@@ -200,7 +190,7 @@ func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
 	runsOf := map[string][]ledger.Run{} // by pool: most files have theirs in common
 	for i, in := range p.Inputs {
 		f := p.files[i]
-		if f.rules.Each {
+		if in.Each {
 			continue
 		}
 		before, err := list(ctx, m.store.db, (*Backfill).fields, `SELECT `+backfillColumns+` FROM backfill b JOIN backfill_file f ON f.backfill = b.id

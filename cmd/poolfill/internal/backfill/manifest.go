@@ -50,6 +50,7 @@ type Source struct {
 	Priority  int // 1 to 4
 	Map       map[string]string
 	NotBefore time.Time // zero is now
+	Each      bool      // every pool gets its rows; Pool and Template are empty then
 
 	place string // what messages call its entry
 }
@@ -70,18 +71,18 @@ func ReadManifest(path string) ([]Entry, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	header, _, _ := bytes.Cut(data, []byte("\n"))
-	var entries []Entry
 	in := csv.NewReader(bytes.NewReader(data))
 	if bytes.ContainsRune(header, '\t') {
 		in.Comma = '\t'
+	} else {
+		in.TrimLeadingSpace = true // a tab is a space too
 	}
-	lines, err := unmarshal(in, &entries)
+	entries, err := readEntries(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
 	for i := range entries {
-		entries[i].line = lines[i]
 		if f := entries[i].File; f != "" && !filepath.IsAbs(f) && !reader.IsURL(f) {
 			entries[i].File = inFolder(dir, f)
 		}
@@ -101,69 +102,45 @@ func inFolder(dir, name string) string {
 	return filepath.Join(strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(dir), name)
 }
 
-// unmarshal reads the rows, gives the lines on which they begin, and refuses
-// columns that nothing is known of: a misspelt one would be left out in silence.
-func unmarshal(in *csv.Reader, entries *[]Entry) (lines []int, err error) {
-	head, err := in.Read()
+// readEntries refuses columns that nothing is known of: a misspelt one would be left
+// out in silence.
+func readEntries(in *csv.Reader) (entries []Entry, err error) {
+	rows, err := gocsv.NewUnmarshaller(in, Entry{})
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the manifest is no CSV: %w", err)
 	}
-	names := slices.Clone(head)
-	for i, name := range names {
-		head[i] = strings.ToLower(strings.TrimSpace(name))
-	}
-	const columns = "file, pool, pool_template, priority, mapping, not_before and mode"
-	if !slices.Contains(head, "file") {
-		return nil, errors.New("this is no manifest, as it has no column file. A file of tasks needs the pool that it is for: give --pool or --pool-template. The columns of a manifest are " + columns)
-	}
-	known := []string{"file", "pool", "pool_template", "priority", "mapping", "not_before", "mode"}
-	for i, name := range names {
-		if !slices.Contains(known, head[i]) {
-			return nil, fmt.Errorf("there is no column %q: the columns are "+columns, name)
+	names := rows.Headers
+	if err := rows.RenormalizeHeaders(func(names []string) (columns []string) {
+		for _, name := range names {
+			columns = append(columns, strings.ToLower(strings.TrimSpace(name)))
 		}
-	}
-	in.TrimLeadingSpace = true
-	rows := &withHeader{Reader: in, header: head}
-	if err := gocsv.UnmarshalCSV(rows, entries); err != nil && !errors.Is(err, gocsv.ErrEmptyCSVFile) {
+		return columns
+	}); err != nil {
 		return nil, err
 	}
-	return rows.lines, nil
-}
-
-// withHeader gives a header that was read before, and remembers the lines of the
-// rows.
-type withHeader struct {
-	*csv.Reader
-	header []string
-	lines  []int
-}
-
-func (r *withHeader) Read() ([]string, error) {
-	if h := r.header; h != nil {
-		r.header = nil
-		return h, nil
+	const columns = "file, pool, pool_template, priority, mapping, not_before and mode"
+	if slices.Contains(rows.MismatchedStructFields, "file") {
+		return nil, errors.New("this is no manifest, as it has no column file. A file of tasks needs the pool that it is for: give --pool or --pool-template. The columns of a manifest are " + columns)
 	}
-	row, err := r.Reader.Read()
-	if err == nil {
-		line, _ := r.FieldPos(0)
-		r.lines = append(r.lines, line)
+	for i, column := range rows.Headers {
+		if slices.Contains(rows.MismatchedHeaders, column) {
+			return nil, fmt.Errorf("there is no column %q: the columns are "+columns, names[i])
+		}
 	}
-	return row, err
-}
-
-func (r *withHeader) ReadAll() (rows [][]string, err error) {
 	for {
-		row, err := r.Read()
+		row, err := rows.Read()
 		if errors.Is(err, io.EOF) {
-			return rows, nil
+			return entries, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
+		entry := row.(Entry)
+		entry.line, _ = in.FieldPos(0)
+		entries = append(entries, entry)
 	}
 }
 
@@ -206,7 +183,7 @@ func Sources(entries []Entry) ([]Source, error) {
 	return sources, errors.Join(errs...)
 }
 
-// EachPool gives files whose rows every pool gets, before all others.
+// EachPool returns files whose rows every pool gets, before all others.
 func EachPool(paths []string) ([]Source, error) {
 	expanded, err := reader.Expand(paths)
 	if err != nil {
@@ -220,7 +197,7 @@ func EachPool(paths []string) ([]Source, error) {
 		if path, err = everywhere(path); err != nil {
 			return nil, err
 		}
-		sources[i] = Source{Path: path, Priority: firstPriority}
+		sources[i] = Source{Path: path, Priority: firstPriority, Each: true}
 	}
 	return sources, nil
 }

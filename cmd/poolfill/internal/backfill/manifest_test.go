@@ -57,6 +57,13 @@ func TestAManifest(t *testing.T) {
 	}
 }
 
+func TestAnEmptyCellBetweenTabs(t *testing.T) {
+	got, err := sources(t, manifest(t, "file\tpool\tpool_template\na.tsv\t\t9\n", "a.tsv"))
+	if err != nil || len(got) != 1 || got[0].Pool != "" || got[0].Template != "9" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // A folder's name is no glob, even if it looks like one.
 func TestAManifestInAFolderLikeAGlob(t *testing.T) {
 	if runtime.GOOS == "windows" {

@@ -17,7 +17,7 @@ import (
 // and 1, the second for segment 2.
 type cloning struct {
 	m      *Manager
-	w      *worker
+	w      cloner
 	client *uploader.Client
 	b      Backfill
 }
@@ -28,7 +28,7 @@ func newCloning(t *testing.T) cloning {
 	m := manage(t, place(t))
 	c := cloning{
 		m: m, b: begin(t, m, server.API(), 9),
-		w: &worker{store: m.store, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.store.ledger), left: func() {}},
+		w: cloner{m.store, zap.NewNop()},
 	}
 	var err error
 	if c.client, err = uploader.NewClient(server.API()); err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/netresearch/go-cron"
-	"github.com/riverqueue/river"
 	"go.uber.org/zap"
 )
 
@@ -123,19 +122,10 @@ func (s *scheduler) run(ctx context.Context) {
 	if s.upload == nil {
 		return
 	}
-	ticker := time.NewTicker(syncEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.sync(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.alarm.see(err)
-			s.log.Warn("looking after the schedules failed and is tried again", zap.Error(err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
+	repeat(ctx, syncEvery, nil, func() error { return s.sync(ctx, time.Now()) }, func(err error) {
+		s.alarm.see(err)
+		s.log.Warn("looking after the schedules failed and is tried again", zap.Error(err))
+	})
 }
 
 // sync enters what is due now.
@@ -185,29 +175,8 @@ func lastMissed(s Scheduled, now time.Time) (due time.Time, err error) {
 	}
 }
 
-// scheduledJob is the job of one scheduled upload.
-type scheduledJob struct {
-	river.WorkerDefaults[scheduleArgs]
-	sched *scheduler
-}
-
-// Work is part of river.Worker.
-func (j *scheduledJob) Work(ctx context.Context, job *river.Job[scheduleArgs]) error {
-	err := j.sched.work(ctx, job.Args)
-	j.sched.alarm.see(err)
-	return forRiver(err)
-}
-
-// NextRetry is part of river.Worker.
-func (*scheduledJob) NextRetry(job *river.Job[scheduleArgs]) time.Time {
-	return time.Now().Add(pause(job.Attempt))
-}
-
-// Timeout is part of river.Worker: an upload takes as long as it takes, and the
-// lock of its pool keeps a second one away.
-func (*scheduledJob) Timeout(*river.Job[scheduleArgs]) time.Duration { return -1 }
-
-func (s *scheduler) work(ctx context.Context, a scheduleArgs) error {
+// work carries out a scheduled upload. A *snooze asks for it again.
+func (s *scheduler) work(ctx context.Context, a scheduleArgs, _ int) error {
 	one, err := s.schedules.find(ctx, a.Schedule)
 	switch {
 	case errors.Is(err, ErrUnknown):

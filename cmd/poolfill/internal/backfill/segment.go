@@ -34,10 +34,6 @@ const (
 	// shift is how long a job works at most before it makes room for others; it
 	// goes on where it was.
 	shift = 10 * time.Minute
-	// later is when a job looks again for what stands in its way just now.
-	later = 15 * time.Second
-	// soon is when it looks again for what takes a moment.
-	soon = time.Second
 )
 
 // worker carries out jobs. It is safe for concurrent use.
@@ -51,21 +47,6 @@ type worker struct {
 
 	buffers batcher.Buffers // of all segments
 }
-
-// errChanged says that a file is not what it was when the backfill began.
-var errChanged = errors.New("the file changed since the backfill began: put the old one back and run 'poolfill backfill retry', or cancel this backfill and begin another one")
-
-// errMixed says that a file is what it was again, but rows of another one were
-// uploaded in its place.
-var errMixed = errors.New("rows of another version of the file were uploaded, and stay in the pool: cancel this backfill and begin another one, for a new pool")
-
-// final reports an error of which no further attempt helps.
-func final(err error) bool { return errors.Is(err, errChanged) || errors.Is(err, errMixed) }
-
-// snooze is a job that is tried again, though nothing failed.
-type snooze struct{ wait time.Duration }
-
-func (s *snooze) Error() string { return fmt.Sprintf("again in %s", s.wait) }
 
 // work carries out a job. A *snooze asks for it again; any other error is a failure,
 // after which so many tries are left.
@@ -171,7 +152,7 @@ func (w *worker) prepare(ctx context.Context, g segment, owner string) (*pipelin
 		return nil, err
 	}
 	defer client.Close()
-	pool, err := w.pool(ctx, client, g, owner)
+	pool, err := cloner{w.store, w.log}.pool(ctx, client, g, owner)
 	if err != nil {
 		return nil, err
 	}

@@ -15,10 +15,6 @@ import (
 	"poolfill/uploader"
 )
 
-// format is the version of what is stored. A worker leaves backfills of another
-// one alone.
-const format = 1
-
 // State says how far a backfill, or one of its segments, has come.
 type State string
 
@@ -351,16 +347,6 @@ func (s store) free(ctx context.Context, h held) (freed bool, err error) {
 	})
 	return freed, err
 }
-
-// jobKey names a job of a segment. It is what River knows of it.
-type jobKey struct {
-	Backfill   int64 `json:"backfill"`
-	Segment    int   `json:"segment"`
-	Generation int64 `json:"generation"`
-}
-
-// Kind names the version of what is stored: a worker fetches no job of another.
-func (jobKey) Kind() string { return fmt.Sprintf("poolfill_segment_%d", format) }
 
 // idle reports whether a job is the one of a segment, and nobody is at that.
 func (s store) idle(ctx context.Context, j jobKey) (bool, error) {
