@@ -7,19 +7,6 @@ import (
 	"time"
 )
 
-// Reason says, for people, why nothing may be sent.
-type Reason string
-
-// The reasons of a pause.
-const (
-	ReasonMinute     Reason = "the quota of a minute is used up"
-	ReasonHour       Reason = "the quota of an hour is used up"
-	ReasonDay        Reason = "the quota of the day is used up"
-	ReasonRetryAfter Reason = "the server asked to wait"
-	ReasonBackOff    Reason = "the server had too many requests"
-	ReasonShared     Reason = "other uploads make room for this one"
-)
-
 // The intervals that a 429 of Toloka can name in payload.interval.
 const (
 	IntervalMinute = "MIN"

@@ -42,11 +42,11 @@ func (s *second) leave(now time.Time, tasks int) *request {
 	return r
 }
 
-// end notes that there will be nothing more of a request; with usual, that its
-// answer took as long as others may take.
-func (s *second) end(now time.Time, r *request, usual bool) {
+// end notes that there will be nothing more of a request. The answer of one that was
+// used took as long as others may take.
+func (s *second) end(now time.Time, r *request, use Use) {
 	r.answered = now
-	if !usual {
+	if use == Unused {
 		return
 	}
 	took, fastest := now.Sub(r.left), &s.fastest[r.kind]

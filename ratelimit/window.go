@@ -1,11 +1,27 @@
 package ratelimit
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Minute is how long a task counts in the minute's window after its answer. The
 // millisecond on top settles the question to which of two windows a task at the
 // very border belongs, also for clocks that know only milliseconds.
 const Minute = time.Minute + time.Millisecond
+
+// Reason says, for people, why nothing may be sent.
+type Reason string
+
+// The reasons of a pause.
+const (
+	ReasonMinute     Reason = "the quota of a minute is used up"
+	ReasonHour       Reason = "the quota of an hour is used up"
+	ReasonDay        Reason = "the quota of the day is used up"
+	ReasonRetryAfter Reason = "the server asked to wait"
+	ReasonBackOff    Reason = "the server had too many requests"
+	ReasonShared     Reason = "other uploads make room for this one"
+)
 
 // Limits are the most tasks that may be created; 0 means no limit.
 type Limits struct {
@@ -19,7 +35,7 @@ type Limits struct {
 // any reports whether tasks are limited at all.
 func (l Limits) any() bool { return l.TasksPerMinute > 0 || l.TasksPerDay > 0 }
 
-// Check gives a *TooManyTasksError where a request with so many tasks can never
+// Check returns a *TooManyTasksError where a request with so many tasks can never
 // pass, however long it waits.
 func (l Limits) Check(tasks int) error {
 	if l.TasksPerMinute > 0 && tasks > l.TasksPerMinute {
@@ -29,6 +45,18 @@ func (l Limits) Check(tasks int) error {
 		return &TooManyTasksError{tasks, l.TasksPerDay, "day"}
 	}
 	return nil
+}
+
+// TooManyTasksError says that a request has more tasks than a limit ever lets
+// pass at once.
+type TooManyTasksError struct {
+	Tasks, Limit int
+	Per          string // "minute" or "day"
+}
+
+func (e *TooManyTasksError) Error() string {
+	return fmt.Sprintf("a request with %d tasks can never be sent, as only %d tasks a %s are allowed: make the chunks smaller, or raise the limit",
+		e.Tasks, e.Limit, e.Per)
 }
 
 // Counted are tasks that count in the minute's window, and until when.

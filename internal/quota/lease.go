@@ -87,7 +87,7 @@ func (h *holding) begin(l *lease, tasks int) (id int64) {
 	return h.grant(l, tasks)
 }
 
-// grant gives a grant a number that is never given twice.
+// grant numbers a grant, with a number that is never used twice.
 func (h *holding) grant(l *lease, tasks int) (id int64) {
 	if h.grants == nil {
 		h.grants = make(map[int64]grant)
@@ -99,14 +99,14 @@ func (h *holding) grant(l *lease, tasks int) (id int64) {
 }
 
 // settle ends a grant, unless that was done before.
-func (h *holding) settle(id int64, used bool, now time.Time) {
+func (h *holding) settle(id int64, use ratelimit.Use, now time.Time) {
 	g, found := h.grants[id]
 	if !found {
 		return
 	}
 	delete(h.grants, id)
 	switch {
-	case used:
+	case use == ratelimit.Used:
 		g.lease.used += g.tasks
 		g.lease.answered = now
 	case g.lease == h.current:
@@ -127,6 +127,13 @@ func (h *holding) giveBack() {
 	l.unused += l.free
 	l.free = 0
 	h.tell(l)
+}
+
+// expire ends the current lease where its room may not be handed out any more.
+func (h *holding) expire(now time.Time) {
+	if l := h.current; l != nil && !l.fresh(now) {
+		h.giveBack()
+	}
 }
 
 // tell puts a lease among those that the book is told of.
@@ -172,5 +179,5 @@ func (h *holding) disown(l *lease) {
 	h.tell(l)
 }
 
-// newID gives a number that nobody else has.
+// newID returns a number that nobody else has.
 func newID() int64 { return 1 + rand.Int64N(math.MaxInt64) }

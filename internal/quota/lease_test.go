@@ -263,9 +263,9 @@ func TestATransactionOfUnknownEndCountsOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				b.setClock(c)
-				end := func(id int64, used bool) {
+				end := func(id int64, use ratelimit.Use) {
 					t.Helper()
-					if err := b.Settle(t.Context(), id, used); err != nil {
+					if err := b.Settle(t.Context(), id, use); err != nil {
 						t.Fatal(err)
 					}
 					b.mu.Lock()
