@@ -67,11 +67,8 @@ func base(r Refusal, inARow int, now time.Time) Pause {
 	case IntervalDay:
 		return Pause{untilNextDay(now, r.Day), ReasonDay}
 	}
-	wait := time.Second
-	for i := 1; i < inARow && wait < maxBackOff; i++ {
-		wait *= 2
-	}
-	return Pause{min(wait, maxBackOff), ReasonBackOff}
+	const doublings = 6 // which are more than maxBackOff
+	return Pause{min(time.Second<<min(max(inARow, 1)-1, doublings), maxBackOff), ReasonBackOff}
 }
 
 // ParseRetryAfter reads a Retry-After header, which holds seconds or an HTTP

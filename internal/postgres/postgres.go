@@ -24,6 +24,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"poolfill/internal/backoff"
 )
 
 const (
@@ -140,12 +142,8 @@ func Patiently(ctx context.Context, f func() error) error {
 		if err == nil || !Lost(err) || ctx.Err() != nil || time.Since(begun) > patience {
 			return err
 		}
-		timer := time.NewTimer(wait/2 + rand.N(wait))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if backoff.Sleep(ctx, wait/2+rand.N(wait)) != nil {
 			return err
-		case <-timer.C:
 		}
 	}
 }
@@ -314,22 +312,24 @@ func Explain(where string, err error) error {
 		}
 		return err
 	}
+	text := "the database %s: %w"
 	switch server.Code {
 	case "28P01", "28000":
-		return fmt.Errorf("the database %s doesn't let this user in: check user and password (%w)", where, err)
+		text = "the database %s doesn't let this user in: check user and password (%w)"
 	case "3D000":
-		return fmt.Errorf("there is no such database: %s. Make it with createdb (%w)", where, err)
+		text = "there is no such database: %s. Make it with createdb (%w)"
 	case "42501":
-		return fmt.Errorf("the user may not do this in the database %s: it needs a schema in which it may make tables (%w)", where, err)
+		text = "the user may not do this in the database %s: it needs a schema in which it may make tables (%w)"
 	case "25006":
-		return fmt.Errorf("the database %s can only be read: name the primary server (%w)", where, err)
+		text = "the database %s can only be read: name the primary server (%w)"
 	case "53100":
-		return fmt.Errorf("the disk of the database %s is full: make space and run the same command again (%w)", where, err)
+		text = "the disk of the database %s is full: make space and run the same command again (%w)"
 	case "53300":
-		return fmt.Errorf("the database %s has as many connections as it allows: raise max_connections, or let fewer machines work (%w)", where, err)
+		text = "the database %s has as many connections as it allows: raise max_connections, or let fewer machines work (%w)"
+	default:
+		if Lost(err) {
+			text = "the database %s can't be used just now: run the same command again in a while (%w)"
+		}
 	}
-	if Lost(err) {
-		return fmt.Errorf("the database %s can't be used just now: run the same command again in a while (%w)", where, err)
-	}
-	return fmt.Errorf("the database %s: %w", where, err)
+	return fmt.Errorf(text, where, err)
 }

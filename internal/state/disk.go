@@ -20,6 +20,3 @@ func (d Disk) Remote() bool {
 
 // Fleeting reports whether it is gone after a restart of the computer.
 func (d Disk) Fleeting() bool { return d.Kind == "tmpfs" || d.Kind == "ramfs" }
-
-// DiskOf looks at the file system of an existing folder.
-func DiskOf(dir string) (Disk, error) { return diskOf(dir) }
