@@ -16,7 +16,7 @@ const bookPoll = time.Second
 type Book interface {
 	// Take asks for room for so many tasks under the limits, atomically over
 	// all processes. Where wait is 0 the tasks count from now on, and id names
-	// the grant. Otherwise nothing is taken: wait says when to look again, and
+	// the grant. Otherwise nothing is taken: wait is when to look again, and
 	// reason, ReasonMinute or ReasonDay, which limit is in the way. A wait for the
 	// day lasts until its end, by the Book's own clock.
 	Take(ctx context.Context, tasks int, limits Limits) (id int64, wait time.Duration, reason Reason, err error)
@@ -29,7 +29,7 @@ type Book interface {
 	Sharers() int
 }
 
-// Use says whether the tasks of a grant were sent.
+// Use is whether the tasks of a grant were used.
 type Use bool
 
 // The uses of a grant.
@@ -48,7 +48,7 @@ func (noBook) Settle(context.Context, int64, Use) error { return nil }
 func (noBook) Today(context.Context) (int, error)       { return 0, nil }
 func (noBook) Sharers() int                             { return 1 }
 
-// DayQuotaError says that nothing more can be sent today. It comes only with
+// DayQuotaError is returned where nothing more can be sent today. It comes only with
 // Config.Park.
 type DayQuotaError struct {
 	// Limit is our own limit of tasks a day; 0 where only the server knows one.

@@ -1,7 +1,7 @@
 // Package ratelimit holds the one gate that every request to the server passes.
 //
 // What goes in: requests that want to be sent, each with the number of tasks
-// that it creates. What comes out: grants, given so that the server never sees
+// that it creates. What comes out: grants, at such times that the server never sees
 // more than the limits, and no later than that takes:
 //
 //   - requests a second, at an even pace by golang.org/x/time/rate, and fewer
@@ -43,7 +43,7 @@ import (
 // can be set and computers can sleep.
 const clockCheck = time.Minute
 
-// catchUp is the part of a second's requests that may leave together after
+// catchUp is the part of a second's requests that may be sent together after
 // nothing could for a moment, as the process or its disk stood still. The count
 // of the second keeps them within the limit.
 const catchUp = 0.25
@@ -118,10 +118,10 @@ type Gate struct {
 
 	second     second
 	sharers    int  // of the requests a second
-	introduced bool // the Book has given a grant
+	introduced bool // there was a grant of the Book
 }
 
-// New returns a Gate, or an error that says what is wrong with cfg.
+// New returns a Gate, or an error that names what is wrong with cfg.
 func New(cfg Config) (*Gate, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func New(cfg Config) (*Gate, error) {
 	return g, nil
 }
 
-// steady gives the rate at which single requests follow each other so that no
+// steady returns the rate at which single requests follow each other so that no
 // second holds more than the limit, wherever it begins: up to 1% or one request
 // a second below it.
 func steady(limit float64) rate.Limit { return rate.Limit(limit - min(1, limit/100)) }
@@ -168,7 +168,7 @@ func (g *Gate) Acquire(ctx context.Context, tasks int) (*Grant, error) {
 
 // AcquireReady is Acquire for a request that takes time to get ready: once there
 // is room and no pause, it calls ready, and only then waits for the request's
-// place in the second. Where ready fails, its error is given and nothing counts.
+// place in the second. Where ready fails, its error is returned and nothing counts.
 func (g *Gate) AcquireReady(ctx context.Context, tasks int, ready func() error) (*Grant, error) {
 	if tasks < 0 {
 		return nil, fmt.Errorf("the number of tasks is negative: %d", tasks)
@@ -186,17 +186,17 @@ func (g *Gate) AcquireReady(ctx context.Context, tasks int, ready func() error) 
 	if err := g.room(ctx, grant); err != nil {
 		return nil, err
 	}
-	if err := g.depart(ctx, grant, ready); err != nil {
+	if err := g.admit(ctx, grant, ready); err != nil {
 		grant.Refund()
 		return nil, err
 	}
 	return grant, nil
 }
 
-// depart waits until a request that has room may leave. The token comes last,
-// and again after a pause: it is good for the moment in which it was given, and
+// admit waits until a request that has room may be sent. The token comes last,
+// and again after a pause: it is good for its moment only, and
 // requests that have hoarded theirs would all go at once.
-func (g *Gate) depart(ctx context.Context, grant *Grant, ready func() error) error {
+func (g *Gate) admit(ctx context.Context, grant *Grant, ready func() error) error {
 	if err := g.resume(ctx); err != nil {
 		return err
 	}
@@ -252,9 +252,8 @@ func (g *Gate) room(ctx context.Context, grant *Grant) error {
 	}
 }
 
-// look says whether our own counts have room for the tasks: then wait is 0.
-// Otherwise it is the time after which to look again. The channel says to look
-// earlier. As the turn is held, nobody else takes the room.
+// look returns 0 where our own counts have room for the tasks, and otherwise the time
+// after which to look again, or when the channel is closed. As the turn is held, nobody else takes the room.
 func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -314,7 +313,7 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 	return min(wait, bookPoll), nil
 }
 
-// share leaves the other processes of the account their part of the requests a
+// share leaves the other processes of the account their share of the requests a
 // second. They see this one within half a second, and have used up the second
 // that has passed: so the first request to find them there waits for a second,
 // and those behind it too.
@@ -336,7 +335,7 @@ func (g *Gate) share(sharers int) {
 // which is zero if not known.
 func (g *Gate) block(reason Reason, roomAt time.Time) { g.blocked, g.roomAt = reason, roomAt }
 
-// parked gives the error of a request while the server says that the day's
+// parked returns the error of a request while the server says that the day's
 // quota is used up, and Park is set.
 func (g *Gate) parked(now time.Time) error {
 	if !g.cfg.Park || !g.dayUntil.After(now) {
@@ -354,7 +353,7 @@ func wholeSeconds(t time.Time) time.Time {
 	return t
 }
 
-// Err gives the first error of settling a grant in the Book, which is also that
+// Err returns the first error of settling a grant in the Book, which is also that
 // of every later Acquire with tasks. Ask for it after the last grant has ended.
 func (g *Gate) Err() error {
 	g.mu.Lock()
@@ -393,7 +392,7 @@ func (g *Gate) token(ctx context.Context) error {
 }
 
 // pass lets the request go, unless too many of the last second may have come
-// late: then it says how long to wait. A pause can have begun while it waited:
+// late: then it returns how long to wait. A pause can have begun while it waited:
 // then there is no time.
 func (g *Gate) pass(grant *Grant) (wait time.Duration, passed bool) {
 	g.mu.Lock()
@@ -407,7 +406,7 @@ func (g *Gate) pass(grant *Grant) (wait time.Duration, passed bool) {
 		if wait := g.second.wait(now, limit); wait > 0 {
 			return wait, false
 		}
-		grant.request = g.second.leave(now, grant.tasks)
+		grant.request = g.second.add(now, grant.tasks)
 	}
 	grant.epoch = g.epoch
 	return 0, true
@@ -446,7 +445,7 @@ func (g *Gate) pause(p Pause) {
 
 // State is what a progress line shows.
 type State struct {
-	// PausedUntil is the end of the pause, and Reason says why there is one.
+	// PausedUntil is the end of the pause, and Reason why there is one.
 	// Both are zero where requests may pass. Waiting for room in the minute's
 	// window is a pause until there is some, waiting for the day's quota one
 	// until midnight.
@@ -461,7 +460,7 @@ type State struct {
 	TasksToday    int
 }
 
-// State tells how things stand.
+// State returns how things stand.
 func (g *Gate) State() State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -503,7 +502,7 @@ type Grant struct {
 	settling context.Context
 }
 
-// Done says that the answer is there, or will never be: the request's tasks
+// Done ends the grant of a request whose answer is there, or will never be: its's tasks
 // count for another minute, and in the day.
 func (gr *Grant) Done() {
 	gr.end(Used, func(g *Gate, now time.Time) {
@@ -515,12 +514,12 @@ func (gr *Grant) Done() {
 	})
 }
 
-// Refund says that the request can't have created anything: it never left, or
+// Refund ends the grant of a request that can't have created anything: it was never sent, or
 // the server refused it. Its tasks don't count.
 func (gr *Grant) Refund() { gr.end(Unused, gr.refund) }
 
-// Refused says that the answer was a 429: the tasks don't count, and no request
-// passes for as long as PauseAfter says. Refusals of requests that were already
+// Refused ends the grant of a request that was answered with 429: its tasks don't count, and no request
+// passes for as long as PauseAfter returns. Refusals of requests that were already
 // under way when a pause began don't count as further ones in a row. Where the
 // interval is the day, Park makes requests fail until the pause's end, without
 // its jitter.

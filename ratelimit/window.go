@@ -10,7 +10,7 @@ import (
 // very border belongs, also for clocks that know only milliseconds.
 const Minute = time.Minute + time.Millisecond
 
-// Reason says, for people, why nothing may be sent.
+// Reason is why nothing may be sent, in words for people.
 type Reason string
 
 // The reasons of a pause.
@@ -47,7 +47,7 @@ func (l Limits) Check(tasks int) error {
 	return nil
 }
 
-// TooManyTasksError says that a request has more tasks than a limit ever lets
+// TooManyTasksError is returned for a request with more tasks than a limit ever lets
 // pass at once.
 type TooManyTasksError struct {
 	Tasks, Limit int
@@ -65,9 +65,9 @@ type Counted struct {
 	Until time.Time
 }
 
-// Wait says how long a grant of so many tasks, which pass the limits' Check,
+// Wait returns how long a grant of so many tasks, which pass the limits' Check,
 // has to wait, and for which of the limits: 0 and no reason where there is room.
-// What counts is given in the order of its end, today's tasks include those
+// What counts is in the order of its end, today's tasks include those
 // under way. It is how a Book decides.
 func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (time.Duration, Reason) {
 	if limits.TasksPerDay > 0 && today+tasks > limits.TasksPerDay {
@@ -92,7 +92,7 @@ func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (ti
 	return 0, ""
 }
 
-// untilRoom says when so many of the counted tasks will have ended. It is not
+// untilRoom returns when so many of the counted tasks will have ended. It is not
 // known where these are too few.
 func untilRoom(counted []Counted, missing int, now time.Time) (wait time.Duration, known bool) {
 	if missing <= 0 {
@@ -115,7 +115,7 @@ func untilRoom(counted []Counted, missing int, now time.Time) (wait time.Duratio
 // minute after its answer, since the server may have counted it as late as
 // that. So, whatever the latency, the server never sees more than the limit.
 //
-// It has no clock and no lock; the times given to it must not go backwards.
+// It has no clock and no lock; the times that it gets must not go backwards.
 type window struct {
 	limit int // 0 = none
 
@@ -136,7 +136,7 @@ func (w *window) done(now time.Time, tasks int) {
 	w.counted += tasks
 }
 
-// used expires what is too old and says how many tasks count.
+// used expires what is too old and returns how many tasks count.
 func (w *window) used(now time.Time) int {
 	old := 0
 	for old < len(w.answered) && !w.answered[old].Until.After(now) {
@@ -147,7 +147,7 @@ func (w *window) used(now time.Time) int {
 	return w.open + w.counted
 }
 
-// wait says how long a grant of so many tasks has to wait. It is not known
+// wait returns how long a grant of so many tasks has to wait. It is not known
 // where the room depends on answers that are still to come.
 func (w *window) wait(now time.Time, tasks int) (wait time.Duration, known bool) {
 	if w.limit == 0 {
@@ -194,7 +194,7 @@ func (d *day) roll(now time.Time) {
 	}
 }
 
-// wait says how long a grant of so many tasks has to wait.
+// wait returns how long a grant of so many tasks has to wait.
 func (d *day) wait(now time.Time, tasks int) time.Duration {
 	d.roll(now)
 	if d.limit == 0 || d.used+tasks <= d.limit {

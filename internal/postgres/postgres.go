@@ -148,7 +148,7 @@ func Patiently(ctx context.Context, f func() error) error {
 	}
 }
 
-// Public gives an address without any password, so that it can be shown and kept.
+// Public returns an address without any password, so that it can be shown and kept.
 func Public(address string) string {
 	u, ok := parse(address)
 	if !ok || u.Host == "" {
@@ -174,9 +174,9 @@ func (*Database) Shared() bool { return true }
 // it again as Patiently does, in a new one, but not where the first was committed
 // after all.
 //
-// Each leaves a mark in a table of its own, first thing, which the next one takes
+// Each sets a mark in a table of its own, first thing, which the next one takes
 // away. That of one that is done again waits there for what became of the first.
-// The number of a transaction would not do: a server that crashed gives those
+// The number of a transaction would not do: a server that crashed uses those
 // again that it had not kept.
 //
 // A try takes a minute at the most, see TransactLong.
@@ -218,7 +218,7 @@ func (d *Database) transact(ctx context.Context, try func(context.Context, func(
 	if err == nil {
 		old = []int64{mark}
 	}
-	d.leaveMarks(old)
+	d.keepMarks(old)
 	return err
 }
 
@@ -279,7 +279,7 @@ func Has(ctx context.Context, tx *sql.Tx, names ...string) (bool, error) {
 	return n == len(names), err
 }
 
-// takeMarks gives the marks that nobody asks for any more.
+// takeMarks returns the marks that nobody asks for any more.
 func (d *Database) takeMarks() []int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -288,13 +288,13 @@ func (d *Database) takeMarks() []int64 {
 	return marks
 }
 
-func (d *Database) leaveMarks(marks []int64) {
+func (d *Database) keepMarks(marks []int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.marks = append(d.marks, marks...)
 }
 
-// rollback gives no error where the transaction is over already, as it is when
+// rollback returns no error where the transaction is over already, as it is when
 // its connection was lost or its context has ended.
 func rollback(tx *sql.Tx) error {
 	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn) && !Lost(err) {
@@ -303,7 +303,7 @@ func rollback(tx *sql.Tx) error {
 	return nil
 }
 
-// Explain gives the errors of a database words for people.
+// Explain returns an error of a database in words for people.
 func Explain(where string, err error) error {
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {

@@ -114,7 +114,7 @@ func (h *holding) settle(id int64, use ratelimit.Use, now time.Time) {
 	default:
 		g.lease.unused += g.tasks
 	}
-	h.tell(g.lease)
+	h.note(g.lease)
 }
 
 // giveBack ends the current lease.
@@ -126,7 +126,7 @@ func (h *holding) giveBack() {
 	h.current = nil
 	l.unused += l.free
 	l.free = 0
-	h.tell(l)
+	h.note(l)
 }
 
 // expire ends the current lease where its room may not be handed out any more.
@@ -136,8 +136,8 @@ func (h *holding) expire(now time.Time) {
 	}
 }
 
-// tell puts a lease among those that the book is told of.
-func (h *holding) tell(l *lease) {
+// note puts a lease among those of which there are news.
+func (h *holding) note(l *lease) {
 	if !slices.Contains(h.news, l) {
 		h.news = append(h.news, l)
 	}
@@ -169,14 +169,14 @@ func (h *holding) reports() []report {
 // are, and before those to come.
 func (h *holding) keep(reports []report) { h.kept = reports }
 
-// untold reports whether there is something that the book has not heard yet.
-func (h *holding) untold() bool { return len(h.news)+len(h.kept) > 0 }
+// pending reports whether there is something that the book has not heard yet.
+func (h *holding) pending() bool { return len(h.news)+len(h.kept) > 0 }
 
-// disown gives back a lease that was never handed out, as it isn't known whether
+// disown returns a lease that was never handed out, as it isn't known whether
 // the book has it.
 func (h *holding) disown(l *lease) {
 	l.unused, l.free = l.free, 0
-	h.tell(l)
+	h.note(l)
 }
 
 // newID returns a number that nobody else has.

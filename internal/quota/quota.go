@@ -8,22 +8,22 @@
 //
 // A transaction is dear, as the disk has to have it, so a small request takes
 // room for the next ones too: a lease, which this process hands out by itself for
-// up to half a second. Ends of grants are told to the book together, a tenth of a
+// up to half a second. Ends of grants are reported to the book together, a tenth of a
 // second later at the most, and so is room that nobody wanted. Until then it all
 // counts as under way; so what a process had in hand when it died counts like
-// its requests. The last of it is told by Close.
+// its requests. Close reports the last of it.
 //
 // The bound: in the database one row for each lease that is under way, one for
-// each time that the book was told of answers in the last minute, and one for
+// each report of answers in the last minute, and one for
 // each of the last 40 days; in memory the grants that are under way, and those that
 // the book has not heard of.
 //
 // Times in the book are those of a wall clock, as no other is shared by processes
 // and outlives them: the computer's, or where many share the database its
 // server's. Where it is set back, what lies in the future counts as of now, so
-// nobody waits longer than the rules say and no quota becomes free; where it is set
+// nobody waits longer than by the rules and no quota becomes free; where it is set
 // ahead, grants end early in the book, but not in the count that every gate keeps
-// of its own. Answers are told with their age, so it doesn't matter how far the
+// of its own. Answers are reported with their age, so it doesn't matter how far the
 // computers' clocks are apart.
 //
 // The SQL is plain. One transaction at a time has an account's part of the book:
@@ -42,9 +42,9 @@ import (
 )
 
 const (
-	// tellAfter is how long ends of grants are kept for others to join them. They
+	// flushAfter is how long ends of grants are kept for others to join them. They
 	// count as long as the last of them, so it is little beside the minute.
-	tellAfter = 100 * time.Millisecond
+	flushAfter = 100 * time.Millisecond
 	// nobody is the process of what a process that has closed the book has used.
 	nobody = 0
 )
@@ -54,7 +54,7 @@ type Database interface {
 	// Transact does something in a transaction. It may do so several times, but
 	// only one of them is committed.
 	Transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error
-	// Shared says that it is PostgreSQL, which many machines share. Otherwise it is
+	// Shared reports whether it is PostgreSQL, which many machines share. Otherwise it is
 	// SQLite.
 	Shared() bool
 }
@@ -76,15 +76,15 @@ type Book struct {
 	holding holding
 	sharers int
 	took    bool        // room, once
-	timer   *time.Timer // set while the book will be told by itself
+	timer   *time.Timer // set while there will be a report by itself
 	err     error       // the first error of doing so
 
-	telling sync.WaitGroup
+	flushing sync.WaitGroup
 }
 
 var _ ratelimit.Book = (*Book)(nil)
 
-// New returns the book of an account, which any name tells from others (never a
+// New returns the book of an account, which any name distinguishes (never a
 // token, as it is stored), and makes the tables where they are missing. day is as
 // in ratelimit.Limits, which Take's must not contradict. Close it before db.
 func New(ctx context.Context, db Database, account string, day time.Duration) (*Book, error) {
@@ -125,15 +125,15 @@ func Prepare(ctx context.Context, db Database) error {
 	return nil
 }
 
-// Close tells the book what it has not heard yet, and that this process is no
+// Close reports to the book what it has not heard yet, and that this process is no
 // sharer any more. Call it after the last grant has ended. It returns the first
-// error of telling the book, which a Take or Settle may have returned before.
+// error of reporting to the book, which a Take or Settle may have returned before.
 func (b *Book) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.stopTimer()
 	took, err := b.took, b.err
 	b.mu.Unlock()
-	b.telling.Wait()
+	b.flushing.Wait()
 	if !took || err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (b *Book) Close(ctx context.Context) error {
 
 // Take asks for room for so many tasks, as ratelimit.Book says. It fails with a
 // *ratelimit.TooManyTasksError where they can never pass, and where an earlier
-// end of a grant could not be told to the database.
+// end of a grant could not be reported to the database.
 func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id int64, wait time.Duration, reason ratelimit.Reason, err error) {
 	if tasks < 0 {
 		return 0, 0, "", fmt.Errorf("the number of tasks is negative: %d", tasks)
@@ -192,7 +192,7 @@ func (b *Book) Take(ctx context.Context, tasks int, limits ratelimit.Limits) (id
 	}
 	b.took = true
 	id = b.holding.begin(l, tasks)
-	b.tellSoon(ctx)
+	b.flushSoon(ctx)
 	return id, 0, "", nil
 }
 
@@ -222,7 +222,7 @@ func (b *Book) Settle(ctx context.Context, id int64, use ratelimit.Use) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.holding.settle(id, use, b.now())
-	b.tellSoon(ctx)
+	b.flushSoon(ctx)
 	return b.err
 }
 
@@ -236,14 +236,14 @@ func (b *Book) Today(ctx context.Context) (int, error) {
 	return today, nil
 }
 
-// transact gives back the room that was not handed out, tells the book the news and
+// transact gives back the room that was not handed out, reports the news to the book and
 // runs f on the page of now.
 func (b *Book) transact(ctx context.Context, f func(*page)) error {
 	return b.inTurn(ctx, func() error { return b.write(ctx, b.news((*holding).giveBack), f) })
 }
 
-// tell tells the book the news, where there are any.
-func (b *Book) tell(ctx context.Context) error {
+// flush reports the news to the book, where there are any.
+func (b *Book) flush(ctx context.Context) error {
 	err := b.inTurn(ctx, func() error {
 		news := b.news(func(h *holding) { h.expire(b.now()) })
 		if len(news) == 0 {
@@ -275,7 +275,7 @@ func (b *Book) news(last func(*holding)) []report {
 	return b.holding.reports()
 }
 
-// write tells the book the news and runs f. Where it fails, they are news again: it
+// write reports the news to the book and runs f. Where it fails, they are news again: it
 // may have been committed all the same, but nothing is heard twice.
 func (b *Book) write(ctx context.Context, news []report, f func(*page)) error {
 	err := b.db.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -312,24 +312,24 @@ func (b *Book) open(ctx context.Context, tx *sql.Tx) *page {
 	return t
 }
 
-// tellSoon has the book told where there is something to tell, or will be. It
+// flushSoon has the news reported where there are any, or will be. It
 // needs b.mu.
-func (b *Book) tellSoon(ctx context.Context) {
-	if b.timer != nil || !b.holding.untold() && (b.holding.current == nil || b.holding.current.free == 0) {
+func (b *Book) flushSoon(ctx context.Context) {
+	if b.timer != nil || !b.holding.pending() && (b.holding.current == nil || b.holding.current.free == 0) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx) // the ends of grants are noted even when the run was stopped
-	b.telling.Add(1)
-	b.timer = time.AfterFunc(tellAfter, func() {
-		defer b.telling.Done()
+	b.flushing.Add(1)
+	b.timer = time.AfterFunc(flushAfter, func() {
+		defer b.flushing.Done()
 		b.mu.Lock()
 		b.timer = nil
 		b.mu.Unlock()
-		err := b.tell(ctx)
+		err := b.flush(ctx)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if err == nil {
-			b.tellSoon(ctx)
+			b.flushSoon(ctx)
 		} else if b.err == nil {
 			b.err = err
 		}
@@ -340,6 +340,6 @@ func (b *Book) tellSoon(ctx context.Context) {
 func (b *Book) stopTimer() {
 	if b.timer != nil && b.timer.Stop() {
 		b.timer = nil
-		b.telling.Done()
+		b.flushing.Done()
 	}
 }

@@ -144,8 +144,8 @@ func tell(t testing.TB, b *Book) {
 	b.mu.Lock()
 	b.stopTimer()
 	b.mu.Unlock()
-	b.telling.Wait()
-	if err := b.tell(t.Context()); err != nil {
+	b.flushing.Wait()
+	if err := b.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,7 +2,7 @@ package state
 
 // Disk is the file system that a folder is on.
 type Disk struct {
-	// Kind is its name, such as ext4; where the system gives none, a number.
+	// Kind is its name, such as ext4; where the system has none, a number.
 	Kind string
 	// Free is the space that the user may still fill, in bytes.
 	Free uint64

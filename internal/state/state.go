@@ -38,7 +38,7 @@ func DefaultDir() (string, error) {
 	return filepath.Join(home, ".local", "state", "poolfill"), nil
 }
 
-// FolderError says that there is no folder for the state, or that it can't be used.
+// FolderError is returned where there is no folder for the state, or it can't be used.
 type FolderError struct {
 	Dir string // empty where the platform has none
 	Err error
@@ -53,12 +53,12 @@ func (e *FolderError) Error() string {
 	return fmt.Sprintf("the folder for the state, %s, can't be used (%s)", e.Dir, e.Err)
 }
 
-// HeldError says that another run has the pool.
+// HeldError is returned where another run has the pool.
 type HeldError struct {
 	Pool string
 	// Owner describes the other run; empty where it can't be read.
 	Owner string
-	// Elsewhere says that it is a run on another machine.
+	// Elsewhere is whether it is a run on another machine.
 	Elsewhere bool
 }
 

@@ -41,7 +41,7 @@ const (
 	uploadsName = "poolfill_uploads"
 	// attempts is how often a job may fail, with growing pauses: an hour and a quarter.
 	attempts = 16
-	// pollEvery is how often it is looked for jobs. On PostgreSQL new ones are told
+	// pollEvery is how often it is looked for jobs. On PostgreSQL new ones are known
 	// at once; this is for those whose time has come.
 	pollEvery = 500 * time.Millisecond
 	// pollUploadsEvery is the same for scheduled uploads, which come by the minute.
@@ -51,7 +51,7 @@ const (
 	overtime = 5 * time.Minute
 )
 
-// noStack is above all levels: a stack of River's tells nobody what to do.
+// noStack is above all levels: a stack of River's helps nobody.
 const noStack = slog.LevelError + 1
 
 // engine is a River client of one of its drivers.
@@ -64,7 +64,7 @@ type engine interface {
 	ui(prefix string, log *slog.Logger) (*riverui.Handler, error)
 }
 
-// Place says where the state of backfills is.
+// Place is where the state of backfills is.
 type Place struct {
 	// Ledger is the ledger, whose database has the tables of this package too.
 	Ledger *ledger.Ledger
@@ -73,7 +73,7 @@ type Place struct {
 	Dir      string
 }
 
-// Options say how a worker works.
+// Options are how a worker works.
 type Options struct {
 	// API is the server and the account that it uploads to; backfills of others
 	// are left to other workers.
@@ -96,7 +96,7 @@ type Engine struct {
 	stopping chan struct{}
 	stopOnce sync.Once
 	keeping  sync.WaitGroup
-	leave    context.CancelFunc
+	cancel   context.CancelFunc
 }
 
 // Start begins to work. The caller ends it with Stop.
@@ -107,7 +107,7 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 	}
 	e := &Engine{log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), alarm: newAlarm(at.Ledger), stopping: make(chan struct{})}
 	e.keeper = &keeper{store: s, api: o.API, log: o.Log, alarm: e.alarm, wake: make(chan struct{}, 1)}
-	segments := &worker{store: s, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, left: e.keeper.nudge}
+	segments := &worker{store: s, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, ended: e.keeper.nudge}
 	uploads := &scheduler{schedules: schedules{s.database}, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
 	workers := river.NewWorkers()
 	// River knows scheduled uploads everywhere: one that goes on for long it would
@@ -131,9 +131,9 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	// What is under way is finished after the end of ctx, by Stop.
-	ctx, e.leave = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.engine.Start(ctx); err != nil {
-		e.leave()
+		e.cancel()
 		return nil, errors.Join(fmt.Errorf("the engine can't start: %w", err), e.close())
 	}
 	uploads.queue = e.engine
@@ -158,12 +158,12 @@ func (e *Engine) Stop(ctx context.Context) error {
 		defer cancel()
 		err = e.engine.StopAndCancel(last)
 	}
-	e.leave()
+	e.cancel()
 	e.keeping.Wait()
 	return errors.Join(err, e.close())
 }
 
-// Failed gives the error, in words for people, of which no waiting helps the
+// Failed returns the error, in words for people, of which no waiting helps the
 // engine: its disk is full, say. It goes on trying until Stop. Errors of a
 // database that is away for a while don't come here.
 func (e *Engine) Failed() <-chan error { return e.alarm.raised }
@@ -178,7 +178,7 @@ func (e *Engine) UI(ctx context.Context, prefix string) (http.Handler, error) {
 	return h, err
 }
 
-// connect opens River's tables, makes them where they are missing, and gives a
+// connect opens River's tables, makes them where they are missing, and returns a
 // client.
 func connect(ctx context.Context, d database, at Place, config *river.Config) (engine, func() error, error) {
 	config.FetchPollInterval = pollEvery
@@ -194,7 +194,7 @@ func connect(ctx context.Context, d database, at Place, config *river.Config) (e
 		}
 		return e, func() error { pool.Close(); return nil }, nil
 	}
-	// What is told through SQLite is found by asking it ten times a second; looking
+	// Notifications through SQLite are found by asking it ten times a second; looking
 	// for jobs is enough.
 	config.PollOnly = true
 	path := filepath.Join(at.Dir, queueFile)

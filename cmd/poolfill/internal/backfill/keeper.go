@@ -28,7 +28,7 @@ const (
 // queue takes jobs.
 type queue interface {
 	insert(context.Context, []wanted) error
-	// running gives the jobs that River takes for running.
+	// running returns the jobs that River takes for running.
 	running(context.Context) ([]jobKey, error)
 }
 
@@ -192,7 +192,7 @@ func (k *keeper) open(ctx context.Context, b Backfill) error {
 	return errors.Join(errs...)
 }
 
-// openOne opens a pool, or tells that it can't be opened as it is: an empty one,
+// openOne opens a pool, or logs that it can't be opened as it is: an empty one,
 // say. Then it stays so, and the backfill goes on.
 func (k *keeper) openOne(ctx context.Context, client *uploader.Client, pool string) error {
 	ctx, cancel := context.WithTimeout(ctx, openFor)

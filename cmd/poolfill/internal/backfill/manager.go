@@ -17,7 +17,7 @@ import (
 	"poolfill/uploader/toloka"
 )
 
-// Manager begins backfills, changes them and tells of them. It does no work at
+// Manager begins backfills, changes them and reports on them. It does no work at
 // them: an Engine does.
 type Manager struct{ store store }
 
@@ -46,7 +46,7 @@ func (p Plan) Rows() (n int64) {
 
 // MakePlan reads the files and lays them out. client answers what is asked of the
 // pools; nil plans without, and takes pools for empty. each are files whose rows
-// every pool gets. found is told of each file as it was read.
+// every pool gets. found is called for each file that was read.
 //
 // Its error joins all that stands against the backfill.
 func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Source, s Settings, found func(Input)) (Plan, error) {

@@ -30,7 +30,7 @@ type Entry struct {
 	Template string `csv:"pool_template"`
 	// Priority orders the segments: 1 first, 4 last. Empty is 2.
 	Priority string `csv:"priority"`
-	// Mapping says what columns are: "picture=INPUT:image;note=HINT:text".
+	// Mapping is what columns are: "picture=INPUT:image;note=HINT:text".
 	Mapping string `csv:"mapping"`
 	// NotBefore is a time, RFC 3339 or a day (UTC), before which nothing of it is
 	// uploaded; empty is now.
@@ -93,7 +93,7 @@ func ReadManifest(path string) ([]Entry, error) {
 	return entries, nil
 }
 
-// inFolder gives a file or glob of a folder, whose own name is no glob.
+// inFolder returns a file or glob of a folder, whose own name is no glob.
 func inFolder(dir, name string) string {
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err == nil || runtime.GOOS == "windows" || !strings.ContainsAny(name, "*?[") {

@@ -50,7 +50,7 @@ type Layout struct {
 	Pieces []Piece // in the order in which they are best done
 }
 
-// TooFewPoolsError says that a pool without a template has no room for its rows.
+// TooFewPoolsError is returned where a pool without a template has no room for its rows.
 type TooFewPoolsError struct {
 	Pool       string
 	Rows, Room int64

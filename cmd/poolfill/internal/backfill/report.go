@@ -11,8 +11,8 @@ import (
 	"poolfill/reader"
 )
 
-// part is a segment as a report needs it.
-type part struct {
+// reported is a segment as a report needs it.
+type reported struct {
 	run   string
 	path  string
 	pool  string
@@ -23,13 +23,13 @@ type part struct {
 	info              reader.Info // of the whole file, as it was when the backfill began
 }
 
-func (p *part) fields() []any {
+func (p *reported) fields() []any {
 	return []any{&p.run, &p.path, &p.pool, jsonText{&p.rules}, jsonText{&p.info}, &p.rows, &p.created, &p.rejected}
 }
 
-// name is what the report calls the part's file: one that every pool gets is
+// name is what the report calls the segment's file: one that every pool gets is
 // another one for each of them.
-func (p part) name() string {
+func (p reported) name() string {
 	if p.rules.Each {
 		return fmt.Sprintf("%s (pool %s)", p.path, p.pool)
 	}
@@ -44,7 +44,7 @@ const CodeForgotten = "RUN_FORGOTTEN"
 // segment has not begun are in no file of it; they count as unsent. Nor are those
 // whose run was pruned: they count as the segment has counted them.
 func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) (pipeline.Report, error) {
-	parts, err := list(ctx, m.store.db, (*part).fields, `SELECT s.run, f.path, p.pool, f.rules, f.info, s.rows_planned, s.created, s.rejected
+	segments, err := list(ctx, m.store.db, (*reported).fields, `SELECT s.run, f.path, p.pool, f.rules, f.info, s.rows_planned, s.created, s.rejected
 		FROM `+segmentFiles+` JOIN backfill_pool p ON p.backfill = s.backfill AND p.number = s.pool
 		WHERE s.backfill = $1 ORDER BY s.file, p.number, s.from_record`, b.ID)
 	if err != nil {
@@ -63,7 +63,7 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 	announced := map[string]bool{}
 	var pools []string
 	var forgotten int64 // rows that were created or rejected
-	for _, p := range parts {
+	for _, p := range segments {
 		if p.pool != "" && !slices.Contains(pools, p.pool) {
 			pools = append(pools, p.pool)
 		}
@@ -102,7 +102,7 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 		})
 	}
 	whole := make(map[string]reader.Info, len(all.Files))
-	for _, p := range parts {
+	for _, p := range segments {
 		whole[p.name()] = p.info
 	}
 	for i := range all.Files {
@@ -113,7 +113,7 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 	return all, nil
 }
 
-// once gives a file its name in the report, and announces it only the first time.
+// once calls a file by its name in the report, and announces it only the first time.
 type once struct {
 	pipeline.Recorder
 	name      string

@@ -24,7 +24,7 @@ type Scheduled struct {
 	Server string
 	Made   time.Time
 	// Due is the last time for which a run was begun, or the time at which the
-	// schedule was made. Begun and Ended are those of the run that was told of last,
+	// schedule was made. Begun and Ended are those of the last run,
 	// zero where there is none; Run is its name and Result what became of it.
 	Due, Begun, Ended time.Time
 	Run, Result       string
@@ -37,7 +37,7 @@ type Outcome struct {
 	Until   time.Time // set where the run goes on then: the day's quota is used up, or it was interrupted
 }
 
-// Next gives the first time after another at which the upload is due.
+// Next returns the first time after another at which the upload is due.
 func (s Scheduled) Next(after time.Time) (time.Time, error) {
 	zone := time.UTC
 	if s.Zone != "" {
@@ -58,7 +58,7 @@ func (s Scheduled) Next(after time.Time) (time.Time, error) {
 	return next, nil
 }
 
-// cronProblem says which part of a cron expression can't be, as the parser's own
+// cronProblem returns which field of a cron expression can't be, as the parser's own
 // errors name none.
 func cronProblem(expression string) string {
 	parts := strings.Fields(expression)
@@ -97,7 +97,7 @@ func (scheduleArgs) Kind() string { return fmt.Sprintf("poolfill_schedule_%d", f
 // syncEvery is how often a worker looks whether a schedule is due.
 const syncEvery = 10 * time.Second
 
-// scheduler enters the jobs of scheduled uploads that are due, and carries them out.
+// scheduler queues the jobs of scheduled uploads that are due, and carries them out.
 // Each worker of a schedule's server does so: a job is that of a schedule and a
 // time, of which River takes one. (River's own periodic jobs are those of one
 // worker, which may be another server's, and are lost with it.) Times that were
@@ -111,13 +111,13 @@ type scheduler struct {
 	alarm     *alarm
 }
 
-// scheduleQueue takes the jobs of scheduled uploads. One that it has is not entered
+// scheduleQueue takes the jobs of scheduled uploads. One that it has is not added
 // again.
 type scheduleQueue interface {
 	insertScheduled(context.Context, scheduleArgs) error
 }
 
-// run enters what is due until ctx ends.
+// run queues what is due until ctx ends.
 func (s *scheduler) run(ctx context.Context) {
 	if s.upload == nil {
 		return
@@ -128,7 +128,7 @@ func (s *scheduler) run(ctx context.Context) {
 	})
 }
 
-// sync enters what is due now.
+// sync queues what is due now.
 func (s *scheduler) sync(ctx context.Context, now time.Time) error {
 	all, err := s.schedules.all(ctx)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *scheduler) sync(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// lastMissed gives the last time until now that is due and was not begun, or zero
+// lastMissed returns the last time until now that is due and was not begun, or zero
 // where there is none.
 func lastMissed(s Scheduled, now time.Time) (due time.Time, err error) {
 	// It is looked back further and further, so that a schedule that was left alone

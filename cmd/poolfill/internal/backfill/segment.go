@@ -43,7 +43,7 @@ type worker struct {
 	log   *zap.Logger
 	alarm *alarm
 	stop  <-chan struct{} // closed when no work is to be begun any more
-	left  func()          // is called when a segment was left, whatever came of it
+	ended func()          // is called when the work at a segment has ended, whatever came of it
 
 	buffers batcher.Buffers // of all segments
 }
@@ -91,7 +91,7 @@ func (w *worker) work(ctx context.Context, job jobKey, triesLeft int) error {
 			r.state = Failed
 		}
 	}
-	defer w.left()
+	defer w.ended()
 	// What became of the segment is kept whether or not the worker is stopped.
 	if failed := w.store.release(context.WithoutCancel(ctx), g, owner, r); failed != nil {
 		return errors.Join(err, failed)
@@ -102,11 +102,11 @@ func (w *worker) work(ctx context.Context, job jobKey, triesLeft int) error {
 // attempt works at a claimed segment. From the beginning others see that the owner
 // is alive: to look at a file, or to clone a pool, takes as long as servers do.
 func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, error) {
-	ctx, leave := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	going, stop := context.WithCancel(ctx) // ends at a soft stop
-	ended := w.watch(ctx, g, owner, stop, leave)
+	ended := w.watch(ctx, g, owner, stop, cancel)
 	defer func() {
-		leave()
+		cancel()
 		stop()
 		ended()
 	}()
@@ -159,7 +159,7 @@ func (w *worker) prepare(ctx context.Context, g segment, owner string) (*pipelin
 	return pipeline.New(w.config(g, pool))
 }
 
-// unlessStopped gives an error of what goes on until ctx ends. That it was broken
+// unlessStopped returns an error of what goes on until ctx ends. That it was broken
 // off is no failure.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !final(err) {
@@ -193,10 +193,10 @@ func withMap(c reader.Config, columns map[string]string) reader.Config {
 	return c
 }
 
-// watch shows that the owner is alive until ctx ends, after which the function that
-// it gives waits for it. It calls stop when the work is to end softly, and leave when
+// watch shows that the owner is alive until ctx ends; the function that it returns
+// waits for that. It calls stop when the work is to end softly, and cancel when
 // the segment is not the owner's any more.
-func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (ended func()) {
+func (w *worker) watch(ctx context.Context, g segment, owner string, stop, cancel func()) (ended func()) {
 	var group sync.WaitGroup
 	group.Go(func() {
 		over := time.NewTimer(shift)
@@ -209,12 +209,12 @@ func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave
 		}
 		stop()
 	})
-	group.Go(func() { w.show(ctx, g, owner, stop, leave) })
+	group.Go(func() { w.show(ctx, g, owner, stop, cancel) })
 	return group.Wait
 }
 
 // show beats until ctx ends.
-func (w *worker) show(ctx context.Context, g segment, owner string, stop, leave func()) {
+func (w *worker) show(ctx context.Context, g segment, owner string, stop, cancel func()) {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
 	alive := time.Now()
@@ -230,10 +230,10 @@ func (w *worker) show(ctx context.Context, g segment, owner string, stop, leave 
 		switch {
 		case lost:
 			w.log.Warn("a segment was taken away", zap.String("segment", g.run))
-			leave()
+			cancel()
 		case err != nil && time.Since(alive) > unsure:
 			w.log.Warn("the database can't be told that this worker is alive", zap.String("segment", g.run), zap.Error(err))
-			leave()
+			cancel()
 		case err == nil && state != Running:
 			stop()
 		}
@@ -264,7 +264,7 @@ func unchanged(ctx context.Context, f file) error {
 	return nil
 }
 
-// newToken gives a name that nobody else has.
+// newToken returns a name that nobody else has.
 func newToken() string {
 	var id [12]byte
 	_, _ = rand.Read(id[:]) // never fails, by its contract

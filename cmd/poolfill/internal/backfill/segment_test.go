@@ -31,7 +31,7 @@ import (
 
 // working gives a worker without an engine.
 func working(m *Manager, api uploader.ClientConfig) *worker {
-	return &worker{store: m.store, api: api, log: zap.NewNop(), alarm: newAlarm(m.store.ledger), left: func() {}}
+	return &worker{store: m.store, api: api, log: zap.NewNop(), alarm: newAlarm(m.store.ledger), ended: func() {}}
 }
 
 func TestAUsedUpQuotaKeepsTheOtherSegmentsWaiting(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"poolfill/uploader"
 )
 
-// Status says how far a backfill has come. Its JSON form is what
+// Status is how far a backfill has come. Its JSON form is what
 // 'poolfill backfill status --json' prints.
 type Status struct {
 	Name     string           `json:"name"`
@@ -122,7 +122,7 @@ func (s store) status(ctx context.Context, b Backfill) (out Status, err error) {
 	for _, c := range counts {
 		out.Segments[c.state] = c.segments
 	}
-	// What is under way is told by its chunks, which are in the same database.
+	// What is under way is known by its chunks, which are in the same database.
 	pools, err := list(ctx, s.db, (*PoolStatus).fields, `SELECT p.pool, p.template, p.rows_planned,
 			coalesce(sum(CASE WHEN s.state = $2 THEN s.created ELSE c.created END), 0),
 			coalesce(sum(CASE WHEN s.state = $2 THEN s.rejected ELSE c.rejected END), 0),

@@ -15,7 +15,7 @@ import (
 	"poolfill/uploader"
 )
 
-// State says how far a backfill, or one of its segments, has come.
+// State is how far a backfill, or one of its segments, has come.
 type State string
 
 // The states.
@@ -25,7 +25,7 @@ const (
 	Paused    State = "paused"
 	Cancelled State = "cancelled"
 	Finished  State = "finished" // every row was created or rejected
-	Failed    State = "failed"   // a segment was given up; its rows are told by the report
+	Failed    State = "failed"   // a segment was given up; the report has its rows
 )
 
 // Settings are the rules of a backfill, which all its workers keep.
@@ -120,10 +120,10 @@ func openStore(ctx context.Context, l *ledger.Ledger) (store, error) {
 	return store{d}, err
 }
 
-// ErrUnknown says that there is nothing of a name.
+// ErrUnknown is returned where there is nothing of a name.
 var ErrUnknown = errors.New("unknown")
 
-// unknownError says what is unknown.
+// unknownError is ErrUnknown with what is unknown.
 type unknownError struct{ what, name string }
 
 func (e *unknownError) Is(target error) bool { return target == ErrUnknown }
@@ -135,7 +135,7 @@ func (e *unknownError) Error() string {
 	return fmt.Sprintf("there is no %s %q: 'poolfill %s list' shows those that there are", e.what, e.name, e.what)
 }
 
-// StateError says that a backfill is in a state in which something can't be done.
+// StateError is returned where the state of a backfill doesn't allow a change.
 type StateError struct {
 	Name  string
 	State State
@@ -238,7 +238,7 @@ func (s store) move(ctx context.Context, tx *sql.Tx, id int64, to State) error {
 }
 
 // conclude ends a running backfill that has nothing left to do: no segment, and no
-// pool to open. What a retry gives it at the same moment is seen.
+// pool to open. What a retry adds at the same moment is seen.
 func (s store) conclude(ctx context.Context, b Backfill) error {
 	return s.exclusively(ctx, changes, func(ctx context.Context, tx *sql.Tx) error {
 		b, err := s.find(ctx, tx, b.Name)
@@ -276,7 +276,7 @@ func (s store) claim(ctx context.Context, g segment, owner string) (bool, error)
 }
 
 // beat shows that the owner is alive. It returns the state of the backfill; lost
-// says that the segment was taken away.
+// is whether the segment was taken away.
 func (s store) beat(ctx context.Context, g segment, owner string) (state State, lost bool, err error) {
 	ours, err := changed(s.db.ExecContext(ctx, `UPDATE backfill_segment SET beat = beat + 1 WHERE backfill = $1 AND number = $2 AND owner = $3`,
 		g.backfill.ID, g.number, owner))

@@ -1,4 +1,4 @@
-// Package plan says what an upload will do before it does it: how many tasks and
+// Package plan computes what an upload will do before it does it: how many tasks and
 // requests, how long the quotas make it take, whether the pool has room, what it
 // costs, and what would stop it.
 //
@@ -323,7 +323,7 @@ func notes(f Facts, p Plan) (all []Remark) {
 	return all
 }
 
-// Advice says which share of control tasks Toloka advises.
+// Advice returns which share of control tasks Toloka advises.
 func (c Control) Advice() string {
 	if c.AdvisedMost > 0 {
 		return fmt.Sprintf("%s to %s in a pool of less than %s tasks", percent(c.AdvisedLeast), percent(c.AdvisedMost), count(smallPool))

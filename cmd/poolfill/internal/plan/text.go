@@ -17,5 +17,5 @@ func plural(n int64, what string) string {
 	return count(n) + " " + what
 }
 
-// percent writes a share with as many digits as tell something.
+// percent writes a share with as many digits as mean something.
 func percent(share float64) string { return fmt.Sprintf("%.3g%%", share*100) }
