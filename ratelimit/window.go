@@ -76,13 +76,11 @@ func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (ti
 	if limits.TasksPerMinute == 0 {
 		return 0, ""
 	}
-	missing := tasks - limits.TasksPerMinute
+	w := window{limit: limits.TasksPerMinute, answered: counted}
 	for _, c := range counted {
-		if c.Until.After(now) {
-			missing += c.Tasks
-		}
+		w.counted += c.Tasks
 	}
-	wait, known := untilRoom(counted, missing, now)
+	wait, known := w.wait(now, tasks)
 	switch {
 	case !known: // more tasks than the limit: never
 		return Minute, ReasonMinute
@@ -90,24 +88,6 @@ func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (ti
 		return wait, ReasonMinute
 	}
 	return 0, ""
-}
-
-// untilRoom returns when so many of the counted tasks will have ended. It is not
-// known where these are too few.
-func untilRoom(counted []Counted, missing int, now time.Time) (wait time.Duration, known bool) {
-	if missing <= 0 {
-		return 0, true
-	}
-	for _, c := range counted {
-		if !c.Until.After(now) {
-			continue
-		}
-		missing -= c.Tasks
-		if missing <= 0 {
-			return c.Until.Sub(now), true
-		}
-	}
-	return 0, false
 }
 
 // window counts the tasks that the server may see in its last minute. A task
@@ -154,7 +134,15 @@ func (w *window) wait(now time.Time, tasks int) (wait time.Duration, known bool)
 		return 0, true
 	}
 	missing := w.used(now) + tasks - w.limit
-	return untilRoom(w.answered, missing, now)
+	if missing <= 0 {
+		return 0, true
+	}
+	for _, c := range w.answered {
+		if missing -= c.Tasks; missing <= 0 {
+			return c.Until.Sub(now), true
+		}
+	}
+	return 0, false
 }
 
 // day counts the tasks since midnight, UTC, which is when Toloka's day begins.
