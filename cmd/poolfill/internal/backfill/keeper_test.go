@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/reader"
 	"poolfill/uploader"
 )
 
@@ -59,7 +60,7 @@ func enterPools(t *testing.T, m *Manager, api uploader.ClientConfig, name string
 	p := Plan{files: []file{{path: name}}}
 	for i, pool := range pools {
 		p.Layout.Slots = append(p.Layout.Slots, Slot{Pool: pool, Rows: 3})
-		p.Layout.Pieces = append(p.Layout.Pieces, Piece{Range: Range{Rows: 3}, Slot: i})
+		p.Layout.Pieces = append(p.Layout.Pieces, Piece{Range: reader.Segment{Rows: 3}, Slot: i})
 	}
 	b, err := m.Begin(t.Context(), name, "", Settings{Server: api.BaseURL, OpenPools: true}, p)
 	if err != nil {

@@ -99,16 +99,10 @@ func cut(ctx context.Context, source Source, reading reader.Config, rows int64) 
 	}
 	reading = withMap(reading, source.Map)
 	info, err := reader.Cut(ctx, source.Path, reading, rows, func(s reader.Segment) error {
-		in.Ranges = append(in.Ranges, Range{From: s.From, Rows: s.Rows, Bytes: s.Bytes})
+		in.Ranges = append(in.Ranges, s)
 		return nil
 	})
-	if err != nil {
-		return in, f, err
-	}
-	return in, file{
-		path: source.Path, identity: was, info: info,
-		rules: rules{Map: source.Map, Priority: source.Priority, NotBefore: source.NotBefore, Each: source.Each},
-	}, nil
+	return in, file{path: source.Path, identity: was, info: info, rules: source.Rules}, err
 }
 
 // targets asks the server about the pools that are to be filled, each once.

@@ -42,15 +42,20 @@ type Entry struct {
 	line int // in the manifest; 0 where there is none
 }
 
+// Rules are what a file has of its own.
+type Rules struct {
+	Map       map[string]string `json:",omitempty"` // what columns are
+	Priority  int               // 1 to 4
+	NotBefore time.Time         `json:",omitzero"`  // zero is now
+	Each      bool              `json:",omitempty"` // every pool gets its rows
+}
+
 // Source is one file of a backfill and its rules.
 type Source struct {
-	Path      string // absolute or a URL, so that each worker finds it
-	Pool      string
-	Template  string
-	Priority  int // 1 to 4
-	Map       map[string]string
-	NotBefore time.Time // zero is now
-	Each      bool      // every pool gets its rows; Pool and Template are empty then
+	Path     string // absolute or a URL, so that each worker finds it
+	Pool     string
+	Template string
+	Rules
 
 	place string // what messages call its entry
 }
@@ -151,7 +156,7 @@ func Sources(entries []Entry) ([]Source, error) {
 		errs    []error
 	)
 	for _, e := range entries {
-		rules, err := e.rules()
+		source, err := e.source()
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -162,7 +167,7 @@ func Sources(entries []Entry) ([]Source, error) {
 			continue
 		}
 		for _, path := range paths {
-			s := rules
+			s := source
 			if s.Path, err = everywhere(path); err != nil {
 				errs = append(errs, fmt.Errorf("%s%w", e.place(), err))
 			}
@@ -197,7 +202,7 @@ func EachPool(paths []string) ([]Source, error) {
 		if path, err = everywhere(path); err != nil {
 			return nil, err
 		}
-		sources[i] = Source{Path: path, Priority: firstPriority, Each: true}
+		sources[i] = Source{Path: path, Rules: Rules{Priority: firstPriority, Each: true}}
 	}
 	return sources, nil
 }
@@ -221,9 +226,9 @@ func (e Entry) place() string {
 	return fmt.Sprintf("manifest line %d: ", e.line)
 }
 
-// rules translates an entry; the path is left out.
-func (e Entry) rules() (Source, error) {
-	s := Source{Pool: strings.TrimSpace(e.Pool), Template: strings.TrimSpace(e.Template), Priority: defaultPriority, place: e.place()}
+// source translates an entry; the path is left out.
+func (e Entry) source() (Source, error) {
+	s := Source{Pool: strings.TrimSpace(e.Pool), Template: strings.TrimSpace(e.Template), Rules: Rules{Priority: defaultPriority}, place: e.place()}
 	fail := func(format string, args ...any) (Source, error) {
 		return s, fmt.Errorf("%s"+format, append([]any{e.place()}, args...)...)
 	}

@@ -8,17 +8,10 @@ import (
 	"poolfill/reader"
 )
 
-// Range is a piece of a file: where it begins, and how many rows it has.
-type Range struct {
-	From  reader.Mark
-	Rows  int64
-	Bytes int64 // of text
-}
-
 // Input is a source and what was found in it.
 type Input struct {
 	Source
-	Ranges []Range
+	Ranges []reader.Segment
 }
 
 func (in Input) rows() (n int64) {
@@ -40,7 +33,7 @@ type Slot struct {
 // Piece is a segment as it is planned: a range of a file for one pool.
 type Piece struct {
 	File  int // in the inputs
-	Range Range
+	Range reader.Segment
 	Slot  int
 }
 

@@ -12,10 +12,10 @@ import (
 
 // input gives an input of segments with so many rows.
 func input(pool, template string, rows ...int64) Input {
-	in := Input{Source: Source{Path: pool + template, Pool: pool, Template: template, Priority: defaultPriority}}
+	in := Input{Source: Source{Path: pool + template, Pool: pool, Template: template, Rules: Rules{Priority: defaultPriority}}}
 	at := int64(1)
 	for _, n := range rows {
-		in.Ranges = append(in.Ranges, Range{From: reader.Mark{Offset: at, Line: at, Record: at}, Rows: n})
+		in.Ranges = append(in.Ranges, reader.Segment{From: reader.Mark{Offset: at, Line: at, Record: at}, Rows: n})
 		at += n
 	}
 	return in

@@ -16,7 +16,7 @@ type reported struct {
 	run   string
 	path  string
 	pool  string
-	rules rules
+	rules Rules
 	rows  int64
 	// What the segment itself keeps of its outcome.
 	created, rejected int64

@@ -171,7 +171,7 @@ func unlessStopped(ctx context.Context, err error) error {
 // config is the run of a segment.
 func (w *worker) config(g segment, pool string) pipeline.Config {
 	s := g.backfill.Settings
-	reading := reader.Segment{From: g.from, Rows: g.rows}.Config(withMap(s.Reader, g.file.rules.Map))
+	reading := g.rows.Config(withMap(s.Reader, g.file.rules.Map))
 	limits := s.Limits
 	limits.Park = true
 	return pipeline.Config{

@@ -73,16 +73,8 @@ type file struct {
 	number   int
 	path     string
 	identity reader.Identity
-	rules    rules
+	rules    Rules
 	info     reader.Info
-}
-
-// rules are what a file has of its own.
-type rules struct {
-	Map       map[string]string `json:",omitempty"`
-	Priority  int
-	NotBefore time.Time `json:",omitzero"`
-	Each      bool      `json:",omitempty"`
 }
 
 // segment is one segment and all that its job needs, but for the file's info.
@@ -90,8 +82,7 @@ type segment struct {
 	backfill   Backfill
 	number     int
 	file       file
-	from       reader.Mark
-	rows       int64
+	rows       reader.Segment
 	slot       int
 	state      State
 	generation int64
@@ -108,7 +99,7 @@ const (
 
 func (g *segment) fields() []any {
 	f := &g.file
-	return append(g.backfill.fields(), &g.number, &g.from.Offset, &g.from.Line, &g.from.Record, &g.rows, &g.slot, &g.state, &g.generation, &g.owner, &g.run,
+	return append(g.backfill.fields(), &g.number, &g.rows.From.Offset, &g.rows.From.Line, &g.rows.From.Record, &g.rows.Rows, &g.slot, &g.state, &g.generation, &g.owner, &g.run,
 		&f.number, &f.path, &f.identity.Size, instant{&f.identity.Modified, time.Nanosecond}, hexText{&f.identity.Ends}, jsonText{&f.rules})
 }
 
@@ -365,7 +356,7 @@ func (s store) renew(ctx context.Context, j jobKey) error {
 // wanted is a job that a segment needs.
 type wanted struct {
 	jobKey
-	rules rules
+	rules Rules
 }
 
 func (w *wanted) fields() []any {
