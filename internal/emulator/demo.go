@@ -37,7 +37,7 @@ const DemoSpec = `{
   }
 }`
 
-// DemoPool gives the id of the pool that takes tasks of the demo project.
+// DemoPool returns the id of the pool that takes tasks of the demo project.
 func (s *Server) DemoPool() string { return DemoPool }
 
 // makeDemo makes the demo project and its pools, and the pools that the
@@ -107,7 +107,7 @@ func demoPool(at stamp, id, name, kind, status, mixer string) pool {
 
 const demoMixer = `{"real_tasks_count":10,"golden_tasks_count":0,"training_tasks_count":0}`
 
-// demoTaskSpec gives a spec in one form, with the view that every project has.
+// demoTaskSpec returns a spec in one form, with the view that every project has.
 func demoTaskSpec(raw json.RawMessage) (json.RawMessage, error) {
 	spec := make(fields)
 	if err := json.Unmarshal(raw, &spec); err != nil {

@@ -2,14 +2,15 @@ package emulator
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"sync"
 )
 
 // The types of operations.
@@ -38,8 +39,7 @@ func (op *operation) started() stamp {
 	return op.Submitted + (op.Finished-op.Submitted+4)/5
 }
 
-// status follows from the time: an operation waits and then runs. Its submission
-// is always answered with PENDING.
+// status follows from the time: an operation waits and then runs.
 func (op *operation) status(now stamp) string {
 	switch {
 	case now < op.Finished:
@@ -53,7 +53,7 @@ func (op *operation) status(now stamp) string {
 	return operationSuccess
 }
 
-// wireOperation is an operation as the API gives it.
+// wireOperation is an operation as the API answers with it.
 type wireOperation struct {
 	ID         string `json:"id"`
 	Type       string `json:"type"`
@@ -66,31 +66,34 @@ type wireOperation struct {
 	Details    any    `json:"details,omitempty"`
 }
 
-// render gives the operation as it is at a moment; at its submission it is
-// pending, however short it is.
+// submitted returns the operation as its submission is answered: pending,
+// however short it is.
+func (op *operation) submitted() wireOperation { return op.render(op.Submitted - 1) }
+
+// render returns the operation as it is at a moment.
 func (op *operation) render(now stamp) wireOperation {
 	out := wireOperation{
 		ID: op.ID, Type: op.Type, Status: op.status(now), Submitted: op.Submitted.String(),
-		Parameters: op.parameters(),
+		Parameters: op.parameters(), Details: op.details(),
 	}
-	if now == op.Submitted && out.Status != operationRunning {
-		out.Status = operationPending
-	}
-	total := op.Finished - op.Submitted
-	switch out.Status {
-	case operationPending:
-		out.Details = op.details(false)
-		return out
-	case operationRunning:
-		out.Started = op.started().String()
-		out.Progress = int64(100 * (now - op.Submitted) / total)
-		out.Details = op.details(false)
+	if out.Status == operationPending {
 		return out
 	}
 	out.Started = op.started().String()
-	out.Finished = op.Finished.String()
-	out.Progress = 100
-	out.Details = op.details(true)
+	if out.Status == operationRunning {
+		out.Progress = int64(100 * (now - op.Submitted) / (op.Finished - op.Submitted))
+		return out
+	}
+	out.Finished, out.Progress = op.Finished.String(), 100
+	if b := op.batch; b != nil {
+		out.Details = map[string]uint32{
+			"total_count":     b.Items,
+			"valid_count":     b.Created,
+			"not_valid_count": b.Items - b.Created,
+			"success_count":   b.Created,
+			"failed_count":    b.Items - b.Created,
+		}
+	}
 	return out
 }
 
@@ -101,23 +104,15 @@ func (op *operation) parameters() any {
 	return map[string]string{"pool_id": formatNumber(op.Pool)}
 }
 
-// details have another form at the end than before.
-func (op *operation) details(finished bool) any {
-	switch {
-	case op.Type == typePoolClone:
+// details are those of an operation that has not ended, and of one of a pool.
+func (op *operation) details() any {
+	switch op.Type {
+	case typePoolClone:
 		return map[string]string{"pool_id": formatNumber(op.Clone)}
-	case op.Type != typeTaskBatchCreate:
-		return nil
-	case !finished:
+	case typeTaskBatchCreate:
 		return map[string]uint32{"items_count": op.batch.Items}
 	}
-	return map[string]uint32{
-		"total_count":     op.batch.Items,
-		"valid_count":     op.batch.Created,
-		"not_valid_count": op.batch.Items - op.batch.Created,
-		"success_count":   op.batch.Created,
-		"failed_count":    op.batch.Items - op.batch.Created,
-	}
+	return nil
 }
 
 // operation finds an operation, or nil.
@@ -134,22 +129,12 @@ func (s *Server) moment() stamp {
 	return at
 }
 
-func (s *Server) getOperation(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) getOperation(r call) (reply, error) {
 	op := s.operation(r.PathValue("id"))
 	if op == nil {
-		return notFound("operation", r.PathValue("id"))
+		return reply{}, notFound("operation", r.PathValue("id"))
 	}
-	writeJSON(w, http.StatusOK, op.renderFound(s.moment()))
-	return nil
-}
-
-// renderFound gives an operation that is asked for, which may have ended in the
-// very moment of its submission.
-func (op *operation) renderFound(now stamp) wireOperation {
-	if op.Finished == op.Submitted {
-		now = max(now, op.Submitted+1)
-	}
-	return op.render(now)
+	return jsonReply(http.StatusOK, op.render(s.moment()))
 }
 
 var operationListing = listing{
@@ -162,11 +147,7 @@ var operationListing = listing{
 	maxLimit:     500,
 }
 
-func (s *Server) listOperations(w http.ResponseWriter, r *http.Request) error {
-	q, err := operationListing.parse(r.URL.Query())
-	if err != nil {
-		return err
-	}
+func (s *Server) listOperations(r call) (reply, error) {
 	s.mu.RLock()
 	all := slices.Collect(maps.Values(s.state.operations))
 	s.mu.RUnlock()
@@ -187,148 +168,112 @@ func (s *Server) listOperations(w http.ResponseWriter, r *http.Request) error {
 		}
 		return timeKey(op.Finished)
 	}
-	writeJSON(w, http.StatusOK, selectPage(q, all, key, func(op *operation) any { return op.renderFound(now) }))
-	return nil
+	return listAll(r, operationListing, all, key, func(op *operation) any { return op.render(now) })
 }
 
 // getOperationLog answers GET /operations/{id}/log. Only the creation of tasks
 // has a log, and only once it has ended.
-func (s *Server) getOperationLog(w http.ResponseWriter, r *http.Request) error {
-	return s.getOperationLogWith(w, r, Fault{})
-}
-
-// getOperationLogWith answers GET /operations/{id}/log, with the fault of the
-// log.
-func (s *Server) getOperationLogWith(w http.ResponseWriter, r *http.Request, fault Fault) error {
+func (s *Server) getOperationLog(r call) (reply, error) {
 	op := s.operation(r.PathValue("id"))
 	if op == nil {
-		return notFound("operation", r.PathValue("id"))
+		return reply{}, notFound("operation", r.PathValue("id"))
 	}
 	if op.batch == nil || s.moment() < op.Finished {
-		writeRaw(w, http.StatusOK, []byte("[]"))
-		return nil
+		return jsonReply(http.StatusOK, []any{})
 	}
-	lacks, archived := s.logs.read(op.ID, fault)
+	s.mu.Lock()
+	op.logArchived = op.logArchived || r.fault.Name == FaultLogArchived
+	lacking := r.fault.Name == FaultLogLacks && !op.logRead
+	op.logRead = true
+	archived := op.logArchived
+	s.mu.Unlock()
 	if archived {
-		return refuse(http.StatusConflict, codeLogsArchived, "the log of operation %s is archived", op.ID)
+		return reply{}, conflict(codeLogsArchived, "the log of operation %s is archived", op.ID)
 	}
-	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	return s.writeLog(bufio.NewWriterSize(w, 64<<10), op, lacks)
-}
-
-// logFates is what the script did to the logs of operations, by their ids. It
-// is safe for concurrent use.
-type logFates struct {
-	mu             sync.Mutex
-	seen, archived map[string]bool
-}
-
-func newLogFates() logFates {
-	return logFates{seen: make(map[string]bool), archived: make(map[string]bool)}
-}
-
-// read notes that a log is read, and reports whether entries of it lack, and
-// whether it is archived.
-func (l *logFates) read(id string, fault Fault) (lacks, archived bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if fault.Name == FaultLogArchived {
-		l.archived[id] = true
+	entries := s.logEntries(op)
+	if lacking {
+		entries = leaveOut(entries)
 	}
-	lacks = fault.Name == FaultLogLacks && !l.seen[id]
-	l.seen[id] = true
-	return lacks, l.archived[id]
+	return streamReply(http.StatusOK, func(out *bufio.Writer) error {
+		return writeArray(out, entries)
+	}), nil
 }
 
-// lackOne says that of a log that lacks entries, besides the first, one in so
-// many lacks.
-const lackOne = 4
+// leaveOut leaves out the first of every four entries of tasks.
+func leaveOut(entries iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		n := 0
+		for entry, err := range entries {
+			if bytes.HasPrefix(entry, []byte(`{"type":"TASK_`)) {
+				if n++; n%4 == 1 {
+					continue
+				}
+			}
+			if !yield(entry, err) {
+				return
+			}
+		}
+	}
+}
 
-// writeLog writes the log in an order that is not the request's: parts of the
-// file are taken in random order, and so are the tasks in each. The order is
-// the same whenever the log is read. Where lacks is set, entries of tasks are
-// left out, at least one.
-func (s *Server) writeLog(w *bufio.Writer, op *operation, lacks bool) error {
+// logEntries returns the entries of a log, up to the first error, in an order
+// that is not the request's: groups of tasks are taken in random order, and so
+// are the tasks in each. The order is the same whenever the log is read. Each
+// entry is valid until the next.
+func (s *Server) logEntries(op *operation) iter.Seq2[[]byte, error] {
 	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(op.ID)) // it never fails
-	order := rand.New(rand.NewPCG(s.cfg.Seed, hash.Sum64()))
-
-	separator := byte('[')
-	var entries []byte
-	for _, opened := range op.Opened {
-		var err error
-		entries = append(entries, separator)
-		separator = ','
-		if entries, err = opened.appendLog(entries, op.ID); err != nil {
-			return err
+	hash.Write([]byte(op.ID))
+	seed := hash.Sum64()
+	return func(yield func([]byte, error) bool) {
+		order := rand.New(rand.NewPCG(s.cfg.Seed, seed))
+		for _, opened := range op.Opened {
+			if entry, err := opened.logEntry(op.ID); !yield(entry, err) {
+				return
+			}
 		}
-	}
-	if _, err := w.Write(entries); err != nil {
-		return err
-	}
-	c := new(chunk)
-	left := 0 // how many entries come until one is left out
-	parts := int(op.batch.Items+chunkItems-1) / chunkItems
-	for _, part := range order.Perm(parts) {
-		lo := part * chunkItems
-		if err := c.load(op.batch, lo, min(lo+chunkItems, int(op.batch.Items))); err != nil {
-			return err
-		}
-		for _, i := range order.Perm(len(c.items)) {
-			it := c.items[i]
-			if it.ordinal < 0 && it.errStart == it.errEnd {
-				continue // a good task of a request that failed as a whole
+		var g group
+		var entry []byte
+		for _, n := range order.Perm(len(op.batch.Starts)) {
+			if err := g.load(op.batch, n); err != nil {
+				yield(nil, err)
+				return
 			}
-			if left--; lacks && left < 0 {
-				left = lackOne - 1
-				continue
-			}
-			entries = append(entries[:0], separator)
-			separator = ','
-			var err error
-			if entries, err = c.appendLog(entries, i); err != nil {
-				return err
-			}
-			if _, err := w.Write(entries); err != nil {
-				return err
+			for _, i := range order.Perm(len(g.lines)) {
+				if n == len(op.batch.Starts)-1 {
+					entry = g.lines[i].appendRefused(entry[:0])
+				} else {
+					t := storedTask{g.lines[i], op.batch, op.batch.First + uint64(n*groupLines+i)}
+					entry = t.appendCreated(entry[:0])
+				}
+				if !yield(entry, nil) {
+					return
+				}
 			}
 		}
 	}
-	if separator == '[' {
-		if err := w.WriteByte('['); err != nil {
-			return err
-		}
-	}
-	if err := w.WriteByte(']'); err != nil {
-		return err
-	}
-	return w.Flush()
 }
 
-// appendLog writes what became of one task of a request.
-func (c *chunk) appendLog(dst []byte, i int) ([]byte, error) {
-	it := c.items[i]
-	if it.ordinal < 0 {
-		dst = append(dst, `{"type":"TASK_VALIDATE","success":false,"input":`...)
-		dst = append(dst, c.task(i)...)
-		dst = append(dst, `,"output":`...)
-		dst = append(dst, c.taskErrors(i)...)
-		return append(dst, '}'), nil
+// appendRefused writes the entry of a log for a refused task.
+func (l line) appendRefused(dst []byte) []byte {
+	return fmt.Appendf(dst, `{"type":"TASK_VALIDATE","success":false,"input":%s,"output":%s}`, l.task, l.note)
+}
+
+// appendCreated writes the entry of a log for a created task.
+func (t *storedTask) appendCreated(dst []byte) []byte {
+	dst = append(dst, `{"type":"TASK_CREATE","success":true,"input":`...)
+	dst = append(dst, t.task[:len(t.task)-1]...)
+	if len(t.note) > 0 {
+		dst = append(dst, `,"__item_idx":`...)
+		dst = append(dst, t.note...)
 	}
-	dst = append(dst, `{"type":"TASK_CREATE","success":true,"input":{`...)
-	dst, err := appendSent(dst, c.task(i), true)
-	if err != nil {
-		return dst, err
-	}
-	dst = it.appendOverlap(dst)
 	dst = append(dst, `},"output":{"task_id":"`...)
-	dst = appendTaskID(dst, c.batch.First+uint64(it.ordinal), c.batch.At)
-	return append(dst, `"}}`...), nil
+	dst = t.appendID(dst)
+	return append(dst, `"}}`...)
 }
 
-// appendLog writes what became of opening a pool: with a number as the pool's
-// id, as Toloka gives it here and nowhere else.
-func (o poolOpened) appendLog(dst []byte, operationID string) ([]byte, error) {
+// logEntry returns the entry of a log for the opening of a pool: with a number as
+// the pool's id, as Toloka has it here and nowhere else.
+func (o poolOpened) logEntry(operationID string) ([]byte, error) {
 	type output struct {
 		Code      string `json:"code,omitempty"`
 		Message   string `json:"message,omitempty"`
@@ -340,13 +285,12 @@ func (o poolOpened) appendLog(dst []byte, operationID string) ([]byte, error) {
 		Input   map[string]uint32 `json:"input"`
 		Output  output            `json:"output"`
 	}{"POOL_OPEN", o.Code == "", map[string]uint32{"pool_id": o.Pool}, output{}}
-	if o.Code != "" {
-		message := fmt.Sprintf("Pool %d can't be opened", o.Pool)
-		if o.Code == codeEmptyPool {
-			message = "Pool contains no tasks. Operation is not allowed"
-		}
-		logged.Output = output{o.Code, message, "ao_" + operationID}
+	switch o.Code {
+	case "":
+	case codeEmptyPool:
+		logged.Output = output{o.Code, "Pool contains no tasks. Operation is not allowed", "ao_" + operationID}
+	default:
+		logged.Output = output{o.Code, fmt.Sprintf("Pool %d can't be opened", o.Pool), "ao_" + operationID}
 	}
-	raw, err := json.Marshal(logged)
-	return append(dst, raw...), err
+	return json.Marshal(logged)
 }

@@ -3,6 +3,7 @@ package emulator
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -49,31 +50,29 @@ type sortKey struct {
 // list doesn't know is refused, since leaving it out would give wrong answers.
 func (l listing) parse(values url.Values) (query, error) {
 	q := query{limit: l.defaultLimit}
-	var errs []fieldError
-	wrong := func(field, code, message string) {
-		errs = append(errs, fieldError{field, code, message, nil})
-	}
+	var errs []*fieldError
+	wrong := func(field string, r reason) { errs = append(errs, r.of(field)) }
 	for name := range values {
 		value := values.Get(name)
 		switch name {
 		case "limit":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 1 || n > l.maxLimit {
-				wrong(name, codeValueOutOfBounds, fmt.Sprintf("the limit is a number from 1 to %d", l.maxLimit))
+				wrong(name, valueOutOfBounds.saying("the limit is a number from 1 to %d", l.maxLimit))
 			}
 			q.limit = n
 		case "sort":
 			for part := range strings.SplitSeq(value, ",") {
 				field, descending := strings.CutPrefix(part, "-")
 				if !slices.Contains(l.sortable, field) {
-					wrong(name, codeUnknownEnumValue, fmt.Sprintf("the list can't be sorted by %q", field))
+					wrong(name, unknownEnumValue.saying("the list can't be sorted by %q", field))
 				}
 				q.sort = append(q.sort, sortKey{field, descending})
 			}
 		default:
 			f, err := l.parseFilter(name, value)
 			if err != nil {
-				wrong(name, codeValueNotAllowed, err.Error())
+				wrong(name, valueNotAllowed.saying("%v", err))
 			}
 			q.filters = append(q.filters, f)
 		}
@@ -129,7 +128,7 @@ const keyLayout = "2006-01-02T15:04:05.000000000"
 
 func numberKey(n uint64) string { return fmt.Sprintf("%020d", n) }
 
-// timeKey gives "" for a moment that never was, which sorts first.
+// timeKey returns "" for a moment that never was, which sorts first.
 func timeKey(s stamp) string {
 	if s == 0 {
 		return ""
@@ -152,7 +151,7 @@ func (f filter) matches(key string) bool {
 	return order == 0
 }
 
-// matches reports whether a thing whose fields key gives passes all filters.
+// matches reports whether a thing whose fields key returns passes all filters.
 func (q query) matches(key func(field string) string) bool {
 	for _, f := range q.filters {
 		if !f.matches(key(f.field)) {
@@ -162,22 +161,17 @@ func (q query) matches(key func(field string) string) bool {
 	return true
 }
 
-// page is a part of a list as the API gives it.
-type page struct {
-	Items   []any `json:"items"`
-	HasMore bool  `json:"has_more"`
-}
-
-// selectPage filters, sorts and cuts a list that is small enough for memory.
-func selectPage[T any](q query, all []T, key func(thing T, field string) string, render func(thing T) any) page {
-	var found []T
-	for _, thing := range all {
-		if q.matches(func(field string) string { return key(thing, field) }) {
-			found = append(found, thing)
-		}
+// listAll answers with a part of a list that is small enough for memory.
+func listAll[T any](r call, l listing, all []T, key func(thing T, field string) string, render func(thing T) any) (reply, error) {
+	q, err := l.parse(r.URL.Query())
+	if err != nil {
+		return reply{}, err
 	}
-	order := append(slices.Clone(q.sort), sortKey{field: "id"})
-	slices.SortFunc(found, func(a, b T) int {
+	all = slices.DeleteFunc(all, func(thing T) bool {
+		return !q.matches(func(field string) string { return key(thing, field) })
+	})
+	order := append(q.sort, sortKey{field: "id"})
+	slices.SortFunc(all, func(a, b T) int {
 		for _, by := range order {
 			c := cmp.Compare(key(a, by.field), key(b, by.field))
 			if by.descending {
@@ -189,9 +183,12 @@ func selectPage[T any](q query, all []T, key func(thing T, field string) string,
 		}
 		return 0
 	})
-	p := page{Items: []any{}, HasMore: len(found) > q.limit}
-	for _, thing := range found[:min(q.limit, len(found))] {
-		p.Items = append(p.Items, render(thing))
+	page := struct {
+		Items   []any `json:"items"`
+		HasMore bool  `json:"has_more"`
+	}{[]any{}, len(all) > q.limit}
+	for _, thing := range all[:min(q.limit, len(all))] {
+		page.Items = append(page.Items, render(thing))
 	}
-	return p
+	return jsonReply(http.StatusOK, page)
 }

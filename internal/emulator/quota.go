@@ -1,6 +1,9 @@
 package emulator
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // window counts what happened within the last span of time. It is exact, except
 // that events less than grain apart count as one at the time of the first.
@@ -21,7 +24,7 @@ type event struct {
 	n  int
 }
 
-// count gives the sum of all that happened after now - span, or since the last
+// count returns the sum of all that happened after now - span, or since the last
 // multiple of it.
 func (w *window) count(now time.Time) int {
 	start := now.Add(-w.span)
@@ -83,29 +86,26 @@ func (q *quota) request(now time.Time) bool {
 	return true
 }
 
-// intervalDay is what a refusal for the day says.
-const intervalDay = "DAY"
-
-// refuses gives the interval whose quota n more tasks would exceed, or "".
-func (q *quota) refuses(now time.Time, n int) string {
+// refusal returns why n more tasks would exceed a quota, or nil.
+func (q *quota) refusal(now time.Time, n int) error {
 	switch {
 	case n == 0:
-		return ""
+		return nil
 	case exceeds(q.day.count(now)+n, q.limits.TasksPerDay):
-		return intervalDay
+		e := tooManyTasks("DAY")
+		if q.limits.Day < 24*time.Hour {
+			// Nobody can know it, as they can of the calendar's day.
+			e.retryAfter = strconv.Itoa(q.dayIn(now, n))
+		}
+		return e
 	case exceeds(q.minute.count(now)+n, q.limits.TasksPerMinute):
-		return "MIN"
+		return tooManyTasks("MIN")
 	}
-	return ""
+	return nil
 }
 
-// dayIn says in how many whole seconds the day has room for n more tasks, where a
-// day is shorter than that of the calendar and so can't be known to anybody;
-// otherwise it is 0.
+// dayIn returns in how many whole seconds the day has room for n more tasks.
 func (q *quota) dayIn(now time.Time, n int) int {
-	if q.limits.Day >= 24*time.Hour {
-		return 0
-	}
 	room := q.limits.TasksPerDay - q.day.count(now)
 	for _, e := range q.day.events[q.day.head:] {
 		if room += e.n; room >= n {
@@ -117,6 +117,8 @@ func (q *quota) dayIn(now time.Time, n int) int {
 
 // tasks counts n created tasks.
 func (q *quota) tasks(now time.Time, n int) {
-	q.minute.add(now, n)
-	q.day.add(now, n)
+	if n > 0 {
+		q.minute.add(now, n)
+		q.day.add(now, n)
+	}
 }

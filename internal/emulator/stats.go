@@ -52,7 +52,7 @@ func newStatistics() statistics {
 	return statistics{byKind: make(map[string]int64), byStatus: make(map[int]int64), faults: make(map[string]int64)}
 }
 
-// begin counts a request and gives its id.
+// begin counts a request and returns its id.
 func (s *statistics) begin(scope string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *statistics) answered(status int) {
 	s.byStatus[status]++
 }
 
-// Stats gives the numbers so far.
+// Stats returns the numbers so far.
 func (s *Server) Stats() Stats {
 	var out Stats
 	s.stats.mu.Lock()
