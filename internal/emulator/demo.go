@@ -56,12 +56,10 @@ func (s *Server) makeDemo() error {
 	_, at := s.now()
 	var e entry
 	if known := s.state.project(DemoProject); known == nil {
-		e.Project = &project{ID: number(DemoProject), Created: at, Fields: fields{
-			"public_name":              json.RawMessage(`"Demo: what is in the picture?"`),
-			"public_description":       json.RawMessage(`"A project for trying things"`),
-			"assignments_issuing_type": json.RawMessage(`"AUTOMATED"`),
-			"task_spec":                spec,
-		}}
+		e.Project = &project{ID: number(DemoProject), Created: at, Fields: fields{"task_spec": spec}}
+		e.Project.Fields.set("public_name", "Demo: what is in the picture?")
+		e.Project.Fields.set("public_description", "A project for trying things")
+		e.Project.Fields.set("assignments_issuing_type", "AUTOMATED")
 		for _, demo := range []struct{ id, name, kind, status, mixer string }{
 			{DemoPool, "Demo: open", "REGULAR", poolOpen, demoMixer},
 			{DemoPoolNoMixer, "Demo: without smart mixing", "REGULAR", poolOpen, "null"},

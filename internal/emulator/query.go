@@ -37,7 +37,7 @@ type query struct {
 
 type filter struct {
 	field string
-	op    string // "", "gt", "gte", "lt" or "lte"
+	op    string // one of comparisons
 	value string // as a sort key
 }
 
@@ -89,11 +89,9 @@ func (l listing) parse(values url.Values) (query, error) {
 func (l listing) parseFilter(name, value string) (filter, error) {
 	f := filter{field: name}
 	kind, known := l.fields[name]
-	for _, op := range []string{"gte", "gt", "lte", "lt"} {
-		if field, ok := strings.CutSuffix(name, "_"+op); ok && !known {
-			f.field, f.op = field, op
-			kind, known = l.fields[field]
-		}
+	if i := strings.LastIndexByte(name, '_'); i >= 0 && !known && comparisons[name[i+1:]] != nil {
+		f.field, f.op = name[:i], name[i+1:]
+		kind, known = l.fields[f.field]
 	}
 	if !known {
 		return f, fmt.Errorf("the list can't be filtered by %q", name)
@@ -136,25 +134,13 @@ func timeKey(s stamp) string {
 	return s.time().Format(keyLayout)
 }
 
-func (f filter) matches(key string) bool {
-	order := strings.Compare(key, f.value)
-	switch f.op {
-	case "gt":
-		return order > 0
-	case "gte":
-		return order >= 0
-	case "lt":
-		return order < 0
-	case "lte":
-		return order <= 0
-	}
-	return order == 0
-}
+// comparisons are the ways in which a value may compare with that of a filter.
+var comparisons = map[string][]int{"": {0}, "gt": {1}, "gte": {0, 1}, "lt": {-1}, "lte": {-1, 0}}
 
 // matches reports whether a thing whose fields key returns passes all filters.
 func (q query) matches(key func(field string) string) bool {
 	for _, f := range q.filters {
-		if !f.matches(key(f.field)) {
+		if !slices.Contains(comparisons[f.op], strings.Compare(key(f.field), f.value)) {
 			return false
 		}
 	}

@@ -13,8 +13,7 @@ type window struct {
 	// calendar has it begin anew at each multiple of span instead.
 	calendar bool
 
-	events []event // the ones before head have left the window
-	head   int
+	events []event
 	sum    int
 	peak   int // the greatest sum so far
 }
@@ -31,13 +30,9 @@ func (w *window) count(now time.Time) int {
 	if w.calendar {
 		start = now.Truncate(w.span).Add(-1)
 	}
-	for w.head < len(w.events) && !w.events[w.head].at.After(start) {
-		w.sum -= w.events[w.head].n
-		w.head++
-	}
-	if w.head > len(w.events)/2 {
-		w.events = w.events[:copy(w.events, w.events[w.head:])]
-		w.head = 0
+	for len(w.events) > 0 && !w.events[0].at.After(start) {
+		w.sum -= w.events[0].n
+		w.events = w.events[1:]
 	}
 	return w.sum
 }
@@ -45,7 +40,7 @@ func (w *window) count(now time.Time) int {
 // add counts n more at now.
 func (w *window) add(now time.Time, n int) {
 	w.count(now)
-	if last := len(w.events) - 1; last >= w.head && now.Sub(w.events[last].at) <= w.grain {
+	if last := len(w.events) - 1; last >= 0 && now.Sub(w.events[last].at) <= w.grain {
 		w.events[last].n += n
 	} else {
 		w.events = append(w.events, event{now, n})
@@ -107,7 +102,7 @@ func (q *quota) refusal(now time.Time, n int) error {
 // dayIn returns in how many whole seconds the day has room for n more tasks.
 func (q *quota) dayIn(now time.Time, n int) int {
 	room := q.limits.TasksPerDay - q.day.count(now)
-	for _, e := range q.day.events[q.day.head:] {
+	for _, e := range q.day.events {
 		if room += e.n; room >= n {
 			return int(e.at.Add(q.limits.Day).Sub(now)/time.Second) + 1
 		}

@@ -26,7 +26,6 @@ type Server struct {
 	cfg     Config
 	mux     *http.ServeMux
 	uploads sync.Pool // of *upload
-	stats   statistics
 
 	// mu guards what the server knows, and the luck that decides on faults and
 	// delays. The file is appended to under it and read without it: what was
@@ -36,6 +35,7 @@ type Server struct {
 	quota *quota
 	store *store
 	luck  *rand.Rand
+	stats Stats // as far as they are of requests
 
 	// gate is held for reading by every request, so that Close can wait.
 	gate    sync.RWMutex
@@ -55,7 +55,7 @@ func New(cfg Config) (*Server, error) {
 		state:  newState(),
 		quota:  newQuota(cfg.Limits),
 		luck:   rand.New(rand.NewPCG(cfg.Seed, 0)),
-		stats:  newStatistics(),
+		stats:  newStats(),
 		closed: make(chan struct{}),
 	}
 	s.uploads.New = func() any { return new(upload) }
@@ -155,14 +155,13 @@ func (s *Server) getRequester(call) (reply, error) {
 
 // serve lets one request in, or not, and sees it fail where the script says so.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, handle handler) {
-	requestID := s.stats.begin(scope)
+	requestID := s.begin(scope)
 	fault, delay, err := s.admit(r, scope)
 	if err == nil {
 		err = s.sleep(r.Context(), delay)
 	}
 	var a reply
 	if err == nil {
-		s.stats.faulted(fault)
 		a, err = s.carryOut(w, call{r, fault}, handle)
 	}
 	if err != nil {
@@ -176,7 +175,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, han
 		_ = a.truncate(w)
 		panic(http.ErrAbortHandler)
 	}
-	s.stats.answered(a.status)
+	s.answered(a.status)
 	a.send(w)
 }
 
@@ -199,6 +198,9 @@ func (s *Server) admit(r *http.Request, scope string) (Fault, time.Duration, err
 	fault := s.cfg.Faults.draw(scope, s.luck)
 	if fault.ownScope() == scopePost && r.URL.Query().Get("async_mode") != "true" {
 		fault = Fault{} // a synchronous request has no operation
+	}
+	if fault.Name != "" {
+		s.stats.Faults[fault.Name]++
 	}
 	delay := s.cfg.MinLatency
 	if spread := s.cfg.MaxLatency - s.cfg.MinLatency; spread > 0 {

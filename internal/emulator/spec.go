@@ -54,28 +54,8 @@ var kinds = map[kind]expected{
 	kindFile:        {jx.String, stringExpected},
 }
 
-// field says what one field may hold. Bounds are nil where there are none.
-type field struct {
-	name     string
-	kind     kind
-	expected expected
-	array    bool
-	required bool
-
-	minLength, maxLength *int
-	minSize, maxSize     *int
-	pattern              *regexp.Regexp
-	// The bounds of an integer are whole, those of a float a double, as the
-	// values themselves are.
-	minInteger, maxInteger *int64
-	minFloat, maxFloat     *float64
-	// allowed holds a string as it is, any other value as its JSON; nil allows
-	// everything.
-	allowed map[string]bool
-}
-
-// wireField is a field of a spec as it is sent. What is not listed has no
-// effect on the check of a task.
+// wireField is a field of a spec as it is sent. Bounds are nil where there are
+// none. What is not listed has no effect on the check of a task.
 type wireField struct {
 	Type          string            `json:"type"`
 	Required      bool              `json:"required"`
@@ -87,6 +67,23 @@ type wireField struct {
 	AllowedValues []json.RawMessage `json:"allowed_values"`
 	MinSize       *int              `json:"min_size"`
 	MaxSize       *int              `json:"max_size"`
+}
+
+// field is a field of a spec, made ready for checking values.
+type field struct {
+	wireField
+	name     string
+	kind     kind
+	expected expected
+	array    bool
+	pattern  *regexp.Regexp
+	// The bounds of an integer are whole, those of a float a double, as the
+	// values themselves are.
+	minInteger, maxInteger *int64
+	minFloat, maxFloat     *float64
+	// allowed holds a string as it is, any other value as its JSON; nil allows
+	// everything.
+	allowed map[string]bool
 }
 
 // specError is everything that is wrong with a spec.
@@ -135,11 +132,7 @@ func compileFields(prefix string, wire map[string]wireField, errs *specError) *f
 
 func compileField(path, name string, wire wireField, errs *specError) field {
 	wrong := func(property string, r reason) { *errs = append(*errs, r.of(path+"."+property)) }
-	f := field{
-		name: name, required: wire.Required,
-		minLength: wire.MinLength, maxLength: wire.MaxLength,
-		minSize: wire.MinSize, maxSize: wire.MaxSize,
-	}
+	f := field{wireField: wire, name: name}
 	element, array := strings.CutPrefix(wire.Type, "array_")
 	f.array = array
 	if f.kind = kind(element); f.kind == kindNumber {

@@ -266,7 +266,7 @@ func (c *checker) checkComplete(path string, raw jx.Raw, set *fieldSet) error {
 		return err
 	}
 	for i := range set.fields {
-		if f := &set.fields[i]; f.required && c.seen[i] != c.round {
+		if f := &set.fields[i]; f.Required && c.seen[i] != c.round {
 			c.fail(valueRequired.of(path + "." + f.name))
 		}
 	}
@@ -339,10 +339,10 @@ func (c *checker) checkField(path string, f *field, d *jx.Decoder) error {
 		return err
 	})
 	switch {
-	case f.minSize != nil && size < *f.minSize:
-		c.fail(arrayTooSmall.of(path+"."+f.name, *f.minSize))
-	case f.maxSize != nil && size > *f.maxSize:
-		c.fail(arrayTooLarge.of(path+"."+f.name, *f.maxSize))
+	case f.MinSize != nil && size < *f.MinSize:
+		c.fail(arrayTooSmall.of(path+"."+f.name, *f.MinSize))
+	case f.MaxSize != nil && size > *f.MaxSize:
+		c.fail(arrayTooLarge.of(path+"."+f.name, *f.MaxSize))
 	}
 	return err
 }
@@ -372,7 +372,7 @@ func (f *field) checkValue(d *jx.Decoder) (*fieldError, error) {
 }
 
 func (f *field) unbounded() bool {
-	return f.minLength == nil && f.maxLength == nil && f.pattern == nil && f.allowed == nil
+	return f.MinLength == nil && f.MaxLength == nil && f.pattern == nil && f.allowed == nil
 }
 
 func (f *field) checkText(text []byte) *fieldError {
@@ -381,10 +381,10 @@ func (f *field) checkText(text []byte) *fieldError {
 		return invalidURL.of("")
 	case f.kind == kindCoordinates && !isCoordinates(text):
 		return invalidCoordinates.of("")
-	case f.minLength != nil && utf8.RuneCount(text) < *f.minLength:
-		return stringTooShort.of("", *f.minLength)
-	case f.maxLength != nil && utf8.RuneCount(text) > *f.maxLength:
-		return stringTooLong.of("", *f.maxLength)
+	case f.MinLength != nil && utf8.RuneCount(text) < *f.MinLength:
+		return stringTooShort.of("", *f.MinLength)
+	case f.MaxLength != nil && utf8.RuneCount(text) > *f.MaxLength:
+		return stringTooLong.of("", *f.MaxLength)
 	case f.pattern != nil && !f.pattern.Match(text):
 		return patternMismatch.of("")
 	}
