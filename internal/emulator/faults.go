@@ -68,7 +68,7 @@ type Fault struct {
 	Scope string
 	// Name is one of the fault names, a status, or a status with "html".
 	Name string
-	// Probability is the part of the requests that fail so, from 0 to 1.
+	// Probability is the share of the requests that fail so, from 0 to 1.
 	Probability float64
 	// Delay is how late the fault "slow" makes the answer; 0 means
 	// DefaultSlowDelay. Other faults have none.

@@ -97,7 +97,7 @@ func (t *storedTask) key(field string) string {
 		i := slices.IndexFunc(t.batch.Pools, func(c poolCount) bool { return t.isIn(c.Pool) })
 		return numberKey(uint64(t.batch.Pools[i].Pool))
 	case "created":
-		return timeKey(t.batch.At)
+		return t.batch.At.time().Format(keyLayout)
 	}
 	n, err := strconv.ParseUint(string(t.overlap()), 10, 32)
 	if err != nil {

@@ -4,13 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"iter"
-	"maps"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 )
 
 // The types of operations.
@@ -53,66 +52,40 @@ func (op *operation) status(now stamp) string {
 	return operationSuccess
 }
 
-// wireOperation is an operation as the API answers with it.
-type wireOperation struct {
-	ID         string `json:"id"`
-	Type       string `json:"type"`
-	Status     string `json:"status"`
-	Submitted  string `json:"submitted"`
-	Started    string `json:"started,omitempty"`
-	Finished   string `json:"finished,omitempty"`
-	Progress   int64  `json:"progress"`
-	Parameters any    `json:"parameters"`
-	Details    any    `json:"details,omitempty"`
-}
-
 // submitted returns the operation as its submission is answered: pending,
 // however short it is.
-func (op *operation) submitted() wireOperation { return op.render(op.Submitted - 1) }
+func (op *operation) submitted() fields { return op.render(op.Submitted - 1) }
 
 // render returns the operation as it is at a moment.
-func (op *operation) render(now stamp) wireOperation {
-	out := wireOperation{
-		ID: op.ID, Type: op.Type, Status: op.status(now), Submitted: op.Submitted.String(),
-		Parameters: op.parameters(), Details: op.details(),
+func (op *operation) render(now stamp) fields {
+	out := fields{"progress": json.RawMessage("0")}
+	out.set("id", op.ID)
+	out.set("type", op.Type)
+	out.set("status", op.status(now))
+	out.set("submitted", op.Submitted.String())
+	if now >= op.started() {
+		out.set("started", op.started().String())
+		out["progress"] = fmt.Appendf(nil, "%d", 100*(now-op.Submitted)/max(1, op.Finished-op.Submitted))
 	}
-	if out.Status == operationPending {
-		return out
+	if now >= op.Finished {
+		out.set("finished", op.Finished.String())
+		out["progress"] = json.RawMessage("100")
 	}
-	out.Started = op.started().String()
-	if out.Status == operationRunning {
-		out.Progress = int64(100 * (now - op.Submitted) / (op.Finished - op.Submitted))
-		return out
-	}
-	out.Finished, out.Progress = op.Finished.String(), 100
-	if b := op.batch; b != nil {
-		out.Details = map[string]uint32{
-			"total_count":     b.Items,
-			"valid_count":     b.Created,
-			"not_valid_count": b.Items - b.Created,
-			"success_count":   b.Created,
-			"failed_count":    b.Items - b.Created,
+	b := op.batch
+	if b == nil {
+		out["parameters"] = fmt.Appendf(nil, `{"pool_id":"%d"}`, op.Pool)
+		if op.Clone != 0 {
+			out["details"] = fmt.Appendf(nil, `{"pool_id":"%d"}`, op.Clone)
 		}
+		return out
+	}
+	out["parameters"] = fmt.Appendf(nil, `{"skip_invalid_items":%t,"allow_defaults":%t,"open_pool":%t}`, op.Skip, op.Defaults, op.Open)
+	out["details"] = fmt.Appendf(nil, `{"items_count":%d}`, b.Items)
+	if now >= op.Finished {
+		out["details"] = fmt.Appendf(nil, `{"total_count":%[1]d,"valid_count":%[2]d,"not_valid_count":%[3]d,"success_count":%[2]d,"failed_count":%[3]d}`,
+			b.Items, b.Created, b.Items-b.Created)
 	}
 	return out
-}
-
-func (op *operation) parameters() any {
-	if op.Type == typeTaskBatchCreate {
-		return map[string]bool{"skip_invalid_items": op.Skip, "allow_defaults": op.Defaults, "open_pool": op.Open}
-	}
-	return map[string]string{"pool_id": formatNumber(op.Pool)}
-}
-
-// details are those of an operation that has not ended, and of one of a pool.
-func (op *operation) details() any {
-	switch op.Type {
-	case typePoolClone:
-		return map[string]string{"pool_id": formatNumber(op.Clone)}
-	case typeTaskBatchCreate:
-		return map[string]uint32{"items_count": op.batch.Items}
-	}
-	return nil
 }
 
 // operation finds an operation, or nil.
@@ -149,26 +122,13 @@ var operationListing = listing{
 
 func (s *Server) listOperations(r call) (reply, error) {
 	s.mu.RLock()
-	all := slices.Collect(maps.Values(s.state.operations))
-	s.mu.RUnlock()
-	now := s.moment()
-	key := func(op *operation, field string) string {
-		switch field {
-		case "id":
-			return op.ID
-		case "type":
-			return op.Type
-		case "status":
-			return op.status(now)
-		case "submitted":
-			return timeKey(op.Submitted)
-		}
-		if now < op.Finished {
-			return ""
-		}
-		return timeKey(op.Finished)
+	_, now := s.now()
+	var all []fields
+	for _, op := range s.state.operations {
+		all = append(all, op.render(now))
 	}
-	return listAll(r, operationListing, all, key, func(op *operation) any { return op.render(now) })
+	s.mu.RUnlock()
+	return operationListing.page(r, all)
 }
 
 // getOperationLog answers GET /operations/{id}/log. Only the creation of tasks
@@ -227,7 +187,7 @@ func (s *Server) logEntries(op *operation) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		order := rand.New(rand.NewPCG(s.cfg.Seed, seed))
 		for _, opened := range op.Opened {
-			if entry, err := opened.logEntry(op.ID); !yield(entry, err) {
+			if entry, err := json.Marshal(opened); !yield(entry, err) {
 				return
 			}
 		}
@@ -271,26 +231,29 @@ func (t *storedTask) appendCreated(dst []byte) []byte {
 	return append(dst, `"}}`...)
 }
 
-// logEntry returns the entry of a log for the opening of a pool: with a number as
-// the pool's id, as Toloka has it here and nowhere else.
-func (o poolOpened) logEntry(operationID string) ([]byte, error) {
-	type output struct {
+// poolOpened is the entry of a log for the opening of a pool after an upload.
+type poolOpened struct {
+	Type    string `json:"type"`
+	Success bool   `json:"success"`
+	Input   struct {
+		PoolID uint32 `json:"pool_id"` // a number, as Toloka has it here and nowhere else
+	} `json:"input"`
+	Output struct {
 		Code      string `json:"code,omitempty"`
 		Message   string `json:"message,omitempty"`
 		RequestID string `json:"request_id,omitempty"`
+	} `json:"output"`
+}
+
+// newPoolOpened returns the entry of a pool that was opened, or, with an error,
+// of one that can't be.
+func newPoolOpened(pool uint32, op *operation, err error) poolOpened {
+	o := poolOpened{Type: "POOL_OPEN", Success: true}
+	o.Input.PoolID = pool
+	var refused *apiError
+	if errors.As(err, &refused) {
+		o.Success = false
+		o.Output.Code, o.Output.Message, o.Output.RequestID = refused.code, refused.message, "ao_"+op.ID
 	}
-	logged := struct {
-		Type    string            `json:"type"`
-		Success bool              `json:"success"`
-		Input   map[string]uint32 `json:"input"`
-		Output  output            `json:"output"`
-	}{"POOL_OPEN", o.Code == "", map[string]uint32{"pool_id": o.Pool}, output{}}
-	switch o.Code {
-	case "":
-	case codeEmptyPool:
-		logged.Output = output{o.Code, "Pool contains no tasks. Operation is not allowed", "ao_" + operationID}
-	default:
-		logged.Output = output{o.Code, fmt.Sprintf("Pool %d can't be opened", o.Pool), "ao_" + operationID}
-	}
-	return json.Marshal(logged)
+	return o
 }

@@ -102,35 +102,22 @@ var poolListing = listing{
 func (s *Server) listPools(r call) (reply, error) {
 	s.mu.RLock()
 	_, at := s.now()
-	all := make([]pool, 0, len(s.state.pools))
+	var all []fields
 	for _, p := range s.state.pools {
-		all = append(all, p.at(at))
+		all = append(all, p.at(at).render())
 	}
 	s.mu.RUnlock()
-	return listAll(r, poolListing, all, pool.key, pool.render)
+	return poolListing.page(r, all)
 }
 
-func (p pool) key(field string) string {
-	switch field {
-	case "id":
-		return numberKey(uint64(p.ID))
-	case "project_id":
-		return numberKey(uint64(p.Project))
-	case "status":
-		return p.Status
-	case "created":
-		return timeKey(p.Created)
-	}
-	return timeKey(p.LastStarted)
-}
-
-func (p pool) render() any {
+// render returns the pool as the API answers with it.
+func (p pool) render() fields {
 	out := maps.Clone(p.Fields)
+	out["owner"] = json.RawMessage(`{"id":"requester-1","myself":true,"company_id":"1"}`)
 	out.set("id", formatNumber(p.ID))
 	out.set("project_id", formatNumber(p.Project))
 	out.set("status", p.Status)
 	out.set("created", p.Created.String())
-	out["owner"] = json.RawMessage(`{"id":"requester-1","myself":true,"company_id":"1"}`)
 	if p.LastStarted != 0 {
 		out.set("last_started", p.LastStarted.String())
 	}
@@ -197,7 +184,11 @@ func (p *pool) refuses(t transition) error {
 	case p.Status != t.from:
 		return conflict(codeInappropriateStatus, "pool %d has the status %s", p.ID, p.Status)
 	case t.to == poolOpen && p.tasks.count == 0:
-		return conflict(codeEmptyPool, "Pool contains no tasks. Operation is not allowed")
+		return emptyPool()
 	}
 	return nil
+}
+
+func emptyPool() *apiError {
+	return conflict(codeEmptyPool, "Pool contains no tasks. Operation is not allowed")
 }

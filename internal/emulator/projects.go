@@ -1,11 +1,9 @@
 package emulator
 
 import (
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
-	"slices"
 )
 
 // saveProject answers POST /projects and PUT /projects/{id}.
@@ -86,35 +84,20 @@ var projectListing = listing{
 
 func (s *Server) listProjects(r call) (reply, error) {
 	s.mu.RLock()
-	all := slices.Collect(maps.Values(s.state.projects))
-	s.mu.RUnlock()
-	return listAll(r, projectListing, all, (*project).key, (*project).render)
-}
-
-func (p *project) key(field string) string {
-	switch field {
-	case "id":
-		return numberKey(uint64(p.ID))
-	case "created":
-		return timeKey(p.Created)
-	case "status":
-		return projectStatus
+	var all []fields
+	for _, p := range s.state.projects {
+		all = append(all, p.render())
 	}
-	return p.Fields.text(field)
+	s.mu.RUnlock()
+	return projectListing.page(r, all)
 }
 
-// projectStatus is the status of every project: none can be archived here.
-const projectStatus = "ACTIVE"
-
-func (p *project) render() any {
+// render returns the project as the API answers with it. None can be archived
+// here.
+func (p *project) render() fields {
 	out := maps.Clone(p.Fields)
 	out.set("id", formatNumber(p.ID))
-	out.set("status", projectStatus)
+	out.set("status", "ACTIVE")
 	out.set("created", p.Created.String())
 	return out
-}
-
-// set sets a property to a plain text.
-func (f fields) set(name, text string) {
-	f[name] = json.RawMessage(`"` + text + `"`)
 }

@@ -101,7 +101,21 @@ func (l listing) parseFilter(name, value string) (filter, error) {
 	return f, err
 }
 
-// key turns a value of a query into a text that sorts as the values do.
+// of returns a value of an answer as a text that sorts as the values do; one that
+// is absent sorts first.
+func (k valueKind) of(f fields, name string) string {
+	text := f.text(name)
+	switch {
+	case k == numberValue:
+		n, _ := strconv.ParseUint(text, 10, 63) // the server writes no others
+		return numberKey(n)
+	case k == timeValue && text != "":
+		return text + keyLayout[len(timeLayout):]
+	}
+	return text
+}
+
+// key returns a value of a query as a text that sorts as the values do.
 func (k valueKind) key(value string) (string, error) {
 	switch k {
 	case numberValue:
@@ -126,14 +140,6 @@ const keyLayout = "2006-01-02T15:04:05.000000000"
 
 func numberKey(n uint64) string { return fmt.Sprintf("%020d", n) }
 
-// timeKey returns "" for a moment that never was, which sorts first.
-func timeKey(s stamp) string {
-	if s == 0 {
-		return ""
-	}
-	return s.time().Format(keyLayout)
-}
-
 // comparisons are the ways in which a value may compare with that of a filter.
 var comparisons = map[string][]int{"": {0}, "gt": {1}, "gte": {0, 1}, "lt": {-1}, "lte": {-1, 0}}
 
@@ -147,19 +153,20 @@ func (q query) matches(key func(field string) string) bool {
 	return true
 }
 
-// listAll answers with a part of a list that is small enough for memory.
-func listAll[T any](r call, l listing, all []T, key func(thing T, field string) string, render func(thing T) any) (reply, error) {
+// page answers with a part of a list that is small enough for memory.
+func (l listing) page(r call, all []fields) (reply, error) {
 	q, err := l.parse(r.URL.Query())
 	if err != nil {
 		return reply{}, err
 	}
-	all = slices.DeleteFunc(all, func(thing T) bool {
-		return !q.matches(func(field string) string { return key(thing, field) })
+	all = slices.DeleteFunc(all, func(f fields) bool {
+		return !q.matches(func(name string) string { return l.fields[name].of(f, name) })
 	})
 	order := append(q.sort, sortKey{field: "id"})
-	slices.SortFunc(all, func(a, b T) int {
+	slices.SortFunc(all, func(a, b fields) int {
 		for _, by := range order {
-			c := cmp.Compare(key(a, by.field), key(b, by.field))
+			kind := l.fields[by.field]
+			c := cmp.Compare(kind.of(a, by.field), kind.of(b, by.field))
 			if by.descending {
 				c = -c
 			}
@@ -169,12 +176,8 @@ func listAll[T any](r call, l listing, all []T, key func(thing T, field string) 
 		}
 		return 0
 	})
-	page := struct {
-		Items   []any `json:"items"`
-		HasMore bool  `json:"has_more"`
-	}{[]any{}, len(all) > q.limit}
-	for _, thing := range all[:min(q.limit, len(all))] {
-		page.Items = append(page.Items, render(thing))
-	}
-	return jsonReply(http.StatusOK, page)
+	return jsonReply(http.StatusOK, struct {
+		Items   []fields `json:"items"`
+		HasMore bool     `json:"has_more"`
+	}{append([]fields{}, all[:min(q.limit, len(all))]...), len(all) > q.limit})
 }

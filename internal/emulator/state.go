@@ -45,6 +45,11 @@ func (f fields) text(name string) string {
 	return s
 }
 
+// set sets a property to a plain text.
+func (f fields) set(name, text string) {
+	f[name] = json.RawMessage(`"` + text + `"`)
+}
+
 // present reports whether a property is there and not null.
 func (f fields) present(name string) bool {
 	raw := f[name]
@@ -161,22 +166,16 @@ type operation struct {
 	Pool  uint32 `json:"pool,omitempty"`
 	Clone uint32 `json:"clone,omitempty"`
 
-	// The parameters of a POST /tasks and what became of its pools.
-	Skip     bool         `json:"skip,omitempty"`
-	Defaults bool         `json:"defaults,omitempty"`
-	Open     bool         `json:"open,omitempty"`
-	Opened   []poolOpened `json:"opened,omitempty"`
+	// The parameters of a POST /tasks.
+	Skip     bool `json:"skip,omitempty"`
+	Defaults bool `json:"defaults,omitempty"`
+	Open     bool `json:"open,omitempty"`
+	// Opened are the entries of the log for the pools that were to be opened.
+	Opened []poolOpened `json:"opened,omitempty"`
 
 	batch *batch
 	// What the script did to the log, under the server's lock.
 	logRead, logArchived bool
-}
-
-// poolOpened says what opening a pool after an upload led to; Code is empty
-// where it was opened.
-type poolOpened struct {
-	Pool uint32 `json:"pool"`
-	Code string `json:"code,omitempty"`
 }
 
 // state is everything that the server knows. It changes only by apply, both for

@@ -392,20 +392,16 @@ func (s *Server) openAfterUpload(e *entry, u *upload) {
 			continue
 		}
 		current := p.at(e.Batch.At)
-		outcome := poolOpened{Pool: p.ID}
-		switch {
-		case current.tasks.count+int(in.created) == 0:
-			outcome.Code = codeEmptyPool
-		case current.Next != "":
-			outcome.Code = codePoolLocked
-		case current.Status != poolClosed:
-			outcome.Code = codeInappropriateStatus
-		default:
+		current.tasks = &poolTasks{count: p.tasks.count + int(in.created)}
+		var err error
+		if current.tasks.count == 0 {
+			err = emptyPool() // whatever its status
+		} else if err = current.refuses(transitions["open"]); err == nil {
 			current.Next, current.NextAt = poolOpen, e.Batch.Visible
 			e.Pools = append(e.Pools, current)
 		}
 		if e.Operation != nil {
-			e.Operation.Opened = append(e.Operation.Opened, outcome)
+			e.Operation.Opened = append(e.Operation.Opened, newPoolOpened(p.ID, e.Operation, err))
 		}
 	}
 }
