@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/cmd/poolfill/internal/plan"
+	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/reader"
@@ -130,6 +131,7 @@ func readRows(ctx context.Context, cfg pipeline.Config, display *ui.Display) (pl
 	stopDisplay := display.Watch(p.Progress)
 	facts.Report, err = p.Run(ctx)
 	stopDisplay()
+	report.AddHints(&facts.Report)
 	var setup *pipeline.SetupError
 	switch {
 	case errors.As(err, &setup):

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -314,16 +316,8 @@ func possible(f *pflag.Flag, value string) bool {
 	return true
 }
 
-// orList gives "a, b or c".
-func orList(words []string) string { return listed(words, "or") }
-
-// listed gives words as a sentence has them, with the word before the last of them.
-func listed(words []string, word string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:len(words)-1], ", ") + " " + word + " " + words[len(words)-1]
-}
+// orList returns "a, b or c".
+func orList(words []string) string { return english.WordSeries(words, "or") }
 
 // settingNames lists what can stand in a file of settings, sorted: the flags of
 // all commands that read it.
@@ -332,12 +326,7 @@ func settingNames(root *cobra.Command) []string {
 	eachSetting(root, func(_ *cobra.Command, f *pflag.Flag) { names[f.Name] = true })
 	delete(names, "profile") // a key of its own, and only at the top
 	delete(names, "config")
-	sorted := make([]string, 0, len(names))
-	for name := range names {
-		sorted = append(sorted, name)
-	}
-	slices.Sort(sorted)
-	return sorted
+	return slices.Sorted(maps.Keys(names))
 }
 
 // eachSetting visits the flags that are settings, by the commands that have them.

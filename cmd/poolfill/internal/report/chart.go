@@ -7,8 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
+	"github.com/dustin/go-humanize"
 
 	"poolfill/pipeline"
 )
@@ -81,7 +80,7 @@ func charts(r pipeline.Report) []chart {
 		values{"repeated", "unsent", false, t.rate(s.Retried)},
 		values{"refused (429)", "rejected", false, t.rate(s.Refused)})
 	requests.Summary = fmt.Sprintf("%s sent, %s of them repeated, %s refused by the quota",
-		number(int64(sum(s.Requests))), number(int64(sum(s.Retried))), number(int64(sum(s.Refused))))
+		humanize.Comma(int64(sum(s.Requests))), humanize.Comma(int64(sum(s.Retried))), humanize.Comma(int64(sum(s.Refused))))
 
 	latency := t.plot("Milliseconds a request took", values{"on average", "latency", false, gaps(s.LatencyMS)})
 	latency.Summary = fmt.Sprintf("%s ms on average, %s ms in the slowest interval",
@@ -290,9 +289,6 @@ func duration(seconds float64) string {
 	return "0 s"
 }
 
-// number writes a count in full.
-func number(n int64) string { return message.NewPrinter(language.English).Sprintf("%d", n) }
-
 // short writes a value in a few characters.
 func short(x float64) string {
 	for _, unit := range []struct {
@@ -331,7 +327,7 @@ func size(bytes int64) string {
 	case n >= 1<<10:
 		return threeDigits(n/(1<<10)) + " KiB"
 	}
-	return number(bytes) + " bytes"
+	return humanize.Comma(bytes) + " bytes"
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }

@@ -11,10 +11,11 @@
 // Each file is written under a temporary name and renamed, so that a file that
 // is there is whole.
 //
-// Memory: three fixed buffers for each file; a page is bounded, whatever the report.
+// Memory: a fixed buffer for each file; a page is bounded, whatever the report.
 package report
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -258,10 +259,13 @@ func (w *Writer) Discard() error {
 
 // file is a file that gets its name when it is whole.
 type file struct {
-	*behind
+	*bufio.Writer
 	f    *os.File // nil once it has its name or is gone
 	path string
 }
+
+// writeSize is how much of a file is written at once, in bytes.
+const writeSize = 128 << 10
 
 // create makes a file under a name that only this run uses, and uses again when
 // it is gone on with after it was killed.
@@ -270,12 +274,12 @@ func (w *Writer) create(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{writeBehind(f), f, path}, nil
+	return &file{bufio.NewWriterSize(f, writeSize), f, path}, nil
 }
 
 // commit gives the file its name, after its content has reached the disk.
 func (f *file) commit() error {
-	err := f.stop()
+	err := f.Flush()
 	if err == nil {
 		err = f.f.Chmod(0o644)
 	}
@@ -301,7 +305,6 @@ func (f *file) abandon() {
 	if f.f == nil {
 		return
 	}
-	_ = f.stop()
 	_ = f.f.Close()
 	_ = os.Remove(f.f.Name())
 	f.f = nil
