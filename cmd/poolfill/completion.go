@@ -118,21 +118,15 @@ func completeOne(known names) cobra.CompletionFunc {
 		if _, err := applySettings(cmd); err != nil || len(args) > 0 {
 			return nil, none
 		}
-		dir, err := (&outputFlags{stateDir: stringFlag(cmd, "state-dir")}).stateFolder()
-		if err != nil {
+		state := stateFlags{dir: stringFlag(cmd, "state-dir"), db: stringFlag(cmd, dbFlag)}
+		if there, err := state.hasLedger(); err != nil || !there {
 			return nil, none
 		}
-		db := stringFlag(cmd, dbFlag)
-		if there, err := hasLedger(db, dir); err != nil || !there {
-			return nil, none
-		}
-		l, err := openLedger(cmd.Context(), db, dir)
-		if err != nil {
-			return nil, none
-		}
-		defer func() { _ = l.Close() }() // nothing was written
-		all, err := known(cmd.Context(), l)
-		if err != nil {
+		var all []cobra.Completion
+		if err := state.withLedger(cmd.Context(), func(l *ledger.Ledger) (err error) {
+			all, err = known(cmd.Context(), l)
+			return err
+		}); err != nil {
 			return nil, none
 		}
 		return all, none | cobra.ShellCompDirectiveKeepOrder
@@ -141,11 +135,9 @@ func completeOne(known names) cobra.CompletionFunc {
 
 func namesOfRuns(ctx context.Context, l *ledger.Ledger) ([]cobra.Completion, error) {
 	runs, err := l.Runs(ctx, "", "")
-	all := make([]cobra.Completion, 0, len(runs))
-	for _, r := range runs {
-		all = append(all, cobra.CompletionWithDesc(r.Name, fmt.Sprintf("%s, pool %s, %s", r.Started.Format("2006-01-02 15:04"), r.Pool, r.State)))
-	}
-	return all, err
+	return described(runs, func(r ledger.Run) (string, string) {
+		return r.Name, fmt.Sprintf("%s, pool %s, %s", r.Started.Format("2006-01-02 15:04"), r.Pool, r.State)
+	}), err
 }
 
 func namesOfBackfills(ctx context.Context, l *ledger.Ledger) ([]cobra.Completion, error) {
@@ -154,11 +146,7 @@ func namesOfBackfills(ctx context.Context, l *ledger.Ledger) ([]cobra.Completion
 		return nil, err
 	}
 	statuses, err := m.Statuses(ctx)
-	all := make([]cobra.Completion, 0, len(statuses))
-	for _, s := range statuses {
-		all = append(all, cobra.CompletionWithDesc(s.Name, string(s.State)))
-	}
-	return all, err
+	return described(statuses, func(s backfill.Status) (string, string) { return s.Name, string(s.State) }), err
 }
 
 func namesOfSchedules(ctx context.Context, l *ledger.Ledger) ([]cobra.Completion, error) {
@@ -167,9 +155,14 @@ func namesOfSchedules(ctx context.Context, l *ledger.Ledger) ([]cobra.Completion
 		return nil, err
 	}
 	schedules, err := m.Schedules(ctx)
-	all := make([]cobra.Completion, 0, len(schedules))
-	for _, s := range schedules {
-		all = append(all, cobra.CompletionWithDesc(s.Name, s.Cron))
+	return described(schedules, func(s backfill.Scheduled) (string, string) { return s.Name, s.Cron }), err
+}
+
+// described returns the completions of a list, each a name and what is said of it.
+func described[T any](all []T, of func(T) (name, description string)) []cobra.Completion {
+	completions := make([]cobra.Completion, len(all))
+	for i, one := range all {
+		completions[i] = cobra.CompletionWithDesc(of(one))
 	}
-	return all, err
+	return completions
 }

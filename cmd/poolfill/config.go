@@ -17,7 +17,7 @@ import (
 )
 
 func newConfigCommand(std streams) *cobra.Command {
-	var asJSON bool
+	var json jsonFlag
 	cmd := &cobra.Command{
 		Use:   "config [COMMAND [ARGUMENT...]]",
 		Short: "Show the settings in force and where each comes from",
@@ -47,25 +47,21 @@ a command it shows those of upload. The token is never shown, only where it is.`
 				return &usageError{fmt.Errorf("there is no command %q with settings\nSee 'poolfill --help'", args[0])}
 			}
 			if err := target.ParseFlags(rest); err != nil {
-				return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(target, err), target.CommandPath())}
+				return misuse(target, "%s", flagProblem(target, err))
 			}
 			file, err := applySettings(target)
 			if err != nil {
 				return err
 			}
-			inForce := settingsInForce(target, file)
-			if f := target.Flags().Lookup("json"); asJSON || f != nil && originOf(f).source == fromFlag {
-				e := json.NewEncoder(std.out)
-				e.SetIndent("", "  ")
-				e.SetEscapeHTML(false)
-				return e.Encode(inForce)
+			if f := target.Flags().Lookup("json"); f != nil && originOf(f).source == fromFlag {
+				json = true
 			}
-			return inForce.write(std.out)
+			return json.print(std.out, settingsInForce(target, file))
 		},
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what stands after the command is the command's
-	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	json.register(flags)
 	return cmd
 }
 
@@ -181,8 +177,8 @@ func shownValue(f *pflag.Flag) any {
 	return text
 }
 
-// write shows the settings as a table.
-func (in inForce) write(w io.Writer) error {
+// Text is part of ui.Result.
+func (in inForce) Text(w io.Writer) error {
 	switch {
 	case in.File == "":
 		fmt.Fprintln(w, "Configuration file: none")

@@ -50,7 +50,7 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate(fmt.Sprintf(versionFormat, "{{.Version}}"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(cmd, err), cmd.CommandPath())}
+		return misuse(cmd, "%s", flagProblem(cmd, err))
 	})
 	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std),
 		newBackfillCommand(std), newWorkerCommand(std), newScheduleCommand(std), newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
@@ -65,6 +65,23 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	return root, errors.Join(describeValues(root, valuesOf()), root.RegisterFlagCompletionFunc("profile", completeProfiles))
 }
 
+// misuse is the error of a command whose arguments or flags don't fit it, with where to
+// read how they do.
+func misuse(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Errorf("%s\nSee '%s --help'", fmt.Sprintf(format, args...), cmd.CommandPath())}
+}
+
+// atMostOne is the rule for the arguments of commands about the latest of something, or
+// the one that is named.
+func atMostOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return misuse(cmd, "%s takes one %s", cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
 // noArguments refuses arguments. Those of a group of commands are taken for a
 // command that there isn't.
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -74,7 +91,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	case cmd.HasSubCommands():
 		return noCommand(cmd, args[0])
 	}
-	return &usageError{fmt.Errorf("%s takes no arguments, but got %q\nSee '%s --help'", cmd.CommandPath(), args[0], cmd.CommandPath())}
+	return misuse(cmd, "%s takes no arguments, but got %q", cmd.CommandPath(), args[0])
 }
 
 // noCommand is the error of a command, or one of a group of commands, that there
@@ -84,7 +101,7 @@ func noCommand(group *cobra.Command, name string) error {
 	if near := group.SuggestionsFor(name); len(near) > 0 {
 		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
 	}
-	return &usageError{fmt.Errorf("there is no command %q%s\nSee '%s --help'", name, hint, group.CommandPath())}
+	return misuse(group, "there is no command %q%s", name, hint)
 }
 
 // nameTopics has cobra's command for help refuse what there is no help for, where it

@@ -149,7 +149,7 @@ input where that is no terminal.`,
 
 func oneName(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 || args[0] == "" {
-		return &usageError{fmt.Errorf("%s takes one name, of your choice\nSee '%s --help'", cmd.CommandPath(), cmd.CommandPath())}
+		return misuse(cmd, "%s takes one name, of your choice", cmd.CommandPath())
 	}
 	return nil
 }

@@ -19,9 +19,7 @@ import (
 
 func newUploadCommand(std streams) *cobra.Command {
 	var (
-		reading     readingFlags
-		api         apiFlags
-		output      outputFlags
+		f           runFlags
 		telling     notifyFlags
 		mode        string
 		chunkSize   int
@@ -51,13 +49,13 @@ func newUploadCommand(std streams) *cobra.Command {
 		if cfg.Guard, err = guardOf(dedupe, again); err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
-		if api.park, err = parks(onQuota, std); err != nil {
+		if f.api.limits.Park, err = parks(onQuota, std); err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
 		if err = detachedGuard(dedupe, args); err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
-		return execute(cmd, std, args, cfg, &reading, &api, &output)
+		return f.execute(cmd, std, args, cfg)
 	}
 	cmd := &cobra.Command{
 		Use:   "upload FILE...",
@@ -93,7 +91,7 @@ interrupted, can be continued.`,
 				return &usageError{err}
 			}
 			report, err := upload(cmd, args)
-			telling.tell(std.err, report, api.pool, err)
+			telling.tell(std.err, report, f.api.pool, err)
 			if std.reported != nil {
 				std.reported(report)
 			}
@@ -102,7 +100,7 @@ interrupted, can be continued.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	api.register(flags)
+	f.api.register(flags)
 	flags.StringVar(&mode, "mode", "async", "async, or sync for small uploads that should be there at once")
 	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
 	flags.StringVar(&workers, "workers", "auto", `how many chunks are uploaded at once: a number, or auto (more while that gets
@@ -119,11 +117,11 @@ the same file are always skipped)`)
 	flags.StringVar(&onQuota, "on-quota", "auto", `what a run does when the day's quota is used up: wait until the next day, or
 park (end with exit code 4 and say when to go on); auto waits on a terminal and
 parks elsewhere`)
-	flags.DurationVar(&output.grace, "grace", defaultGrace, "how long a run that is told to stop may take to finish what is in flight")
-	reading.register(flags)
-	output.register(flags)
+	flags.DurationVar(&f.output.grace, "grace", defaultGrace, "how long a run that is told to stop may take to finish what is in flight")
+	f.reading.register(flags)
+	f.output.register(flags)
 	telling.register(flags)
-	output.live.register(flags)
+	f.output.live.register(flags)
 	return cmd
 }
 
@@ -214,7 +212,7 @@ func withoutQueries(args []string) []string {
 // needInputs is the rule for the arguments of upload and check.
 func needInputs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return &usageError{fmt.Errorf("no input file: name at least one, or - for standard input\nSee '%s --help'", cmd.CommandPath())}
+		return misuse(cmd, "no input file: name at least one, or - for standard input")
 	}
 	return nil
 }

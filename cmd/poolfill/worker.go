@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,10 +12,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/cmd/poolfill/internal/ui"
+	"poolfill/pipeline"
+	"poolfill/ratelimit"
 	"poolfill/uploader"
 )
 
@@ -47,10 +51,10 @@ uploads at their next time.`,
 			if err != nil {
 				return &usageError{err}
 			}
-			if w.jobs < 1 {
-				return &usageError{fmt.Errorf("--jobs is a number from 1, not %d", w.jobs)}
+			if err := w.validate(); err != nil {
+				return err
 			}
-			return output.withManager(cmd.Context(), func(at backfill.Place, m *backfill.Manager) error {
+			return output.state.withManager(cmd.Context(), func(at backfill.Place, m *backfill.Manager) error {
 				return w.work(cmd.Context(), std, &output, at, m, target, func(ctx context.Context) (bool, error) {
 					if !idle {
 						return false, nil
@@ -66,12 +70,10 @@ uploads at their next time.`,
 	flags.BoolVar(&idle, "exit-when-idle", false, "end when no backfill is left to do")
 	flags.DurationVar(&w.grace, "grace", defaultGrace, "how long a worker that is told to stop may take to finish what is in flight")
 	api.registerServer(flags)
-	flags.DurationVar(&api.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
-	flags.DurationVar(&api.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
-	output.registerState(flags)
+	api.registerPatience(flags)
+	output.state.register(flags, stateOfRuns)
 	output.registerProgress(flags)
-	w.live.register(flags)
-	flags.BoolVar(&w.ui, "ui", false, "with --listen: serve River's own page over the jobs at /river/ too")
+	w.registerView(flags)
 	return cmd
 }
 
@@ -84,6 +86,18 @@ type workFlags struct {
 	// uploads has it carry out scheduled uploads too: not where a command is to end
 	// with its own work, as one may take hours.
 	uploads bool
+}
+
+func (w *workFlags) registerView(flags *pflag.FlagSet) {
+	w.live.register(flags)
+	flags.BoolVar(&w.ui, "ui", false, "with --listen: serve River's own page over the jobs at /river/ too")
+}
+
+func (w *workFlags) validate() error {
+	if w.jobs < 1 {
+		return &usageError{fmt.Errorf("--jobs is a number from 1, not %d", w.jobs)}
+	}
+	return nil
 }
 
 // lookEvery is how often it is looked whether the work is done.
@@ -103,7 +117,7 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 	api.Log = log
 	options, stopUploads := backfill.Options{API: api, Jobs: w.jobs, Log: log}, make(chan struct{})
 	if w.uploads {
-		options.Upload = scheduledUpload(std, output, stopUploads)
+		options.Upload = scheduledUpload(std, output.state, stopUploads)
 	}
 	engine, err := backfill.Start(ctx, at, options)
 	if err != nil {
@@ -156,6 +170,52 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 		if ended {
 			return nil
 		}
+	}
+}
+
+// scheduledUpload carries out a scheduled upload in this process, with the
+// worker's server and state, until stop is closed. What is left then is done by the
+// next worker.
+func scheduledUpload(std streams, state stateFlags, stop <-chan struct{}) func(context.Context, backfill.Scheduled) (backfill.Outcome, error) {
+	return func(ctx context.Context, s backfill.Scheduled) (backfill.Outcome, error) {
+		args := append([]string{}, s.Args...)
+		args = append(args, "--url", s.Server, "--on-quota", "park", "--progress", "none")
+		if state.dir != "" {
+			args = append(args, "--state-dir", state.dir)
+		}
+		if state.db != "" {
+			args = append(args, "--"+dbFlag, state.db)
+		}
+		var o backfill.Outcome
+		quiet := std
+		quiet.in, quiet.out, quiet.stop = strings.NewReader(""), io.Discard, stop
+		quiet.reported = func(r pipeline.Report) {
+			if r.State == "" {
+				return // it was ended before it began
+			}
+			o.Run = r.RunID
+			o.Summary = fmt.Sprintf("%s: %d created, %d rejected, %d skipped, %d unsent", r.State, r.Totals.Created, r.Totals.Rejected, r.Totals.Duplicate, r.Totals.Unsent)
+		}
+		root, err := newRootCommand(quiet, &profiles{}) //nolint:contextcheck // each command has that of ExecuteContext
+		if err != nil {
+			return o, err
+		}
+		root.SetArgs(append([]string{"upload"}, args...))
+		err = root.ExecuteContext(ctx)
+		var (
+			rejected    *rejectedError
+			parked      *ratelimit.DayQuotaError
+			interrupted *interruptedError
+		)
+		switch {
+		case errors.As(err, &rejected):
+			err = nil
+		case errors.As(err, &parked):
+			o.Until, err = parked.Until, nil
+		case errors.As(err, &interrupted), errors.Is(err, pipeline.ErrInterrupted):
+			o.Until, o.Summary, err = time.Now(), cmp.Or(o.Summary, pipeline.ErrInterrupted.Error()), nil
+		}
+		return o, err
 	}
 }
 

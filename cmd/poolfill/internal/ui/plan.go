@@ -16,14 +16,17 @@ import (
 // maxShownDays is the most days of a plan's calendar that are shown.
 const maxShownDays = 10
 
-// Plan writes what an upload will do, to be understood at a glance.
-func Plan(w io.Writer, p plan.Plan) error {
+// Plan is what an upload will do.
+type Plan struct{ plan.Plan }
+
+// Text writes it to be understood at a glance. It is part of Result.
+func (p Plan) Text(w io.Writer) error {
 	rows := "no rows"
 	if p.Rows.Total > 0 {
 		rows = fmt.Sprintf("%s of %s", humanize.Comma(p.Rows.Valid), count.Of(p.Rows.Total, "row"))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Plan: %s%s.\n", rows, target(p))
+	fmt.Fprintf(&b, "Plan: %s%s.\n", rows, target(p.Plan))
 	if p.Tasks.Total > 0 || p.Pool != nil {
 		b.WriteString("\n")
 	}
@@ -32,13 +35,13 @@ func Plan(w io.Writer, p plan.Plan) error {
 			humanize.Comma(p.Tasks.General), humanize.Comma(p.Tasks.Control), humanize.Comma(p.Tasks.Training))
 		fmt.Fprintf(&b, "Upload   %s with at most %s, %s of JSON; at least %s in all\n",
 			count.Of(p.Chunks, "chunk"), count.Of(p.LargestChunk, "task"), size(p.Bytes.Bodies), count.Of(p.Requests, "request"))
-		writeSchedule(&b, p)
+		writeSchedule(&b, p.Plan)
 	}
-	writeRoom(&b, p)
+	writeRoom(&b, p.Plan)
 	if c := p.Control; c != nil {
 		fmt.Fprintf(&b, "Control  %.3g%% of the tasks are control tasks; Toloka advises %s\n", c.Share*100, c.Advice())
 	}
-	writeCost(&b, p)
+	writeCost(&b, p.Plan)
 	writeRejections(&b, p.Rejections)
 	writeWarnings(&b, p.Warnings)
 	writeRemarks(&b, "Good to know", p.Notes)
