@@ -68,17 +68,14 @@ func describeValues(cmd *cobra.Command, known map[string]values) error {
 		if !ok || err != nil {
 			return
 		}
-		if f.Annotations == nil {
-			f.Annotations = make(map[string][]string)
-		}
 		switch {
 		case v.folder:
-			f.Annotations[cobra.BashCompSubdirsInDir] = []string{}
+			annotate(f, cobra.BashCompSubdirsInDir)
 		case v.files != nil:
-			f.Annotations[cobra.BashCompFilenameExt] = strings.Fields(strings.Join(v.files, " "))
+			annotate(f, cobra.BashCompFilenameExt, strings.Fields(strings.Join(v.files, " "))...)
 		default:
 			if v.choices != nil {
-				f.Annotations[choicesKey] = v.choices
+				annotate(f, choicesKey, v.choices...)
 			}
 			shown := slices.Concat(v.choices, v.common)
 			err = cmd.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(shown, cobra.ShellCompDirectiveNoFileComp))

@@ -190,7 +190,7 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 		// It is in this process and has no account to protect; quotas in the
 		// configuration file are those of an account.
 		ofAccount := func(name string) bool {
-			return slices.Contains([]source{fromDefault, fromFile}, originOf(flags.Lookup(name)).source)
+			return slices.Contains([]source{fromDefault, fromFile}, originOf(flags.Lookup(name)).Source)
 		}
 		if ofAccount("requests-per-second") {
 			limits.RequestsPerSecond = 0
