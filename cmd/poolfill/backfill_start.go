@@ -99,7 +99,7 @@ func (f *backfillStart) run(cmd *cobra.Command, std streams, args []string) erro
 	})
 }
 
-// begin enters a backfill, or finds the one that the same command has begun.
+// begin records a backfill, or finds the one that the same command has begun.
 func (f *backfillStart) begin(ctx context.Context, std streams, m *backfill.Manager, args []string,
 	settings backfill.Settings, api uploader.ClientConfig,
 ) (backfill.Backfill, error) {

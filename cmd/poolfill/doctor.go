@@ -117,7 +117,7 @@ type doctor struct {
 
 func (d *doctor) found(f finding) { d.findings = append(d.findings, f) }
 
-// settings tells where settings come from, and names variables that no setting
+// settings finds where settings come from, and names variables that no setting
 // has.
 func (d *doctor) settings(cmd *cobra.Command) {
 	message := "no configuration file"
@@ -287,7 +287,7 @@ func (d *doctor) state() (usable bool) {
 	return true
 }
 
-// judgeFolder says whether a ledger is safe on a file system.
+// judgeFolder reports whether a ledger is safe on a file system.
 func judgeFolder(message string, disk state.Disk) finding {
 	message += " (" + disk.Kind + ")"
 	switch {
@@ -299,7 +299,7 @@ func judgeFolder(message string, disk state.Disk) finding {
 	return finding{"state", right, message, ""}
 }
 
-// existing gives the nearest folder above a path, or itself, that is there.
+// existing returns the nearest folder above a path, or itself, that is there.
 func existing(dir string) (string, error) {
 	for {
 		info, err := os.Stat(dir)
@@ -417,11 +417,11 @@ type diagnosis struct {
 
 // Text prints the findings, a line each. It is part of ui.Result.
 func (d diagnosis) Text(w io.Writer) error {
-	colours := ui.Colourful(w)
+	palette := ui.PaletteOf(w)
 	var b strings.Builder
 	for _, f := range d.Checks {
 		colour := map[checkResult]ui.Colour{right: ui.Green, odd: ui.Yellow, failed: ui.Red}[f.Verdict]
-		fmt.Fprintf(&b, "%s  %-8s  %s\n", colour.Paint(fmt.Sprintf("%-4s", f.Verdict), colours), f.Check,
+		fmt.Fprintf(&b, "%s  %-8s  %s\n", palette.Paint(colour, fmt.Sprintf("%-4s", f.Verdict)), f.Check,
 			strings.ReplaceAll(f.Message, "\n", "\n                "))
 		if f.Advice != "" {
 			fmt.Fprintf(&b, "                → %s\n", f.Advice)

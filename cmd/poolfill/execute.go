@@ -6,12 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,13 +100,6 @@ func (f stateFlags) lockPool(cfg *pipeline.Config) (release func() error, err er
 	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
 	cfg.OpenLedger = l.open
 	return func() error { return errors.Join(l.close(), lock.Release()) }, nil
-}
-
-// unusable reports whether a folder can't be used as it is, so that its rights or a
-// setting must change first. A disk that is full or fails is not that.
-func unusable(err error) bool {
-	return slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EROFS},
-		func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // newRunID names a run: short enough to type, long enough to be alone.
@@ -210,40 +199,6 @@ func outcome(r pipeline.Report, err error) error {
 		return &rejectedError{r.Totals.Rejected}
 	}
 	return nil
-}
-
-// stopOnSignals calls soft at the first signal, and hard at the second or when
-// the grace is over; a grace of 0 has no end.
-func stopOnSignals(soft, hard func(), grace time.Duration) (release func()) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-done:
-			return
-		case <-signals:
-			soft()
-		}
-		var over <-chan time.Time
-		if grace > 0 {
-			timer := time.NewTimer(grace)
-			defer timer.Stop()
-			over = timer.C
-		}
-		select {
-		case <-done:
-			return
-		case <-signals:
-		case <-over:
-		}
-		hard()
-		signal.Stop(signals) // a further one ends the process as it would any other
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(done)
-	}
 }
 
 // lazyWriter makes the report's folder when the first input is read, so that

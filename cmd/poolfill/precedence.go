@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -39,13 +38,6 @@ type origin struct {
 	Place  string `json:"place,omitempty"`
 }
 
-// The annotations of flags. originKey holds where the value comes from,
-// choicesKey the only values that there are.
-const (
-	originKey  = "poolfill_origin"
-	choicesKey = "poolfill_choices"
-)
-
 // originOf returns where a flag's value comes from, after applySettings.
 func originOf(f *pflag.Flag) origin {
 	switch a := f.Annotations[originKey]; {
@@ -55,14 +47,6 @@ func originOf(f *pflag.Flag) origin {
 		return origin{fromFlag, "--" + f.Name}
 	}
 	return origin{Source: fromDefault}
-}
-
-// annotate keeps something with a flag.
-func annotate(f *pflag.Flag, key string, values ...string) {
-	if f.Annotations == nil {
-		f.Annotations = make(map[string][]string)
-	}
-	f.Annotations[key] = values
 }
 
 // alternatives lists the settings that say the same thing in different ways. One
@@ -304,22 +288,6 @@ func refusedFlags(flags *pflag.FlagSet) error {
 	})
 	return errors.Join(errs...)
 }
-
-// possible reports whether a flag can have a value, as far as its type doesn't say so.
-// No number and no time is negative.
-func possible(f *pflag.Flag, value string) bool {
-	if choices := f.Annotations[choicesKey]; choices != nil {
-		return slices.Contains(choices, value)
-	}
-	switch f.Value.Type() {
-	case "int", "int64", "float64", "duration":
-		return !strings.HasPrefix(value, "-")
-	}
-	return true
-}
-
-// orList returns "a, b or c".
-func orList(words []string) string { return english.WordSeries(words, "or") }
 
 // settingNames lists what can stand in a file of settings, sorted: the flags of
 // all commands that read it.

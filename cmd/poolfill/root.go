@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -53,7 +52,7 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 		return misuse(cmd, "%s", flagProblem(cmd, err))
 	})
 	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std),
-		newBackfillCommand(std), newWorkerCommand(std), newScheduleCommand(std), newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
+		newBackfillCommand(std), newWorkerCommand(std, newRootCommand), newScheduleCommand(std), newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
 	root.SetOut(std.out) // the command for completions keeps it
 	root.InitDefaultCompletionCmd()
 	nameShells(root)
@@ -63,45 +62,6 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	root.Args = noArguments
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return root, errors.Join(describeValues(root, valuesOf()), root.RegisterFlagCompletionFunc("profile", completeProfiles))
-}
-
-// misuse is the error of a command whose arguments or flags don't fit it, with where to
-// read how they do.
-func misuse(cmd *cobra.Command, format string, args ...any) error {
-	return &usageError{fmt.Errorf("%s\nSee '%s --help'", fmt.Sprintf(format, args...), cmd.CommandPath())}
-}
-
-// atMostOne is the rule for the arguments of commands about the latest of something, or
-// the one that is named.
-func atMostOne(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
-			return misuse(cmd, "%s takes one %s", cmd.CommandPath(), what)
-		}
-		return nil
-	}
-}
-
-// noArguments refuses arguments. Those of a group of commands are taken for a
-// command that there isn't.
-func noArguments(cmd *cobra.Command, args []string) error {
-	switch {
-	case len(args) == 0:
-		return nil
-	case cmd.HasSubCommands():
-		return noCommand(cmd, args[0])
-	}
-	return misuse(cmd, "%s takes no arguments, but got %q", cmd.CommandPath(), args[0])
-}
-
-// noCommand is the error of a command, or one of a group of commands, that there
-// isn't.
-func noCommand(group *cobra.Command, name string) error {
-	hint := ""
-	if near := group.SuggestionsFor(name); len(near) > 0 {
-		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
-	}
-	return misuse(group, "there is no command %q%s", name, hint)
 }
 
 // nameTopics has cobra's command for help refuse what there is no help for, where it
@@ -140,7 +100,7 @@ func nameShells(root *cobra.Command) {
 	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
-// commandOf gives a command that cobra has added itself.
+// commandOf returns a command that cobra has added itself.
 func commandOf(root *cobra.Command, name string) *cobra.Command {
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == name {

@@ -2,18 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"poolfill/internal/ledger"
-	"poolfill/pipeline"
 )
 
 func newRunsCommand(std streams) *cobra.Command {
@@ -82,56 +79,4 @@ func (list runList) Text(w io.Writer) error {
 			r.Totals.Created, r.Totals.Rejected, r.Totals.Unsent, strings.Join(names, ", "))
 	}
 	return table.Flush()
-}
-
-// runJSON is a run as --json prints it.
-type runJSON struct {
-	Run      string          `json:"run_id"`
-	State    string          `json:"state"`
-	Server   string          `json:"server"`
-	Pool     string          `json:"pool_id"`
-	Mode     string          `json:"mode"`
-	Guard    string          `json:"guard"`
-	Attempts int             `json:"attempts"`
-	Started  time.Time       `json:"started"`
-	Ended    *time.Time      `json:"ended,omitempty"`
-	Command  string          `json:"command"`
-	Files    []runFileJSON   `json:"files"`
-	Totals   pipeline.Totals `json:"totals"`
-
-	report *pipeline.Report // of its end; nil while there is none
-}
-
-type runFileJSON struct {
-	Path   string `json:"path"`
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256,omitempty"`
-}
-
-// describeRun returns a run as it is printed. The error is of a report that can't be
-// read.
-func describeRun(r ledger.Run) (runJSON, error) {
-	out := runJSON{
-		Run: r.Name, State: r.State, Server: r.Server, Pool: r.Pool, Mode: r.Mode, Guard: r.Guard,
-		Attempts: r.Attempts, Started: r.Started.UTC(), Command: r.Command, Files: []runFileJSON{},
-		Totals: pipeline.Totals{Created: r.Created, Rejected: r.Rejected}, // of what was kept before it was cut off
-	}
-	if !r.Ended.IsZero() {
-		ended := r.Ended.UTC()
-		out.Ended = &ended
-	}
-	for _, f := range r.Files {
-		out.Files = append(out.Files, runFileJSON{f.Path, f.Size, f.SHA256})
-	}
-	if len(r.Report) == 0 {
-		return out, nil
-	}
-	out.report = new(pipeline.Report)
-	if err := json.Unmarshal(r.Report, out.report); err != nil {
-		return out, fmt.Errorf("the report of run %s can't be read: %w", r.Name, err)
-	}
-	if r.State != ledger.Running {
-		out.Totals = out.report.Totals
-	}
-	return out, nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/contract"
@@ -218,11 +216,6 @@ type outputFlags struct {
 	state                              stateFlags
 	grace                              time.Duration // after the first signal; 0 = no end
 	live                               liveFlags
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 func (f *outputFlags) register(flags *pflag.FlagSet) {

@@ -123,18 +123,6 @@ func (f *lookFlags) backfills(do func(ctx context.Context, m *backfill.Manager, 
 	}
 }
 
-// known makes a usage error of a name that is unknown, or a state that doesn't fit.
-func known(err error) error {
-	var (
-		run *ledger.UnknownRunError
-		now *backfill.StateError
-	)
-	if errors.As(err, &run) || errors.Is(err, backfill.ErrUnknown) || errors.As(err, &now) {
-		return &usageError{err}
-	}
-	return err
-}
-
 // openLedger opens the ledger in the database where one is named, and otherwise in
 // the folder.
 func openLedger(ctx context.Context, db, dir string) (*ledger.Ledger, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,18 +16,16 @@ import (
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/pipeline"
-	"poolfill/ratelimit"
 	"poolfill/uploader"
 )
 
-func newWorkerCommand(std streams) *cobra.Command {
+func newWorkerCommand(std streams, commands commandTree) *cobra.Command {
 	var (
 		api    apiFlags
 		output outputFlags
 		idle   bool
 	)
-	w := workFlags{uploads: true}
+	w := workFlags{uploads: commands}
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Work at backfills and schedules until it is stopped",
@@ -83,9 +80,9 @@ type workFlags struct {
 	grace time.Duration
 	live  liveFlags
 	ui    bool
-	// uploads has it carry out scheduled uploads too: not where a command is to end
+	// uploads carries out scheduled uploads too; nil does not, where a command is to end
 	// with its own work, as one may take hours.
-	uploads bool
+	uploads commandTree
 }
 
 func (w *workFlags) registerView(flags *pflag.FlagSet) {
@@ -116,19 +113,19 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 	}
 	api.Log = log
 	options, stopUploads := backfill.Options{API: api, Jobs: w.jobs, Log: log}, make(chan struct{})
-	if w.uploads {
-		options.Upload = scheduledUpload(std, output.state, stopUploads)
+	if w.uploads != nil {
+		options.Upload = scheduledUpload(w.uploads, std, output.state, stopUploads)
 	}
 	engine, err := backfill.Start(ctx, at, options)
 	if err != nil {
 		return err
 	}
 	stopped, hard := make(chan struct{}), make(chan struct{})
-	leave := sync.OnceFunc(func() { close(hard) })
+	abort := sync.OnceFunc(func() { close(hard) })
 	release := stopOnSignals(func() {
 		fmt.Fprintln(display, "poolfill: stopping: what is in flight is finished. Once more leaves at once.")
 		close(stopped)
-	}, leave, w.grace)
+	}, abort, w.grace)
 	defer release()
 	defer func() {
 		ending, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -157,7 +154,7 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 		case <-stopped:
 			return nil
 		case err := <-engine.Failed():
-			leave() // nothing of what is under way can be kept
+			abort() // nothing of what is under way can be kept
 			return err
 		case <-ticker.C:
 		}
@@ -170,52 +167,6 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 		if ended {
 			return nil
 		}
-	}
-}
-
-// scheduledUpload carries out a scheduled upload in this process, with the
-// worker's server and state, until stop is closed. What is left then is done by the
-// next worker.
-func scheduledUpload(std streams, state stateFlags, stop <-chan struct{}) func(context.Context, backfill.Scheduled) (backfill.Outcome, error) {
-	return func(ctx context.Context, s backfill.Scheduled) (backfill.Outcome, error) {
-		args := append([]string{}, s.Args...)
-		args = append(args, "--url", s.Server, "--on-quota", "park", "--progress", "none")
-		if state.dir != "" {
-			args = append(args, "--state-dir", state.dir)
-		}
-		if state.db != "" {
-			args = append(args, "--"+dbFlag, state.db)
-		}
-		var o backfill.Outcome
-		quiet := std
-		quiet.in, quiet.out, quiet.stop = strings.NewReader(""), io.Discard, stop
-		quiet.reported = func(r pipeline.Report) {
-			if r.State == "" {
-				return // it was ended before it began
-			}
-			o.Run = r.RunID
-			o.Summary = fmt.Sprintf("%s: %d created, %d rejected, %d skipped, %d unsent", r.State, r.Totals.Created, r.Totals.Rejected, r.Totals.Duplicate, r.Totals.Unsent)
-		}
-		root, err := newRootCommand(quiet, &profiles{}) //nolint:contextcheck // each command has that of ExecuteContext
-		if err != nil {
-			return o, err
-		}
-		root.SetArgs(append([]string{"upload"}, args...))
-		err = root.ExecuteContext(ctx)
-		var (
-			rejected    *rejectedError
-			parked      *ratelimit.DayQuotaError
-			interrupted *interruptedError
-		)
-		switch {
-		case errors.As(err, &rejected):
-			err = nil
-		case errors.As(err, &parked):
-			o.Until, err = parked.Until, nil
-		case errors.As(err, &interrupted), errors.Is(err, pipeline.ErrInterrupted):
-			o.Until, o.Summary, err = time.Now(), cmp.Or(o.Summary, pipeline.ErrInterrupted.Error()), nil
-		}
-		return o, err
 	}
 }
 
@@ -242,7 +193,7 @@ func (w *workFlags) show(ctx context.Context, std streams, m *backfill.Manager, 
 	return live.Serve(ctx, listener, handler), nil
 }
 
-// teller tells how far the backfills have come, now and then.
+// teller prints how far the backfills have come, now and then.
 type teller struct {
 	w     io.Writer
 	m     *backfill.Manager

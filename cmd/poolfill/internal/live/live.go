@@ -28,18 +28,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"poolfill/cmd/poolfill/internal/report"
-	"poolfill/pipeline"
 	"poolfill/uploader"
 )
 
 //go:embed live.js
 var script []byte
-
-// Run is what is shown. Both methods are safe for concurrent use.
-type Run interface {
-	Progress() pipeline.Progress
-	Snapshot() pipeline.Report
-}
 
 // View collects what is shown of a run. It is safe for concurrent use.
 type View struct{ requests prometheus.Histogram }

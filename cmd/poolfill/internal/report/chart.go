@@ -148,7 +148,7 @@ func coarse(s *pipeline.Series) *pipeline.Series {
 // timeline draws over the time of a series.
 type timeline struct{ *pipeline.Series }
 
-// begin gives the second in which interval i begins; the one after the last
+// begin returns the second in which interval i begins; the one after the last
 // begins at the end of the run.
 func (t timeline) begin(i int) float64 {
 	if i == len(t.Accepted) {
@@ -217,7 +217,7 @@ func (t timeline) curve(v values, scale float64) curve {
 	return curve{v.name, v.class, line.String(), area.String()}
 }
 
-// bands gives the times in which the quota held requests back for at least
+// bands returns the times in which the quota held requests back for at least
 // half of the interval, neighbours as one.
 func (t timeline) bands() []band {
 	var bands []band
@@ -236,7 +236,7 @@ func (t timeline) bands() []band {
 
 func coordinate(x float64) string { return strconv.FormatFloat(math.Round(x*10)/10, 'f', -1, 64) }
 
-// niceStep gives a round distance of the marks from 0 to top: two to five of
+// niceStep returns a round distance of the marks from 0 to top: two to five of
 // them.
 func niceStep(top float64) float64 {
 	if top <= 0 {
@@ -251,7 +251,7 @@ func niceStep(top float64) float64 {
 	return unit
 }
 
-// niceTime gives a round distance, in seconds, of the marks of a time axis: at
+// niceTime returns a round distance, in seconds, of the marks of a time axis: at
 // most six of them, so that there is room for them on a phone.
 func niceTime(seconds float64) float64 {
 	const day = 24 * 60 * 60
@@ -367,7 +367,7 @@ func sum[T int64 | float64](all []T) float64 {
 	return total
 }
 
-// peak gives the largest value from 0 on; gaps are none.
+// peak returns the largest value from 0 on; gaps are none.
 func peak(all []float64) float64 {
 	top := 0.0
 	for _, x := range all {

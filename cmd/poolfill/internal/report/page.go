@@ -332,7 +332,7 @@ func delimiter(d string) string {
 	return d
 }
 
-// bounded gives the first of a list, and says how many are left out.
+// bounded returns the first of a list, and says how many are left out.
 func bounded[T any](all []T, most int) ([]T, string) {
 	if len(all) <= most {
 		return all, ""

@@ -96,7 +96,7 @@ func (w *Writer) Input(info reader.Info) error {
 	return nil
 }
 
-// shapeOf gives the shape of an input; inputs with the same header and dialect
+// shapeOf returns the shape of an input; inputs with the same header and dialect
 // share one, and so one file of rejected rows.
 func (w *Writer) shapeOf(info reader.Info) *shape {
 	s := newShape(info)
@@ -119,7 +119,7 @@ func (w *Writer) Record(results []pipeline.Result) error {
 	return nil
 }
 
-// fail gives the error that the Writer's methods return from now on.
+// fail returns the error that the Writer's methods return from now on.
 func (w *Writer) fail(err error) error {
 	if w.failed == nil {
 		w.failed = fmt.Errorf("the report's files can't be written to %s; make space there, or name another folder with --out (%w)", w.dir, err)
@@ -170,7 +170,7 @@ func (w *Writer) openResults() (err error) {
 	return err
 }
 
-// openRejected gives the file of the rejected rows of a shape.
+// openRejected returns the file of the rejected rows of a shape.
 func (w *Writer) openRejected(s *shape) (*file, error) {
 	if f, ok := w.rejected[s]; ok {
 		return f, nil
@@ -189,7 +189,7 @@ func (w *Writer) openRejected(s *shape) (*file, error) {
 	return f, err
 }
 
-// Finish gives all files their names, writes the report, and returns it with
+// Finish renames all files, writes the report, and returns it with
 // their paths in Outputs.
 func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
 	defer w.abandon()
@@ -277,7 +277,7 @@ func (w *Writer) create(path string) (*file, error) {
 	return &file{bufio.NewWriterSize(f, writeSize), f, path}, nil
 }
 
-// commit gives the file its name, after its content has reached the disk.
+// commit renames the file, after its content has reached the disk.
 func (f *file) commit() error {
 	err := f.Flush()
 	if err == nil {

@@ -172,7 +172,7 @@ func writeRejections(b *strings.Builder, groups []pipeline.Rejection) {
 	fmt.Fprintf(b, "More on a code: poolfill explain %s\n", groups[0].Code)
 }
 
-// sampleOf gives the first value of a group, unless its message has it.
+// sampleOf returns the first value of a group, unless its message has it.
 func sampleOf(g pipeline.Rejection) string {
 	quoted := strconv.Quote(g.Value)
 	if g.Value == "" || strings.Contains(g.Message, g.Value) || strings.Contains(g.Message, quoted) {
