@@ -13,6 +13,7 @@ import (
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // library uploads a file as a Go program does, with a ledger or without, which
@@ -30,7 +31,7 @@ func library(ctx context.Context, args []string, log io.Writer) (err error) {
 	debug.SetGCPercent(40) // as the command does once it collects
 	cfg := pipeline.Config{
 		Input:   pipeline.Input{Files: []string{file}},
-		Target:  pipeline.Target{PoolID: "1", API: uploader.ClientConfig{BaseURL: url, Token: "bench"}},
+		Target:  pipeline.Target{PoolID: "1", API: toloka.Config{BaseURL: url, Token: "bench"}},
 		Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: 5000},
 	}
 	if state != "" {

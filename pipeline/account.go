@@ -9,14 +9,14 @@ import (
 	"poolfill/internal/quota"
 	"poolfill/ledger"
 	"poolfill/ratelimit"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // accountBook is the use of the account's quota, which the ledger keeps. Whose
 // account it is shows when the first tasks are about to be sent.
 type accountBook struct {
 	set    *settings
-	client *uploader.Client
+	client *toloka.Client
 
 	mu     sync.Mutex
 	ledger *ledger.Ledger // from the time that it is open
@@ -32,7 +32,7 @@ func (a *accountBook) use(l *ledger.Ledger) {
 
 // AccountName returns the name under which the use of an account's quota is kept. The
 // requester is the account's id, empty where the server doesn't tell.
-func AccountName(api uploader.ClientConfig, requester string) string {
+func AccountName(api toloka.Config, requester string) string {
 	name := api.BaseURL + " " + requester
 	if api.ActUnder != "" {
 		name += " as " + api.ActUnder
@@ -42,9 +42,9 @@ func AccountName(api uploader.ClientConfig, requester string) string {
 
 // UsedToday returns how many tasks the uploads of an account have created on the
 // running day, UTC, as far as the ledger knows: those of this machine. requester
-// is the id of uploader.Client.Requester, empty where the server doesn't tell, and
+// is the id of toloka.Client.Requester, empty where the server doesn't tell, and
 // day is as in ratelimit.Limits.
-func UsedToday(ctx context.Context, l *ledger.Ledger, api uploader.ClientConfig, requester string, day time.Duration) (int, error) {
+func UsedToday(ctx context.Context, l *ledger.Ledger, api toloka.Config, requester string, day time.Duration) (int, error) {
 	book, err := quota.New(ctx, l, AccountName(api, requester), day)
 	if err != nil {
 		return 0, err
@@ -61,7 +61,7 @@ func (a *accountBook) open(ctx context.Context) (*quota.Book, error) {
 		return a.book, nil
 	}
 	requester, err := a.client.Requester(ctx)
-	var api *uploader.APIError
+	var api *toloka.Error
 	if err != nil && (!errors.As(err, &api) || api.Status == 0 || api.Retryable()) {
 		return nil, err
 	}
@@ -79,12 +79,12 @@ func (a *accountBook) Take(ctx context.Context, tasks int, limits ratelimit.Limi
 }
 
 // Settle is part of ratelimit.Book.
-func (a *accountBook) Settle(ctx context.Context, id int64, used bool) error {
+func (a *accountBook) Settle(ctx context.Context, id int64, use ratelimit.Use) error {
 	book, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	return book.Settle(ctx, id, used)
+	return book.Settle(ctx, id, use)
 }
 
 // close has the book keep the ends of the last grants, which must have ended.

@@ -22,6 +22,7 @@ import (
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // OnInvalid says what an invalid row does to the run.
@@ -126,7 +127,7 @@ type Target struct {
 	PoolID string
 	// API says how the server is reached. A Check without PoolID doesn't use it.
 	// Its Gate is the run's to make, from Limits, and must be nil.
-	API uploader.ClientConfig
+	API toloka.Config
 	// Limits are the account's quotas; 0 in each of them means no limit. Where
 	// its Book is nil, a run with a ledger keeps the use of the quotas there.
 	Limits ratelimit.Config

@@ -33,7 +33,7 @@ func Example() {
 		},
 		Target: pipeline.Target{
 			PoolID: server.PoolID,
-			API:    server.API(), // uploader.ClientConfig{BaseURL: "https://toloka.dev", Token: token}
+			API:    server.API(), // toloka.Config{BaseURL: "https://toloka.dev", Token: token}
 		},
 	})
 	if err != nil {

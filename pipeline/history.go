@@ -9,6 +9,7 @@ import (
 	"poolfill/ledger"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // history finds out what earlier runs did, and so which one this run is: it goes on
@@ -145,7 +146,7 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 		p.strays.known.sort()
 	}
 	if h.set.guard == GuardPool {
-		err := h.server.Tasks(ctx, func(t uploader.Task) error {
+		err := h.server.Tasks(ctx, func(t toloka.Task) error {
 			p.guard.content.add(t.Key, t.ID)
 			return nil
 		})

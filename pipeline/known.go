@@ -9,7 +9,7 @@ import (
 	"poolfill/ledger"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // known counts the tasks that exist already. A row that claims one of them
@@ -61,7 +61,7 @@ func (k *known) claim(key [16]byte) (id string, ok bool) {
 // rowGuard knows the rows that are not sent again. One goroutine at a time uses it.
 type rowGuard struct {
 	exact   known // by ledger.Key
-	content known // by uploader.Key
+	content known // by toloka.Key
 }
 
 // claim reports whether a task exists already, and its id.
@@ -84,10 +84,10 @@ func (g *rowGuard) claim(t *reader.Task) (id string, ok bool, err error) {
 func (g *rowGuard) empty() bool { return g.exact.empty() && g.content.empty() }
 
 // contentKey is the key of a task by what the API says of it.
-func contentKey(fields []byte) (uploader.Key, error) {
+func contentKey(fields []byte) (toloka.Key, error) {
 	task := append(make([]byte, 0, len(fields)+2), '{')
 	task = append(append(task, fields...), '}')
-	return uploader.ContentKey(task)
+	return toloka.ContentKey(task)
 }
 
 // strays are tasks that a run has created for some of its rows, it is not known

@@ -427,6 +427,6 @@ func (c *counted) Take(_ context.Context, tasks int, _ ratelimit.Limits) (int64,
 	return 1, 0, "", nil
 }
 
-func (*counted) Settle(context.Context, int64, bool) error { return nil }
-func (*counted) Sharers() int                              { return 1 }
-func (*counted) Today(context.Context) (int, error)        { return 0, nil }
+func (*counted) Settle(context.Context, int64, ratelimit.Use) error { return nil }
+func (*counted) Sharers() int                                       { return 1 }
+func (*counted) Today(context.Context) (int, error)                 { return 0, nil }

@@ -12,6 +12,7 @@ import (
 	"poolfill/internal/concurrency"
 	"poolfill/ratelimit"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // Pipeline is one run. It is used once.
@@ -21,7 +22,7 @@ type Pipeline struct {
 	books   *books
 	account *accountBook
 	gate    *ratelimit.Gate
-	client  *uploader.Client // nil where nothing is asked of the server
+	client  *toloka.Client // nil where nothing is asked of the server
 	places  *concurrency.Limiter
 	batcher *batcher.Batcher
 	plot    plot
@@ -75,7 +76,7 @@ func (p *Pipeline) reach() (err error) {
 	api.Gate = p.gate
 	api.Connections = cmp.Or(api.Connections, p.set.Workers, concurrency.DefaultMax)
 	observe := api.Observe
-	api.Observe = func(e uploader.Exchange) {
+	api.Observe = func(e toloka.Exchange) {
 		if e.Overloaded() {
 			p.places.Overload(e.Sent)
 		}
@@ -83,7 +84,7 @@ func (p *Pipeline) reach() (err error) {
 			observe(e)
 		}
 	}
-	if p.client, err = uploader.NewClient(api); err != nil {
+	if p.client, err = toloka.NewClient(api); err != nil {
 		return err
 	}
 	p.account.client = p.client
@@ -263,9 +264,9 @@ func (p *Pipeline) conclude(ctx context.Context, past *past, r Report) (Report, 
 }
 
 // traffic is what went between the run and the server.
-func (p *Pipeline) traffic() (uploader.Stats, ratelimit.State) {
+func (p *Pipeline) traffic() (toloka.Stats, ratelimit.State) {
 	if p.client == nil {
-		return uploader.Stats{}, ratelimit.State{}
+		return toloka.Stats{}, ratelimit.State{}
 	}
 	return p.client.Stats(), p.gate.State()
 }

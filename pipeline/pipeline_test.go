@@ -28,6 +28,7 @@ import (
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -137,7 +138,7 @@ func config(url string, files ...string) pipeline.Config {
 		Input: pipeline.Input{Files: files},
 		Target: pipeline.Target{
 			PoolID: "1",
-			API:    uploader.ClientConfig{BaseURL: url, Token: "token", HTTP: &http.Client{Transport: &http.Transport{}}},
+			API:    toloka.Config{BaseURL: url, Token: "token", HTTP: &http.Client{Transport: &http.Transport{}}},
 		},
 		Keeping: pipeline.Keeping{RunID: "test"},
 	}
@@ -709,7 +710,7 @@ func TestConfigErrorsAreAllNamed(t *testing.T) {
 		"a check against nothing":        {Input: stdin, Job: pipeline.Check{}},
 		"two specs":                      {Input: twice, Job: pipeline.Check{}},
 		"a synchronous chunk over 5,000": {Input: stdin, Target: pool, Sending: pipeline.Sending{Mode: uploader.Sync, ChunkSize: 5001}},
-		"a gate of its own":              {Input: stdin, Target: pipeline.Target{PoolID: "1", API: uploader.ClientConfig{Gate: &ratelimit.Gate{}}}},
+		"a gate of its own":              {Input: stdin, Target: pipeline.Target{PoolID: "1", API: toloka.Config{Gate: &ratelimit.Gate{}}}},
 		"a guard without a ledger":       {Input: stdin, Target: pool, Job: pipeline.Upload{Guard: pipeline.GuardLedger}},
 		"a run key beside a ledger":      {Input: stdin, Target: pool, Job: pipeline.Upload{RunKey: "x"}, Keeping: pipeline.Keeping{Ledger: openBook(t).Ledger}},
 	} {

@@ -10,14 +10,13 @@ import (
 	"poolfill/internal/contract"
 	"poolfill/ledger"
 	"poolfill/reader"
-	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
 
 // prepared is what is found out before a task is sent.
 type prepared struct {
 	// pool is empty where the server was not asked about it.
-	pool uploader.Pool
+	pool toloka.Pool
 	// reading is how inputs are read, with the project's spec.
 	reading reader.Config
 	// stdin is standard input, which can't be opened twice; nil where it is no input,
@@ -51,7 +50,7 @@ func (r *prepared) takeStdin(name string) *reader.Reader {
 // ledger is opened meanwhile; what fails first ends the other.
 type preparation struct {
 	set    *settings
-	client *uploader.Client
+	client *toloka.Client
 	books  *books
 	ready  prepared
 }
@@ -107,7 +106,7 @@ func (p *preparation) consultPool(ctx context.Context) error {
 // setupUnlessPassing makes a *SetupError of an answer that asks for a change, and
 // not of a server that has no answer just now.
 func setupUnlessPassing(err error) error {
-	var api *uploader.APIError
+	var api *toloka.Error
 	if errors.As(err, &api) && api.Status != 0 && !api.Retryable() {
 		return &SetupError{err}
 	}
@@ -124,7 +123,7 @@ func (p *PoolProblem) Error() string { return p.Message }
 
 // PoolProblems returns why a pool can't be filled, as far as the pool itself shows:
 // an upload to it would end before anything is sent.
-func PoolProblems(pool uploader.Pool) []*PoolProblem {
+func PoolProblems(pool toloka.Pool) []*PoolProblem {
 	var all []*PoolProblem
 	if pool.Status == toloka.PoolArchived {
 		all = append(all, &PoolProblem{contract.CodeInappropriateStatus, fmt.Sprintf(

@@ -14,6 +14,7 @@ import (
 	"poolfill/ratelimit"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // errChanged says that an input is not what it was, though it looks the same.
@@ -110,8 +111,8 @@ func (s *sender) conclude(o uploader.Outcome, err error) error {
 }
 
 func isCanceled(err error) bool {
-	var api *uploader.APIError
-	return errors.As(err, &api) && api.Kind == uploader.KindCanceled
+	var api *toloka.Error
+	return errors.As(err, &api) && api.Kind == toloka.KindCanceled
 }
 
 // prior returns what is known of a chunk that an earlier attempt may have sent, and

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/ledger"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // settling is how many operations of an earlier run are asked for at once.
@@ -83,7 +83,7 @@ func (h *history) settle(ctx context.Context, r ledger.Run) error {
 	return nil
 }
 
-func straysOf(tasks []uploader.Task) []ledger.Stray {
+func straysOf(tasks []toloka.Task) []ledger.Stray {
 	strays := make([]ledger.Stray, len(tasks))
 	for i, t := range tasks {
 		strays[i] = ledger.Stray{TaskID: t.ID, Content: t.Key}

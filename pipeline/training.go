@@ -8,7 +8,6 @@ import (
 
 	"poolfill/reader"
 	"poolfill/reader/verdict"
-	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
 
@@ -17,7 +16,7 @@ const CodeTrainingPool = "TRAINING_POOL"
 
 // TrainingProblem says why no row of an input can be a task of the pool; nil
 // where some can. A pool that is no training pool takes any.
-func TrainingProblem(pool uploader.Pool, in reader.Info) *PoolProblem {
+func TrainingProblem(pool toloka.Pool, in reader.Info) *PoolProblem {
 	if pool.Type != toloka.PoolTraining {
 		return nil
 	}
@@ -38,7 +37,7 @@ func TrainingProblem(pool uploader.Pool, in reader.Info) *PoolProblem {
 // trainsNobody rejects a task that has no place in a training pool; nil where it
 // has, or where the pool is none. The server may take it all the same, and then
 // performers are trained by tasks that tell them nothing.
-func trainsNobody(pool *uploader.Pool, t *reader.Task) *reader.RowError {
+func trainsNobody(pool *toloka.Pool, t *reader.Task) *reader.RowError {
 	if pool.Type != toloka.PoolTraining || t.Kind == reader.Training {
 		return nil
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
@@ -14,12 +13,7 @@ import (
 	"golang.org/x/text/transform"
 
 	"poolfill/internal/spelling"
-)
-
-const (
-	utf8BOM     = "\xEF\xBB\xBF"
-	replacement = "\uFFFD"
-	substitute  = 0x1A // U+001A, which ended text files under DOS
+	"poolfill/reader/table"
 )
 
 // The charsets that are found by their signs.
@@ -44,9 +38,9 @@ type charset struct {
 func detectCharset(name string, head []byte, wanted string) (charset, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xFF\xFE\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xFE\xFF")):
-		return charset{}, inputError(name, CodeEncoding, 0, "the file is UTF-32, which can't be read: save it as UTF-8")
-	case bytes.HasPrefix(head, []byte(utf8BOM)):
-		return charset{name: charsetUTF8, bom: len(utf8BOM)}, nil
+		return charset{}, table.Refuse(name, table.CodeEncoding, 0, "the file is UTF-32, which can't be read: save it as UTF-8")
+	case bytes.HasPrefix(head, []byte(table.ByteOrderMark)):
+		return charset{name: charsetUTF8, bom: len(table.ByteOrderMark)}, nil
 	case bytes.HasPrefix(head, []byte("\xFF\xFE")):
 		return utf16Charset(unicode.LittleEndian, 2), nil
 	case bytes.HasPrefix(head, []byte("\xFE\xFF")):
@@ -181,9 +175,9 @@ func (c charset) decode(r io.Reader) io.Reader {
 func checkUTF8(name string, head []byte, base int64, whole bool) error {
 	text := head
 	if !whole {
-		text = text[:len(text)-incompleteTail(text)]
+		text = text[:len(text)-table.IncompleteTail(text)]
 	}
-	i := firstInvalid(text)
+	i := table.FirstInvalid(text)
 	if i < 0 {
 		return nil
 	}
@@ -193,34 +187,5 @@ func checkUTF8(name string, head []byte, base int64, whole bool) error {
 	} else {
 		message += ": name the file's charset with --encoding, or save the file as UTF-8"
 	}
-	return inputError(name, CodeEncoding, int64(countLineEnds(head[:i]))+1, message)
-}
-
-// firstInvalid gives the place of the first byte that is not UTF-8, or -1.
-func firstInvalid(text []byte) int {
-	if utf8.Valid(text) {
-		return -1
-	}
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRune(text[i:])
-		if r == utf8.RuneError && size == 1 {
-			return i
-		}
-		i += size
-	}
-	return -1
-}
-
-// incompleteTail gives the length of a character that is cut at the end of the
-// text.
-func incompleteTail(text []byte) int {
-	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
-		if tail := text[len(text)-n:]; utf8.RuneStart(tail[0]) {
-			if utf8.FullRune(tail) {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
+	return table.Refuse(name, table.CodeEncoding, int64(table.CountLineEnds(head[:i]))+1, message)
 }

@@ -76,7 +76,7 @@ func guessCharset(text []byte) string {
 			continue
 		}
 		// A character may be cut at the end.
-		if p, ok := plausibility(strings.TrimSuffix(string(decoded), replacement), g.frequent); ok && (guess == "" || p > best) {
+		if p, ok := plausibility(strings.TrimSuffix(string(decoded), "\uFFFD"), g.frequent); ok && (guess == "" || p > best) {
 			best, guess = p, g.charset
 		}
 	}

@@ -1,10 +1,12 @@
 package reader
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"strings"
+
+	"poolfill/reader/delimited"
+	"poolfill/reader/table"
 )
 
 // Locate returns the column that filled a field of a task, given by the API's path
@@ -106,15 +108,11 @@ func (i Info) infiniteTarget(row []byte) target {
 // cells cuts a row into one cell for each column. Where the row can't be cut so,
 // every cell is the name of what its column fills.
 func (i Info) cells(row []byte) [][]byte {
-	r := NewRecordReader(i.File, bytes.NewReader(row), Dialect{
-		Delimiter: i.Delimiter, Quotes: i.Quotes, Multiline: true,
-		MaxCellBytes: len(row) + 1, MaxRecordBytes: len(row) + 1,
-	})
-	r.size = len(row) + 1
-	if rec, err := r.Read(); err == nil && len(rec.Cells) == len(i.Targets) {
-		return rec.Cells
+	cells, ok := delimited.Cells(row, table.Layout{Delimiter: i.Delimiter, Quotes: i.Quotes})
+	if ok && len(cells) == len(i.Targets) {
+		return cells
 	}
-	cells := make([][]byte, len(i.Targets))
+	cells = make([][]byte, len(i.Targets))
 	for at, name := range i.Targets {
 		cells[at] = []byte(name)
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"poolfill/internal/contract"
+	"poolfill/reader/table"
 	"poolfill/reader/verdict"
 )
 
@@ -322,7 +323,7 @@ func (b *rowBuilder) appendIDs() {
 // countFinding says that a record has more or fewer cells than the header.
 func (m *mapping) countFinding(line int64, cells [][]byte) verdict.Finding {
 	have, want := len(cells), len(m.names)
-	f := verdict.Finding{Stage: verdict.StageParse, Line: line, Code: CodeColumnCount, Column: min(have, want) + 1}
+	f := verdict.Finding{Stage: verdict.StageParse, Line: line, Code: table.CodeColumnCount, Column: min(have, want) + 1}
 	if have < want {
 		f.Message = fmt.Sprintf("the row has %s, the header has %d: the first missing one is %s", cellCount(have), want, quoteText(m.names[have]))
 		return f

@@ -8,6 +8,7 @@ import (
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -24,9 +25,9 @@ func ExampleUploader() {
 		fmt.Println(err)
 		return
 	}
-	api := server.API() // uploader.ClientConfig{BaseURL: "https://toloka.dev", Token: token}
+	api := server.API() // toloka.Config{BaseURL: "https://toloka.dev", Token: token}
 	api.Gate = gate
-	client, err := uploader.NewClient(api)
+	client, err := toloka.NewClient(api)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -20,6 +20,7 @@ import (
 	"poolfill/batcher"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
+	"poolfill/uploader/toloka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -148,11 +149,11 @@ type errReader struct{ err error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
 type setup struct {
-	client ClientConfig
+	client toloka.Config
 	cfg    Config
 }
 
-func newClient(t *testing.T, f *fakeServer, cfg ClientConfig) *Client {
+func newClient(t *testing.T, f *fakeServer, cfg toloka.Config) *toloka.Client {
 	t.Helper()
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = "https://toloka.example"
@@ -166,7 +167,7 @@ func newClient(t *testing.T, f *fakeServer, cfg ClientConfig) *Client {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	c, err := NewClient(cfg)
+	c, err := toloka.NewClient(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

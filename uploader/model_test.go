@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"poolfill/reader/verdict"
+	"poolfill/uploader/toloka"
 
 	"pgregory.net/rapid"
 )
@@ -211,7 +212,7 @@ func (m *model) submit(r request, f fault) *http.Response {
 	for i, v := range values {
 		if invalidValue(v) && f != operationFails {
 			refused++
-			entry(entryValidate, false, i, `{"input_values.a":{"code":"C","message":"m"}}`)
+			entry("TASK_VALIDATE", false, i, `{"input_values.a":{"code":"C","message":"m"}}`)
 		}
 	}
 	op.fails = op.fails || refused == len(values) || refused > 0 && !m.skip
@@ -226,7 +227,7 @@ func (m *model) submit(r request, f fault) *http.Response {
 		if half++; f == operationFailsHalf && half%2 == 0 {
 			continue
 		}
-		entry(entryCreate, true, i, fmt.Sprintf(`{"task_id":%q}`, m.add(v)))
+		entry("TASK_CREATE", true, i, fmt.Sprintf(`{"task_id":%q}`, m.add(v)))
 	}
 	return m.poll(id)
 }
@@ -368,8 +369,8 @@ func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 // startedAgain reports whether a program ended as one does that is started again: it was
 // killed, or gave up early since it reached nothing at first.
 func startedAgain(err error) bool {
-	var failed *APIError
-	return errors.Is(err, context.Canceled) || errors.As(err, &failed) && failed.Kind == KindUnreachable
+	var failed *toloka.Error
+	return errors.Is(err, context.Canceled) || errors.As(err, &failed) && failed.Kind == toloka.KindUnreachable
 }
 
 // live uploads a chunk in a program that has just started.
@@ -379,7 +380,7 @@ func live(t *testing.T, m *model, kept *memory, mode Mode, n int, values []strin
 	m.kill = cancel
 	u := newUploader(t, &fakeServer{handle: m.handle}, setup{
 		cfg:    Config{Mode: mode, SkipInvalid: m.skip, Journal: kept, OperationTimeout: 10 * time.Minute},
-		client: ClientConfig{RetryFor: time.Hour},
+		client: toloka.Config{RetryFor: time.Hour},
 	})
 	c := chunkOf(t, true, values...)
 	c.Number = n

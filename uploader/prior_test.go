@@ -14,12 +14,13 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/reader/verdict"
+	"poolfill/uploader/toloka"
 )
 
 // opID gives the operation id of the chunk's rows, as newUploader names them.
 func opID(c *batcher.Chunk, generation int, rows ...int) string {
 	j := &job{Uploader: &Uploader{cfg: Config{PoolID: "12", RunKey: "run"}}, out: Outcome{Chunk: c}}
-	p := j.part(rows)
+	p := only(c, rows)
 	p.generation = generation
 	return j.operationID(p)
 }
@@ -283,8 +284,8 @@ func TestNothingIsSentThatTheJournalDoesNotKeep(t *testing.T) {
 		d := &diary{err: errors.New("the disk is full")}
 		u := newUploader(t, script(t), setup{cfg: Config{Mode: mode, Journal: d}})
 		o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
-		var api *APIError
-		if !errors.Is(err, d.err) || !errors.As(err, &api) || api.Kind != KindJournal || !strings.Contains(err.Error(), "could not be recorded") {
+		var api *toloka.Error
+		if !errors.Is(err, d.err) || !errors.As(err, &api) || api.Kind != toloka.KindJournal || !strings.Contains(err.Error(), "could not be recorded") {
 			t.Errorf("the error is: %v", err)
 		}
 		expect(t, o, "unsent "+reasonNotSent)
@@ -295,8 +296,8 @@ func TestNothingIsSentThatTheJournalDoesNotKeep(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
-	key := func(v string) Key {
-		k, err := ContentKey([]byte(`{"input_values":{"a":"` + v + `"}}`))
+	key := func(v string) toloka.Key {
+		k, err := toloka.ContentKey([]byte(`{"input_values":{"a":"` + v + `"}}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -311,12 +312,12 @@ func TestSettle(t *testing.T) {
 		{
 			"taken late",
 			[]step{on(getOp("x"), 404, missing), on(getOp("x"), 200, running), on(getOp("x"), 200, success), on(getLog("x"), 404, missing), on(getLog("x"), 200, logOf(3)), on(getLog("x"), 200, logOf(3))},
-			Settled{Found: true, Created: []Task{{Index: 3, Key: key("x"), ID: "t3"}}},
+			Settled{Found: true, Created: []toloka.Task{{Key: key("x"), ID: "t3"}}},
 		},
 		{
 			"failed half way, without indexes",
 			[]step{on(getOp("x"), 200, failed), on(getLog("x"), 200, `[{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"b"}},"output":{"task_id":"t9"}},`+refusedEntry(1)+`]`), on(getLog("x"), 200, `[{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"b"}},"output":{"task_id":"t9"}}]`)},
-			Settled{Found: true, Created: []Task{{Index: -1, Key: key("b"), ID: "t9"}}},
+			Settled{Found: true, Created: []toloka.Task{{Key: key("b"), ID: "t9"}}},
 		},
 		{"without log", []step{on(getOp("x"), 200, success), on(getLog("x"), 400, archived), on(getLog("x"), 400, archived)}, Settled{Found: true, LogGone: true}},
 	} {
@@ -335,8 +336,8 @@ func TestSettleFailsForAnOperationThatRunsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{handle: func(request) (*http.Response, error) { return answer(200, running), nil }}
 		_, err := newUploader(t, f, setup{}).Settle(t.Context(), "x")
-		var api *APIError
-		if !errors.As(err, &api) || api.Kind != KindTimeout || !strings.Contains(err.Error(), "still RUNNING") {
+		var api *toloka.Error
+		if !errors.As(err, &api) || api.Kind != toloka.KindTimeout || !strings.Contains(err.Error(), "still RUNNING") {
 			t.Errorf("the error is: %v", err)
 		}
 	})
@@ -350,7 +351,7 @@ func TestStraysAreWhatNobodyNames(t *testing.T) {
 			on(list, 200, tasksOf(false, "t1", "a", "t2", "b", "t3", "c")),
 		), setup{})
 		got, err := u.Strays(t.Context(), time.Now(), func([]string) (map[string]bool, error) { return map[string]bool{"t2": true}, nil })
-		if err != nil || len(got) != 2 || got[0].ID != "t1" || got[1].ID != "t3" || got[0].Index != -1 {
+		if err != nil || len(got) != 2 || got[0].ID != "t1" || got[1].ID != "t3" {
 			t.Errorf("the strays are %v (%v)", got, err)
 		}
 	})
@@ -362,14 +363,14 @@ func TestTasksGivesThePoolPageByPage(t *testing.T) {
 		on(list, 200, tasksOf(true, "t1", "a")),
 	), setup{})
 	var ids []string
-	if err := u.Tasks(t.Context(), func(task Task) error {
+	if err := u.Tasks(t.Context(), func(task toloka.Task) error {
 		ids = append(ids, task.ID)
 		return nil
 	}); err != nil || strings.Join(ids, " ") != "t1 t2" {
 		t.Errorf("the tasks are %v (%v)", ids, err)
 	}
 	enough := errors.New("enough")
-	if err := u.Tasks(t.Context(), func(Task) error { return enough }); !errors.Is(err, enough) {
+	if err := u.Tasks(t.Context(), func(toloka.Task) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("the error is: %v", err)
 	}
 }
@@ -390,7 +391,7 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 		}
 		// The second one's tasks are there long before its answer.
 		slow := &slowTransport{next: archive, delays: []time.Duration{0, 30 * time.Second}}
-		u := newUploader(t, archive, setup{client: ClientConfig{HTTP: &http.Client{Transport: slow}}})
+		u := newUploader(t, archive, setup{client: toloka.Config{HTTP: &http.Client{Transport: slow}}})
 		ids := map[string]bool{}
 		var mu sync.Mutex
 		var wg sync.WaitGroup

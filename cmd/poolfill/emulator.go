@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"poolfill/internal/contract"
@@ -96,7 +97,7 @@ archived), loglacks (it lacks entries the first time it is read).`,
 	flags.SortFlags = false
 	flags.StringVar(&listen, "listen", "127.0.0.1:8090", "the address to listen on; port 0 picks a free one")
 	flags.StringVar(&spec, "spec", "", "a JSON file with the spec of project 1")
-	flags.StringSliceVar(&pools, "pools", nil, "the ids of further open pools, parted by commas")
+	flags.StringSliceVar(&pools, "pools", nil, "the ids of further open pools, separated by commas")
 	flags.StringVar(&tokenFile, "token-file", "", "a file that holds the only good token")
 	flags.StringVar(&state, "state", "", "a file that keeps everything over a restart")
 	flags.StringVar(&faults, "faults", "", "what goes wrong how often: name=probability,…")
@@ -173,7 +174,7 @@ func poolsAre(ids []string) string {
 	if more := len(ids) - most; more > 0 {
 		ids = append(ids[:most:most], fmt.Sprintf("%d more", more))
 	}
-	return "pools " + listed(ids, "and") + " are"
+	return "pools " + english.WordSeries(ids, "and") + " are"
 }
 
 // serve answers requests until ctx is cancelled.
@@ -246,8 +247,8 @@ func aboutDemoProject(err, cause error, cfg pipeline.Config) error {
 	return fmt.Errorf("%w\nThat is the demo project of the emulator: use --no-spec to take the file's own columns, or --spec FILE for those of your project", err)
 }
 
-// passingLedger gives a run a ledger that is removed with the emulator, as
-// nothing is left then that it could tell of.
+// passingLedger lets a run use a ledger that is removed with the emulator, as
+// nothing that it knows of is left then.
 func passingLedger(cfg *pipeline.Config) (forget func() error, err error) {
 	forget = func() error { return nil }
 	dir, err := os.MkdirTemp("", "poolfill-*")

@@ -6,16 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
@@ -25,53 +21,73 @@ import (
 	"poolfill/reader/verdict"
 )
 
-// execute carries out an upload or a check. Where the run could not begin, the
-// report is empty.
-func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config, reading *readingFlags, api *apiFlags, output *outputFlags) (r pipeline.Report, err error) {
-	display, log, err := output.display(std)
+// runFlags are those of commands that read files as an upload does.
+type runFlags struct {
+	reading readingFlags
+	api     apiFlags
+	output  outputFlags
+}
+
+// prepare fills in what the flags and arguments say of reading, and makes the display.
+func (f *runFlags) prepare(std streams, args []string, cfg *pipeline.Config) (*ui.Display, error) {
+	display, log, err := f.output.display(std)
 	if err != nil {
-		return r, &usageError{err}
+		return nil, &usageError{err}
 	}
 	if cfg.Files, err = reader.Expand(args); err != nil {
-		return r, &usageError{err}
+		return nil, &usageError{err}
 	}
-	if cfg.Reader, err = reading.config(); err != nil {
-		return r, &usageError{err}
+	if cfg.Reader, err = f.reading.config(); err != nil {
+		return nil, &usageError{err}
 	}
-	cfg.NoSpec = reading.noSpec
-	cfg.Stdin = std.in
-	cfg.PoolID = api.pool
-	cfg.Log = log
-	cfg.RunID = newRunID()
+	cfg.NoSpec, cfg.Stdin, cfg.PoolID, cfg.Log = f.reading.noSpec, std.in, f.api.pool, log
+	return display, nil
+}
 
+// aim fills in the server and its limits.
+func (f *runFlags) aim(flags *pflag.FlagSet, cfg *pipeline.Config) (err error) {
+	if cfg.API, cfg.Limits, err = f.api.target(flags); err != nil {
+		return &usageError{err}
+	}
+	cfg.API.Log = cfg.Log
+	return nil
+}
+
+// execute carries out an upload or a check. Where the run could not begin, the
+// report is empty.
+func (f *runFlags) execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config) (r pipeline.Report, err error) {
+	display, err := f.prepare(std, args, &cfg)
+	if err != nil {
+		return r, err
+	}
+	cfg.RunID = newRunID()
 	_, isCheck := cfg.Job.(pipeline.Check)
-	if !isCheck || api.pool != "" || api.emulator {
-		if cfg.API, cfg.Limits, err = api.target(cmd.Flags()); err != nil {
-			return r, &usageError{err}
+	if !isCheck || f.api.pool != "" || f.api.emulator {
+		if err := f.aim(cmd.Flags(), &cfg); err != nil {
+			return r, err
 		}
-		cfg.API.Log = log
 	}
-	if !isCheck && !api.emulator && cfg.PoolID != "" {
-		leave, stateErr := output.enterState(&cfg)
-		if stateErr != nil {
-			return r, stateErr
+	if !isCheck && !f.api.emulator && cfg.PoolID != "" {
+		release, lockErr := f.output.state.lockPool(&cfg)
+		if lockErr != nil {
+			return r, lockErr
 		}
-		defer func() { err = errors.Join(err, leave()) }()
+		defer func() { err = errors.Join(err, release()) }()
 	}
-	if api.emulator {
+	if f.api.emulator {
 		stop, startErr := emulate(cmd.Context(), &cfg)
 		if startErr != nil {
 			return r, startErr
 		}
 		defer func() { err = errors.Join(aboutDemoProject(err, err, cfg), stop()) }()
 	}
-	return carryOut(cmd.Context(), std, cfg, output, display, !api.emulator)
+	return f.carryOut(cmd.Context(), std, cfg, display)
 }
 
-// enterState keeps other runs on this machine from the pool, and gives the run
-// its ledger.
-func (f *outputFlags) enterState(cfg *pipeline.Config) (leave func() error, err error) {
-	dir, err := f.stateFolder()
+// lockPool keeps other runs on this machine from the pool, and hands the run its
+// ledger.
+func (f stateFlags) lockPool(cfg *pipeline.Config) (release func() error, err error) {
+	dir, err := f.folder()
 	if err != nil {
 		return nil, err
 	}
@@ -79,32 +95,13 @@ func (f *outputFlags) enterState(cfg *pipeline.Config) (leave func() error, err 
 	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
 	switch {
 	case unusable(err):
-		return nil, &usageError{err}
+		return nil, &usageError{adviseFolder(err)}
 	case err != nil:
-		return nil, err
+		return nil, adviseFolder(err)
 	}
 	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
 	cfg.OpenLedger = l.open
 	return func() error { return errors.Join(l.close(), lock.Release()) }, nil
-}
-
-// stateFolder is the folder that the user named, or the platform's.
-func (f *outputFlags) stateFolder() (string, error) {
-	if f.stateDir != "" {
-		return f.stateDir, nil
-	}
-	dir, err := state.DefaultDir()
-	if err != nil {
-		return "", &usageError{err}
-	}
-	return dir, nil
-}
-
-// unusable reports whether a folder can't be used as it is, so that its rights or a
-// setting must change first. A disk that is full or fails is not that.
-func unusable(err error) bool {
-	return slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EROFS},
-		func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // newRunID names a run: short enough to type, long enough to be alone.
@@ -123,9 +120,9 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, id)
 }
 
-// carryOut runs the pipeline and shows and writes what comes of it. lasting says
-// that the server outlives it, so that the same command can go on.
-func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display, lasting bool) (pipeline.Report, error) {
+// carryOut runs the pipeline and shows and writes what comes of it.
+func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Config, display *ui.Display) (pipeline.Report, error) {
+	output := &f.output
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
 	view, err := output.live.prepare(&cfg)
@@ -184,20 +181,12 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 		out = std.err
 	}
 	report.AddHints(&result) // a run whose files could not be written has none yet
-	err = errors.Join(show(out, result, output.json), outcome(result, err))
+	err = errors.Join(output.json.report(out, result), outcome(result, err))
 	var rejected *rejectedError
-	if err != nil && !isCheck && lasting && !errors.As(err, &rejected) {
+	if err != nil && !isCheck && !f.api.emulator && !errors.As(err, &rejected) { // of an emulator nothing is left
 		err = goOn(err, &cfg, result.State, &files.done)
 	}
 	return result, err
-}
-
-// show prints the result of a run.
-func show(w io.Writer, r pipeline.Report, asJSON bool) error {
-	if !asJSON {
-		return ui.Summary(w, r)
-	}
-	return report.Encode(w, r)
 }
 
 // outcome makes an error of the way in which a run ended, for the exit code.
@@ -213,40 +202,6 @@ func outcome(r pipeline.Report, err error) error {
 		return &rejectedError{r.Totals.Rejected}
 	}
 	return nil
-}
-
-// stopOnSignals calls soft at the first signal, and hard at the second or when
-// the grace is over; a grace of 0 has no end.
-func stopOnSignals(soft, hard func(), grace time.Duration) (release func()) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-done:
-			return
-		case <-signals:
-			soft()
-		}
-		var over <-chan time.Time
-		if grace > 0 {
-			timer := time.NewTimer(grace)
-			defer timer.Stop()
-			over = timer.C
-		}
-		select {
-		case <-done:
-			return
-		case <-signals:
-		case <-over:
-		}
-		hard()
-		signal.Stop(signals) // a further one ends the process as it would any other
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(done)
-	}
 }
 
 // lazyWriter makes the report's folder when the first input is read, so that

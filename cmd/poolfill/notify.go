@@ -17,7 +17,7 @@ import (
 	"poolfill/pipeline"
 )
 
-// notifyFlags say who is told how a run ended, and when.
+// notifyFlags say who is notified of a run that ended, and when.
 type notifyFlags struct{ target, on string }
 
 const (
@@ -44,12 +44,12 @@ func (f *notifyFlags) validate() error {
 	return errors.Join(errs...)
 }
 
-// wants says whether a run that ended so is told of.
+// wants reports whether anybody is notified of a run that ended so.
 func (f *notifyFlags) wants(exitCode int) bool {
 	return f.target != "" && (f.on == notifyAlways || exitCode != exitOK)
 }
 
-// tell tells of a run. Where that fails, it only warns: the rows are uploaded
+// tell sends the notification of a run. Where that fails, it only warns: the rows are uploaded
 // or not, whoever hears of it.
 func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, outcome error) {
 	code := exitCode(outcome)
@@ -61,7 +61,7 @@ func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, out
 	}
 	text, err := json.Marshal(r)
 	if err == nil {
-		// Not the run's context: one that was interrupted is told of too.
+		// Not the run's context: one that was interrupted counts too.
 		err = notify.Send(context.Background(), notify.Config{
 			Target:      f.target,
 			Environment: withoutSecrets(os.Environ()),

@@ -84,7 +84,7 @@ type Limiter struct {
 	looked  time.Time     // until when that is known
 }
 
-// New returns a Limiter, or an error that says what is wrong with cfg.
+// New returns a Limiter, or an error that names what is wrong with cfg.
 func New(cfg Config) (*Limiter, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (l *Limiter) Acquire(ctx context.Context, bytes int64) (*Place, error) {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
 		l.give() // the next may hold less
 	} else {
-		l.leave(p)
+		l.free(p)
 	}
 	return nil, context.Cause(ctx)
 }
@@ -156,7 +156,7 @@ func (l *Limiter) give() {
 	}
 }
 
-// Overload says that the server could not cope with a request that was sent at
+// Overload notes that the server could not cope with a request that was sent at
 // that time.
 func (l *Limiter) Overload(sent time.Time) {
 	l.mu.Lock()
@@ -180,7 +180,7 @@ func (p *Place) Done(waited time.Duration) {
 	defer l.mu.Unlock()
 	now := l.look()
 	l.control.done(p.began, now, waited, l.crowded-p.crowded)
-	l.leave(p)
+	l.free(p)
 }
 
 // Cancel gives the place back with nothing learned, as after an upload that
@@ -190,11 +190,11 @@ func (p *Place) Cancel() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.look()
-	l.leave(p)
+	l.free(p)
 }
 
-// leave takes a place back, just after a look. It needs l.mu.
-func (l *Limiter) leave(p *Place) {
+// free takes a place back, just after a look. It needs l.mu.
+func (l *Limiter) free(p *Place) {
 	l.used--
 	l.bytes -= p.bytes
 	l.give()

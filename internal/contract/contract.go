@@ -27,7 +27,7 @@ const (
 	TasksPerDay       = 4_000_000
 )
 
-// The validation codes that the API gives for a field of a task. Local checks
+// The validation codes that the API has for a field of a task. Local checks
 // use the same ones.
 const (
 	CodeValueRequired              = "VALUE_REQUIRED"

@@ -37,7 +37,7 @@ const DemoSpec = `{
   }
 }`
 
-// DemoPool gives the id of the pool that takes tasks of the demo project.
+// DemoPool returns the id of the pool that takes tasks of the demo project.
 func (s *Server) DemoPool() string { return DemoPool }
 
 // makeDemo makes the demo project and its pools, and the pools that the
@@ -56,12 +56,10 @@ func (s *Server) makeDemo() error {
 	_, at := s.now()
 	var e entry
 	if known := s.state.project(DemoProject); known == nil {
-		e.Project = &project{ID: number(DemoProject), Created: at, Fields: fields{
-			"public_name":              json.RawMessage(`"Demo: what is in the picture?"`),
-			"public_description":       json.RawMessage(`"A project for trying things"`),
-			"assignments_issuing_type": json.RawMessage(`"AUTOMATED"`),
-			"task_spec":                spec,
-		}}
+		e.Project = &project{ID: number(DemoProject), Created: at, Fields: fields{"task_spec": spec}}
+		e.Project.Fields.set("public_name", "Demo: what is in the picture?")
+		e.Project.Fields.set("public_description", "A project for trying things")
+		e.Project.Fields.set("assignments_issuing_type", "AUTOMATED")
 		for _, demo := range []struct{ id, name, kind, status, mixer string }{
 			{DemoPool, "Demo: open", "REGULAR", poolOpen, demoMixer},
 			{DemoPoolNoMixer, "Demo: without smart mixing", "REGULAR", poolOpen, "null"},
@@ -107,7 +105,7 @@ func demoPool(at stamp, id, name, kind, status, mixer string) pool {
 
 const demoMixer = `{"real_tasks_count":10,"golden_tasks_count":0,"training_tasks_count":0}`
 
-// demoTaskSpec gives a spec in one form, with the view that every project has.
+// demoTaskSpec returns a spec in one form, with the view that every project has.
 func demoTaskSpec(raw json.RawMessage) (json.RawMessage, error) {
 	spec := make(fields)
 	if err := json.Unmarshal(raw, &spec); err != nil {

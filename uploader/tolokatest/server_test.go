@@ -15,6 +15,7 @@ import (
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -28,7 +29,7 @@ func upload(server *tolokatest.Server, mode uploader.Mode, word string) (uploade
 	}
 	api := server.API()
 	api.Gate = gate
-	client, err := uploader.NewClient(api)
+	client, err := toloka.NewClient(api)
 	if err != nil {
 		return uploader.Outcome{}, err
 	}
@@ -63,7 +64,7 @@ func TestAServerTakesTasksAndHasTheirFaults(t *testing.T) {
 
 	server = tolokatest.New(t, tolokatest.Config{Spec: []byte(words), Faults: "post:403=1"})
 	_, err = upload(server, uploader.Sync, "one")
-	var refused *uploader.APIError
+	var refused *toloka.Error
 	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
 		t.Errorf("a fault gives %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"poolfill/ledger"
 	"poolfill/ratelimit"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -45,22 +45,22 @@ func manage(t *testing.T, at Place) *Manager {
 }
 
 // begin enters a backfill of so many rows from clones of pool 1.
-func begin(t *testing.T, m *Manager, api uploader.ClientConfig, rows int) Backfill {
+func begin(t *testing.T, m *Manager, api toloka.Config, rows int) Backfill {
 	t.Helper()
 	return enter(t, m, api, Source{Path: rowsFile(t, rows), Template: "1"},
 		Settings{ChunkSize: 2, SegmentRows: 3, PoolTasks: 6, Limits: ratelimit.Config{TasksPerMinute: 1000}})
 }
 
 // enter enters a backfill of one file by settings, of which it sets the server.
-func enter(t *testing.T, m *Manager, api uploader.ClientConfig, file Source, s Settings) Backfill {
+func enter(t *testing.T, m *Manager, api toloka.Config, file Source, s Settings) Backfill {
 	t.Helper()
 	s.Server, file.Priority = api.BaseURL, defaultPriority
-	client, err := uploader.NewClient(api)
+	client, err := toloka.NewClient(api)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	p, err := MakePlan(t.Context(), client, []Source{file}, nil, s, nil)
+	p, err := MakePlan(t.Context(), client, []Source{file}, nil, s, func(Input) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func (q *queued) insert(_ context.Context, all []wanted) error {
 func keeping(t *testing.T, m *Manager, server *tolokatest.Server) (q *queued, keep func(after time.Duration)) {
 	t.Helper()
 	q = &queued{}
-	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.ledger)}
+	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.store.ledger)}
 	now := time.Now()
 	return q, func(after time.Duration) {
 		t.Helper()
@@ -118,7 +118,7 @@ func TestASegmentOfADeadWorkerGoesToAnother(t *testing.T) {
 	q, keep := keeping(t, m, server)
 	keep(0)
 	keep(time.Second)
-	if len(q.jobs) != 1 || q.jobs[0].generation != 1 {
+	if len(q.jobs) != 1 || q.jobs[0].Generation != 1 {
 		t.Fatalf("the jobs are %+v", q.jobs)
 	}
 	g, err := m.store.segment(t.Context(), b.ID, 0)
@@ -142,14 +142,14 @@ func TestASegmentOfADeadWorkerGoesToAnother(t *testing.T) {
 		t.Fatal("a segment was taken away from a worker that is alive")
 	}
 	keep(time.Second)
-	if len(q.jobs) != 2 || q.jobs[1].generation != 2 {
+	if len(q.jobs) != 2 || q.jobs[1].Generation != 2 {
 		t.Fatalf("the jobs are %+v", q.jobs)
 	}
 	// The dead one comes back: it has lost the segment, and changes nothing.
 	if _, lost, err := m.store.beat(t.Context(), g, "one"); !lost || err != nil {
 		t.Fatalf("lost %t, %v", lost, err)
 	}
-	if err := m.store.leave(t.Context(), g, "one", result{state: Finished, created: 3}); err != nil {
+	if err := m.store.release(t.Context(), g, "one", result{state: Finished, created: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if g, err = m.store.segment(t.Context(), b.ID, 0); err != nil || g.state != Waiting {
@@ -176,7 +176,7 @@ func TestAJobThatWasLostWithItsWorkerIsReplaced(t *testing.T) {
 		t.Fatal("a job was replaced too early")
 	}
 	keep(time.Second)
-	if len(q.jobs) != 2 || q.jobs[1].generation != 2 {
+	if len(q.jobs) != 2 || q.jobs[1].Generation != 2 {
 		t.Fatalf("the jobs are %+v", q.jobs)
 	}
 	keep(10 * abandoned)
@@ -191,8 +191,8 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 			server := tolokatest.New(t, tolokatest.Config{})
 			m := manage(t, place(t))
 			b := begin(t, m, server.API(), 3)
-			w := &worker{store: m.store, ledger: m.ledger, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}}
-			client, err := uploader.NewClient(server.API())
+			w := cloner{m.store, zap.NewNop()}
+			client, err := toloka.NewClient(server.API())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 
 	"poolfill/internal/pgtest"
 	"poolfill/ledger"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // manageBoth has a test run with both databases.
@@ -31,7 +31,7 @@ func manageBoth(t *testing.T, test func(*testing.T, *Manager)) {
 }
 
 // offline is a server that nobody asks.
-var offline = uploader.ClientConfig{BaseURL: "https://toloka.example", Token: "t"}
+var offline = toloka.Config{BaseURL: "https://toloka.example", Token: "t"}
 
 // A command can be killed at any time, and then be repeated.
 func TestResumingIsDoneAsAWholeOrNotAtAll(t *testing.T) {
@@ -62,7 +62,7 @@ func TestResumingIsDoneAsAWholeOrNotAtAll(t *testing.T) {
 		if _, err := m.Resume(t.Context(), "b"); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.enqueue(t.Context()); err != nil || len(q.jobs) != 2 || q.jobs[1].generation != 2 {
+		if err := k.enqueue(t.Context()); err != nil || len(q.jobs) != 2 || q.jobs[1].Generation != 2 {
 			t.Errorf("the jobs are %+v, %v", q.jobs, err)
 		}
 		var wrong *StateError

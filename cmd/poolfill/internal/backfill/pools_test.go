@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -17,8 +17,8 @@ import (
 // and 1, the second for segment 2.
 type cloning struct {
 	m      *Manager
-	w      *worker
-	client *uploader.Client
+	w      cloner
+	client *toloka.Client
 	b      Backfill
 }
 
@@ -28,10 +28,10 @@ func newCloning(t *testing.T) cloning {
 	m := manage(t, place(t))
 	c := cloning{
 		m: m, b: begin(t, m, server.API(), 9),
-		w: &worker{store: m.store, ledger: m.ledger, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}},
+		w: cloner{m.store, zap.NewNop()},
 	}
 	var err error
-	if c.client, err = uploader.NewClient(server.API()); err != nil {
+	if c.client, err = toloka.NewClient(server.API()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.client.Close)
@@ -67,7 +67,7 @@ func (c cloning) ask(t *testing.T, number int, owner string) slot {
 // fail has an owner's attempt at a segment fail.
 func (c cloning) fail(t *testing.T, number int, owner string) {
 	t.Helper()
-	if err := c.m.store.leave(t.Context(), c.segment(t, number), owner, result{state: Waiting, err: "503"}); err != nil {
+	if err := c.m.store.release(t.Context(), c.segment(t, number), owner, result{state: Waiting, err: "503"}); err != nil {
 		t.Fatal(err)
 	}
 }

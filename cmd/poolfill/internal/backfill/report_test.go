@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"poolfill/pipeline"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -15,7 +15,7 @@ func TestAWorkerIsIdleWhereAllIsOthers(t *testing.T) {
 	own, others := server.API(), server.API()
 	others.ActUnder = "another"
 	for _, c := range []struct {
-		api  uploader.ClientConfig
+		api  toloka.Config
 		want bool
 	}{{own, false}, {others, true}} {
 		if idle, err := m.Idle(t.Context(), c.api); err != nil || idle != c.want {
@@ -35,7 +35,7 @@ func TestTheReportCountsRowsWhoseRunsAreForgotten(t *testing.T) {
 	if ours, err := m.store.claim(t.Context(), g, "one"); err != nil || !ours {
 		t.Fatalf("%t %v", ours, err)
 	}
-	if err := m.store.leave(t.Context(), g, "one", result{state: Finished, created: 2, rejected: 1}); err != nil {
+	if err := m.store.release(t.Context(), g, "one", result{state: Finished, created: 2, rejected: 1}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := m.Report(t.Context(), b, nil)

@@ -1,4 +1,4 @@
-// Package plan says what an upload will do before it does it: how many tasks and
+// Package plan computes what an upload will do before it does it: how many tasks and
 // requests, how long the quotas make it take, whether the pool has room, what it
 // costs, and what would stop it.
 //
@@ -13,6 +13,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
+	"poolfill/cmd/poolfill/internal/count"
 	"poolfill/internal/contract"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
@@ -246,7 +249,7 @@ func problems(f Facts, room int64) (all []Remark) {
 		if tasks := f.Counts.Tasks(); tasks > room {
 			all = append(all, Remark{contract.CodePoolTasksCountExceeded, fmt.Sprintf(
 				"pool %s has room for %s of the %s, since a pool holds %s: make more pools like it, and upload a part to each (--skip-rows, --limit-rows)",
-				f.Pool.ID, count(room), plural(tasks, "task"), count(contract.MaxPoolTasks))})
+				f.Pool.ID, humanize.Comma(room), count.Of(tasks, "task"), humanize.Comma(contract.MaxPoolTasks))})
 		}
 	}
 	return append(all, inputProblems(f.Failed)...)
@@ -265,7 +268,7 @@ func inputProblems(err error) (all []Remark) {
 		}
 	case *pipeline.PoolProblem:
 		all = append(all, Remark{e.Code, e.Message})
-	case *uploader.APIError:
+	case *toloka.Error:
 		all = append(all, Remark{cmp.Or(e.Code, CodeUnreadable), e.Error()})
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {
@@ -288,7 +291,7 @@ func notes(f Facts, p Plan) (all []Remark) {
 	}
 	if p.Control != nil && p.Control.Share < p.Control.AdvisedLeast && c.General > 0 {
 		note(CodeControlShare, "%s of the tasks are control tasks (%s of %s): Toloka advises %s. Fill GOLDEN cells of more rows",
-			percent(p.Control.Share), count(c.Control), count(c.Tasks()), p.Control.Advice())
+			percent(p.Control.Share), humanize.Comma(c.Control), humanize.Comma(c.Tasks()), p.Control.Advice())
 	}
 	if f.Pool != nil {
 		mixer, ok := f.Pool.Mixer()
@@ -305,16 +308,16 @@ func notes(f Facts, p Plan) (all []Remark) {
 			case !ok || c.Tasks() == 0:
 			case part.shown > 0 && part.tasks == 0:
 				note(CodeMixerMismatch, "the pool puts %s into each suite, and the files have none: no suite can be made unless the pool has some already. Fill %s cells, or change the pool's mixer_config",
-					plural(int64(part.shown), part.name+" task"), part.column)
+					count.Of(part.shown, part.name+" task"), part.column)
 			case part.shown == 0 && part.tasks > 0:
 				note(CodeMixerMismatch, "the files have %s, and the pool's mixer_config puts none into a suite: performers won't see them until it does",
-					plural(part.tasks, part.name+" task"))
+					count.Of(part.tasks, part.name+" task"))
 			}
 		}
 	}
 	if c.InfiniteOverlap > 0 {
 		note(CodeOverlapInfinite, "%s without a GOLDEN value with an infinite overlap: performers get and are paid for them until the pool is closed",
-			plural(c.InfiniteOverlap, "task"))
+			count.Of(c.InfiniteOverlap, "task"))
 	}
 	if p.Cost != nil && p.Cost.Missing != "" {
 		note(CodeBalanceTooLow, "the balance is %s and the tasks cost %s: %s are missing, and the pool stops when it is used up",
@@ -323,10 +326,13 @@ func notes(f Facts, p Plan) (all []Remark) {
 	return all
 }
 
-// Advice says which share of control tasks Toloka advises.
+// Advice returns which share of control tasks Toloka advises.
 func (c Control) Advice() string {
 	if c.AdvisedMost > 0 {
-		return fmt.Sprintf("%s to %s in a pool of less than %s tasks", percent(c.AdvisedLeast), percent(c.AdvisedMost), count(smallPool))
+		return fmt.Sprintf("%s to %s in a pool of less than %s tasks", percent(c.AdvisedLeast), percent(c.AdvisedMost), humanize.Comma(smallPool))
 	}
 	return "at least " + percent(c.AdvisedLeast)
 }
+
+// percent returns a share with as many digits as tell something.
+func percent(share float64) string { return fmt.Sprintf("%.3g%%", share*100) }
