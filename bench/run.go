@@ -265,7 +265,7 @@ func (b *bench) programs(ctx context.Context) ([]program, error) {
 				"FILE="+file, "URL="+url, "CONNECTIONS="+strconv.Itoa(b.connections))
 		}})
 	}
-	if _, err := measure(ctx, []string{b.python, "-c", "import toloka.client"}); err != nil {
+	if !b.hasTolokaKit(ctx) {
 		fmt.Fprintf(b.log, "toloka-kit is left out: %s has none\n", b.python)
 		return all, nil
 	}
@@ -277,6 +277,11 @@ func (b *bench) programs(ctx context.Context) ([]program, error) {
 	return append(all, program{name: "toloka-kit sync", rows: rows, run: func(ctx context.Context, url string) (usage, error) {
 		return measure(ctx, []string{b.python, "bench/toloka-kit/upload.py", url, fewer})
 	}}), nil
+}
+
+func (b *bench) hasTolokaKit(ctx context.Context) bool {
+	_, err := measure(ctx, []string{b.python, "-c", "import toloka.client"})
+	return err == nil
 }
 
 // memory shows that the peak doesn't grow with the input, nor the time that a further row

@@ -117,10 +117,9 @@ func (s *Server) routes() *http.ServeMux {
 	}
 	mux.HandleFunc("GET /emulator/stats", func(w http.ResponseWriter, _ *http.Request) {
 		a, err := jsonReply(http.StatusOK, s.Stats())
-		if err != nil {
+		if err != nil || a.send(w) != nil {
 			panic(http.ErrAbortHandler)
 		}
-		a.send(w)
 	})
 	return mux
 }
@@ -143,7 +142,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, han
 	}
 	var a reply
 	if err == nil {
-		a, err = s.carryOut(w, call{r, fault}, handle)
+		a, err = s.carryOut(w, r, fault, handle)
 	}
 	if err != nil {
 		drain(r)
@@ -157,7 +156,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, han
 		panic(http.ErrAbortHandler)
 	}
 	s.answered(a.status)
-	a.send(w)
+	if a.send(w) != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // admit checks what comes before the request itself and draws its luck.
@@ -203,19 +204,19 @@ func (s *Server) authenticate(header string) error {
 }
 
 // carryOut carries the request out as far as its fault allows.
-func (s *Server) carryOut(w http.ResponseWriter, r call, handle handler) (reply, error) {
-	if status, html, ok := r.fault.status(); ok && html {
-		drain(r.Request)
+func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, fault Fault, handle handler) (reply, error) {
+	if status, html, ok := fault.status(); ok && html {
+		drain(r)
 		return htmlReply(status), nil
 	} else if ok {
-		return reply{}, refuse(status, statusCode(status), "the fault %s of the emulator's script", r.fault.Name)
+		return reply{}, refuse(status, statusCode(status), "the fault %s of the emulator's script", fault.Name)
 	}
-	switch r.fault.Name {
+	switch fault.Name {
 	case FaultReset:
 		reset(w)
 		panic(http.ErrAbortHandler)
 	case FaultHang:
-		drain(r.Request) // only then net/http notices that the client has gone
+		drain(r) // only then net/http notices that the client has gone
 		select {
 		case <-r.Context().Done():
 		case <-s.closed:
@@ -230,12 +231,12 @@ func (s *Server) carryOut(w http.ResponseWriter, r call, handle handler) (reply,
 	case Fault429Day:
 		return reply{}, tooManyTasks("DAY")
 	}
-	a, err := handle(r)
-	switch r.fault.Name {
+	a, err := handle(call{r, fault})
+	switch fault.Name {
 	case FaultLost:
 		panic(http.ErrAbortHandler)
 	case FaultSlow:
-		if gone := s.sleep(r.Context(), cmp.Or(r.fault.Delay, DefaultSlowDelay)); gone != nil {
+		if gone := s.sleep(r.Context(), cmp.Or(fault.Delay, DefaultSlowDelay)); gone != nil {
 			return reply{}, gone
 		}
 	}

@@ -224,7 +224,10 @@ func start(files afterEnd) (_ *Server, err error) {
 	if s.port, err = freePort(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.launch()
+	if err := s.launch(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
