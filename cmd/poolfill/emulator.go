@@ -96,7 +96,7 @@ archived), loglacks (it lacks entries the first time it is read).`,
 	flags.SortFlags = false
 	flags.StringVar(&listen, "listen", "127.0.0.1:8090", "the address to listen on; port 0 picks a free one")
 	flags.StringVar(&spec, "spec", "", "a JSON file with the spec of project 1")
-	flags.StringSliceVar(&pools, "pools", nil, "the ids of further open pools, parted by commas")
+	flags.StringSliceVar(&pools, "pools", nil, "the ids of further open pools, separated by commas")
 	flags.StringVar(&tokenFile, "token-file", "", "a file that holds the only good token")
 	flags.StringVar(&state, "state", "", "a file that keeps everything over a restart")
 	flags.StringVar(&faults, "faults", "", "what goes wrong how often: name=probability,…")
@@ -123,7 +123,7 @@ func withoutZeros(l emulator.Limits) emulator.Limits {
 		&l.RequestsPerSecond, &l.TasksPerMinute, &l.TasksPerDay, &l.TasksSync, &l.TasksAsync, &l.InputBytes, &l.OutputBytes, &l.PoolTasks,
 	} {
 		if *limit == 0 {
-			*limit = -1
+			*limit = emulator.NoLimit
 		}
 	}
 	return l
@@ -189,7 +189,9 @@ func serve(ctx context.Context, handler http.Handler, listener net.Listener) err
 // emulate starts an emulator in this process and points the run at it. It has
 // no quotas: what a run uploads to it costs nobody anything.
 func emulate(ctx context.Context, cfg *pipeline.Config) (stop func() error, err error) {
-	ec := emulator.Config{Limits: emulator.Limits{RequestsPerSecond: -1, TasksPerMinute: -1, TasksPerDay: -1}}
+	ec := emulator.Config{Limits: emulator.Limits{
+		RequestsPerSecond: emulator.NoLimit, TasksPerMinute: emulator.NoLimit, TasksPerDay: emulator.NoLimit,
+	}}
 	if cfg.PoolID != "" {
 		ec.Pools = []string{cfg.PoolID} // it has a pool of that id, so that a command can be tried as it stands
 	}
@@ -246,8 +248,8 @@ func aboutDemoProject(err, cause error, cfg pipeline.Config) error {
 	return fmt.Errorf("%w\nThat is the demo project of the emulator: use --no-spec to take the file's own columns, or --spec FILE for those of your project", err)
 }
 
-// passingLedger gives a run a ledger that is removed with the emulator, as
-// nothing is left then that it could tell of.
+// passingLedger lets a run use a ledger that is removed with the emulator, as
+// nothing that it knows of is left then.
 func passingLedger(cfg *pipeline.Config) (forget func() error, err error) {
 	forget = func() error { return nil }
 	dir, err := os.MkdirTemp("", "poolfill-*")

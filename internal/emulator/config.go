@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,29 +117,16 @@ func (c Config) withDefaults() Config {
 }
 
 func (l Limits) withDefaults() Limits {
-	for _, limit := range []struct {
-		value      *int
-		documented int
-	}{
-		{&l.RequestsPerSecond, 300},
-		{&l.TasksPerMinute, 200_000},
-		{&l.TasksPerDay, 4_000_000},
-		{&l.TasksSync, 5_000},
-		{&l.TasksAsync, 10_000},
-		{&l.InputBytes, 1 << 20},
-		{&l.OutputBytes, 4 << 20},
-		{&l.PoolTasks, 1_000_000},
-	} {
-		if *limit.value == 0 {
-			*limit.value = limit.documented
-		}
-	}
-	if l.Minute == 0 {
-		l.Minute = time.Minute
-	}
-	if l.Day == 0 {
-		l.Day = 24 * time.Hour
-	}
+	l.RequestsPerSecond = cmp.Or(l.RequestsPerSecond, 300)
+	l.TasksPerMinute = cmp.Or(l.TasksPerMinute, 200_000)
+	l.TasksPerDay = cmp.Or(l.TasksPerDay, 4_000_000)
+	l.TasksSync = cmp.Or(l.TasksSync, 5_000)
+	l.TasksAsync = cmp.Or(l.TasksAsync, 10_000)
+	l.InputBytes = cmp.Or(l.InputBytes, 1<<20)
+	l.OutputBytes = cmp.Or(l.OutputBytes, 4<<20)
+	l.PoolTasks = cmp.Or(l.PoolTasks, 1_000_000)
+	l.Minute = cmp.Or(l.Minute, time.Minute)
+	l.Day = cmp.Or(l.Day, 24*time.Hour)
 	return l
 }
 

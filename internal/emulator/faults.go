@@ -54,6 +54,11 @@ var (
 		FaultOpFail, FaultOpStuck, FaultOpVanish, FaultLogArchived, FaultLogLacks,
 	}
 	faultScopes = []string{scopePost, scopeList, scopeOperation, scopeLog, scopePool, scopeProject, scopeOther}
+	// ownScopes are the only kinds of requests that some faults can meet.
+	ownScopes = map[string]string{
+		FaultOpFail: scopePost, FaultOpStuck: scopePost, FaultOpVanish: scopePost,
+		FaultLogArchived: scopeLog, FaultLogLacks: scopeLog,
+	}
 )
 
 // Fault is one way to fail.
@@ -63,31 +68,30 @@ type Fault struct {
 	Scope string
 	// Name is one of the fault names, a status, or a status with "html".
 	Name string
-	// Probability is the part of the requests that fail so, from 0 to 1.
+	// Probability is the share of the requests that fail so, from 0 to 1.
 	Probability float64
 	// Delay is how late the fault "slow" makes the answer; 0 means
 	// DefaultSlowDelay. Other faults have none.
 	Delay time.Duration
 }
 
-// String gives the fault as ParseFaults reads it.
+// String returns the fault as ParseFaults reads it.
 func (f Fault) String() string {
-	var b strings.Builder
+	text := f.Name + "=" + strconv.FormatFloat(f.Probability, 'g', -1, 64)
 	if f.Scope != "" {
-		b.WriteString(f.Scope + ":")
+		text = f.Scope + ":" + text
 	}
-	b.WriteString(f.Name + "=" + strconv.FormatFloat(f.Probability, 'g', -1, 64))
 	if f.Delay != 0 {
-		b.WriteString(":" + f.Delay.String())
+		text += ":" + f.Delay.String()
 	}
-	return b.String()
+	return text
 }
 
 // Faults is a fault script. A request meets at most one of its faults, so the
 // probabilities that apply to one kind of request sum up to at most 1.
 type Faults []Fault
 
-// String gives the script as ParseFaults reads it.
+// String returns the script as ParseFaults reads it.
 func (fs Faults) String() string {
 	parts := make([]string, len(fs))
 	for i, f := range fs {
@@ -96,7 +100,7 @@ func (fs Faults) String() string {
 	return strings.Join(parts, ",")
 }
 
-// ParseFaults reads a fault script: name=probability, parted by commas, as in
+// ParseFaults reads a fault script: name=probability, separated by commas, as in
 // "lost=0.1,502html=0.05,slow=0.1:2s". A name can be restricted to one kind of
 // request, as in "post:lost=0.1". The error names every part that can't be read
 // and the names that are known. An empty script has no faults.
@@ -106,20 +110,16 @@ func ParseFaults(s string) (Faults, error) {
 		errs   []error
 	)
 	for part := range strings.SplitSeq(s, ",") {
-		if part = strings.TrimSpace(part); part == "" {
-			continue
+		if part = strings.TrimSpace(part); part != "" {
+			f, err := parseFault(part)
+			faults, errs = append(faults, f), append(errs, err)
 		}
-		f, err := parseFault(part)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		faults = append(faults, f)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	err := errors.Join(errs...)
+	if err == nil {
+		err = faults.validate()
 	}
-	if err := faults.validate(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return faults, nil
@@ -172,9 +172,7 @@ func (f Fault) validate() error {
 func (fs Faults) validate() error {
 	var errs []error
 	for _, f := range fs {
-		if err := f.validate(); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, f.validate())
 	}
 	for _, scope := range faultScopes {
 		sum := 0.0
@@ -200,19 +198,11 @@ func (f Fault) applies(scope string) bool {
 	return f.Scope == "" || f.Scope == scope
 }
 
-// ownScope gives the only kind of requests that a fault can meet; empty where it
-// can meet all.
-func (f Fault) ownScope() string {
-	switch f.Name {
-	case FaultOpFail, FaultOpStuck, FaultOpVanish:
-		return scopePost
-	case FaultLogArchived, FaultLogLacks:
-		return scopeLog
-	}
-	return ""
-}
+// ownScope returns the only kind of requests that a fault can meet; empty where
+// it can meet all.
+func (f Fault) ownScope() string { return ownScopes[f.Name] }
 
-// status gives the status that a fault is named by.
+// status returns the status that a fault is named by, if it is.
 func (f Fault) status() (status int, html, ok bool) {
 	digits, html := strings.CutSuffix(f.Name, "html")
 	status, err := strconv.Atoi(digits)

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -12,53 +13,121 @@ import (
 	"time"
 )
 
-// chunkItems is how many tasks are read from the file at once.
-const chunkItems = 256
+// line is what the file has of one task: JSON, a tab and a note. A created task
+// has what was sent and is kept of it, ends with its overlap, and its note is
+// the SDK's mark; of a refused one there are all that was sent and its errors.
+type line struct {
+	task, note []byte
+}
 
-// chunk is some neighbouring tasks of a batch, read from the file.
-type chunk struct {
+// nextLine cuts the first line from what a batch has.
+func nextLine(raw []byte) (_ line, rest []byte) {
+	text, rest, _ := bytes.Cut(raw, []byte{'\n'})
+	task, note, _ := bytes.Cut(text, []byte{'\t'})
+	return line{task, note}, rest
+}
+
+// overlap returns the overlap of a created task: a number, or true where it is
+// infinite.
+func (l line) overlap() []byte {
+	return l.task[bytes.LastIndexByte(l.task, ':')+1 : len(l.task)-1]
+}
+
+// storedTask is a created task.
+type storedTask struct {
+	line
 	batch  *batch
-	items  []item
-	table  []byte
-	body   []byte
-	errors []byte
+	number uint64
 }
 
-// load reads the tasks of a request from lo up to, not including, hi.
-func (c *chunk) load(b *batch, lo, hi int) (err error) {
-	c.batch = b
-	c.items = c.items[:0]
-	if lo >= hi {
-		return nil
+// append writes the task as the API answers with it: what was sent, and what the
+// server knows of it.
+func (t *storedTask) append(dst []byte) []byte {
+	dst = append(dst, t.task[:len(t.task)-1]...)
+	if overlap := t.overlap(); string(overlap) != "true" {
+		dst = append(dst, `,"remaining_overlap":`...)
+		dst = append(dst, overlap...)
 	}
-	if c.table, err = b.data.sub(int64(lo)*itemSize, int64(hi)*itemSize).read(c.table); err != nil {
+	dst = append(dst, `,"id":"`...)
+	dst = t.appendID(dst)
+	dst = append(dst, `","created":"`...)
+	dst = t.batch.At.time().AppendFormat(dst, timeLayout)
+	return append(dst, `"}`...)
+}
+
+// A task's id is its number in ten hexadecimal digits, two dashes, and 24 more
+// that follow from the number and the time. Ids sort in the order of creation.
+func (t *storedTask) appendID(dst []byte) []byte {
+	dst = appendHex(dst, t.number, 10)
+	dst = append(dst, "--"...)
+	dst = appendHex(dst, uint64(t.batch.At/1000), 8)
+	return appendHex(dst, scramble(t.number), 16)
+}
+
+func appendHex(dst []byte, x uint64, digits int) []byte {
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		dst = append(dst, "0123456789abcdef"[x>>shift&15])
+	}
+	return dst
+}
+
+func (t *storedTask) id() string { return string(t.appendID(nil)) }
+
+// taskNumber reads the number at the start of a task's id, or of what is
+// compared with ids.
+func taskNumber(id string) (uint64, bool) {
+	if len(id) < 10 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(id[:10], 16, 64)
+	return n, err == nil
+}
+
+// isIn reports whether the task is in a pool, one of its batch.
+func (t *storedTask) isIn(pool uint32) bool {
+	return len(t.batch.Pools) == 1 || bytes.HasPrefix(t.task, fmt.Appendf(nil, `{"pool_id":"%d",`, pool))
+}
+
+// key returns the value of a field as a query compares it.
+func (t *storedTask) key(field string) string {
+	switch field {
+	case "id":
+		return t.id()
+	case "pool_id":
+		i := slices.IndexFunc(t.batch.Pools, func(c poolCount) bool { return t.isIn(c.Pool) })
+		return numberKey(uint64(t.batch.Pools[i].Pool))
+	case "created":
+		return t.batch.At.time().Format(keyLayout)
+	}
+	n, err := strconv.ParseUint(string(t.overlap()), 10, 32)
+	if err != nil {
+		n = math.MaxInt64 // an infinite one is more than any number
+	}
+	return numberKey(n)
+}
+
+// group is some neighbouring tasks of a batch, read from the file. It is reused.
+type group struct {
+	raw   []byte
+	lines []line
+}
+
+// load reads a group of created tasks, or, behind the last one, the refused.
+func (g *group) load(b *batch, n int) (err error) {
+	end := b.data.length
+	if n+1 < len(b.Starts) {
+		end = int64(b.Starts[n+1])
+	}
+	if g.raw, err = b.data.read(g.raw, int64(b.Starts[n]), end); err != nil {
 		return err
 	}
-	for raw := range slices.Chunk(c.table, itemSize) {
-		c.items = append(c.items, readItem(raw))
+	g.lines = g.lines[:0]
+	for rest := g.raw; len(rest) > 0; {
+		var l line
+		l, rest = nextLine(rest)
+		g.lines = append(g.lines, l)
 	}
-	first, last := c.items[0], c.items[len(c.items)-1]
-	errorsAt := int64(b.Items) * itemSize
-	if c.errors, err = b.data.sub(errorsAt+int64(first.errStart), errorsAt+int64(last.errEnd)).read(c.errors); err != nil {
-		return err
-	}
-	bodyAt := errorsAt + int64(b.ErrorBytes)
-	c.body, err = b.data.sub(bodyAt+int64(first.start), bodyAt+int64(last.end)).read(c.body)
-	return err
-}
-
-func (c *chunk) task(i int) []byte {
-	base := c.items[0].start
-	return c.body[c.items[i].start-base : c.items[i].end-base]
-}
-
-func (c *chunk) taskErrors(i int) []byte {
-	base := c.items[0].errStart
-	return c.errors[c.items[i].errStart-base : c.items[i].errEnd-base]
-}
-
-func (c *chunk) render(dst []byte, i int) ([]byte, error) {
-	return c.batch.appendTask(dst, c.items[i], c.task(i))
+	return nil
 }
 
 // taskRange is some tasks in the order of their numbers, or in the opposite one.
@@ -68,103 +137,80 @@ type taskRange struct {
 	descending bool
 }
 
-// each calls visit for the tasks that can be seen now, until it gives false.
-func (s *Server) each(tr taskRange, visit func(c *chunk, i int) (more bool, err error)) error {
-	s.mu.RLock()
-	_, now := s.now()
-	batches := s.state.batches
+// everyTask returns the range of all tasks of a pool.
+func everyTask(pool uint32) taskRange { return taskRange{pool: pool, hi: math.MaxUint64} }
+
+// stored returns the tasks that can be seen now, up to the first error. Each is
+// valid until the next.
+func (a *account) stored(tr taskRange) iter.Seq2[*storedTask, error] {
+	a.mu.RLock()
+	_, now := a.now()
+	batches := a.state.batches
 	if tr.pool != 0 {
 		batches = nil
-		if p := s.state.pools[tr.pool]; p != nil {
+		if p := a.state.pools[tr.pool]; p != nil {
 			batches = p.tasks.batches
 		}
 	}
-	s.mu.RUnlock()
+	a.mu.RUnlock()
 
 	from := firstBatch(batches, tr.lo)
-	to := firstBatch(batches, tr.hi)
-	if to < len(batches) {
-		to++
-	}
-	c := new(chunk)
-	for n := range max(to-from, 0) {
-		b := batches[from+n]
-		if tr.descending {
-			b = batches[to-1-n]
-		}
-		if b.Visible > now {
-			continue
-		}
-		more, err := b.each(c, tr, visit)
-		if !more || err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *batch) each(c *chunk, tr taskRange, visit func(c *chunk, i int) (bool, error)) (more bool, err error) {
-	// The task with a number stands at its ordinal or behind it, where others
-	// were refused before it.
-	begin := 0
-	if tr.lo > b.First {
-		begin = int(tr.lo - b.First)
-	}
-	parts := (int(b.Items) - begin + chunkItems - 1) / chunkItems
-	for n := range parts {
-		part := n
-		if tr.descending {
-			part = parts - 1 - n
-		}
-		lo := begin + part*chunkItems
-		if err := c.load(b, lo, min(lo+chunkItems, int(b.Items))); err != nil {
-			return false, err
-		}
-		for k := range c.items {
-			i := k
-			if tr.descending {
-				i = len(c.items) - 1 - k
-			}
-			it := c.items[i]
-			number := b.First + uint64(max(it.ordinal, 0))
-			if it.ordinal < 0 || tr.pool != 0 && it.pool != tr.pool || number < tr.lo || number > tr.hi {
+	to := max(from, min(firstBatch(batches, tr.hi)+1, len(batches)))
+	return func(yield func(*storedTask, error) bool) {
+		var g group
+		for i := range indices(from, to, tr.descending) {
+			b := batches[i]
+			if b.Visible > now {
 				continue
 			}
-			if more, err := visit(c, i); !more || err != nil {
-				return false, err
+			first := int(max(tr.lo, b.First)-b.First) / groupLines
+			last := int(min(tr.hi-b.First, uint64(b.Created-1))) / groupLines
+			for n := range indices(first, last+1, tr.descending) {
+				if err := g.load(b, n); err != nil {
+					yield(nil, err)
+					return
+				}
+				for k := range indices(0, len(g.lines), tr.descending) {
+					t := &storedTask{g.lines[k], b, b.First + uint64(n*groupLines+k)}
+					if t.number < tr.lo || t.number > tr.hi || tr.pool != 0 && !t.isIn(tr.pool) {
+						continue
+					}
+					if !yield(t, nil) {
+						return
+					}
+				}
 			}
 		}
 	}
-	return true, nil
 }
 
-// everyTask is the range of all tasks.
-func everyTask() taskRange { return taskRange{hi: math.MaxUint64} }
+// indices counts from lo up to hi, which is not included, or down to lo.
+func indices(lo, hi int, descending bool) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for n := range hi - lo {
+			i := lo + n
+			if descending {
+				i = hi - 1 - n
+			}
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
 
-func (s *Server) getTask(w http.ResponseWriter, r *http.Request) error {
+func (a *account) getTask(r call) (reply, error) {
 	id := r.PathValue("id")
 	n, _ := taskNumber(id)
-	var found []byte
-	err := s.each(taskRange{lo: n, hi: n}, func(c *chunk, i int) (bool, error) {
-		if c.id(i) != id {
-			return false, nil
+	for t, err := range a.stored(taskRange{lo: n, hi: n}) {
+		if err != nil {
+			return reply{}, err
 		}
-		var err error
-		found, err = c.render(nil, i)
-		return false, err
-	})
-	switch {
-	case err != nil:
-		return err
-	case found == nil:
-		return notFound("task", id)
+		if t.id() == id {
+			return reply{status: http.StatusOK, contentType: jsonType, body: t.append(nil)}, nil
+		}
 	}
-	writeRaw(w, http.StatusOK, found)
-	return nil
-}
-
-func (c *chunk) id(i int) string {
-	return string(appendTaskID(nil, c.batch.First+uint64(c.items[i].ordinal), c.batch.At))
+	return reply{}, notFound("task", id)
 }
 
 var taskListing = listing{
@@ -174,73 +220,56 @@ var taskListing = listing{
 	maxLimit:     100_000,
 }
 
-// listTasks answers GET /tasks. Nothing is held in memory but a part of a batch.
-func (s *Server) listTasks(w http.ResponseWriter, r *http.Request) error {
+// listTasks answers GET /tasks. Nothing is held in memory but a group of tasks.
+func (a *account) listTasks(r call) (reply, error) {
 	q, err := taskListing.parse(r.URL.Query())
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	tr, err := taskRangeOf(q)
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	out := bufio.NewWriterSize(w, 64<<10)
-	task := append([]byte(nil), `{"items":[`...)
-	count, hasMore := 0, false
-	err = s.each(tr, func(c *chunk, i int) (bool, error) {
-		if !q.matches(func(field string) string { return c.key(i, field) }) {
-			return true, nil
+	hasMore := false
+	page := func(yield func([]byte, error) bool) {
+		var item []byte
+		count := 0
+		for t, err := range a.stored(tr) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !q.matches(t.key) {
+				continue
+			}
+			if hasMore = count == q.limit; hasMore {
+				return
+			}
+			count++
+			if item = t.append(item[:0]); !yield(item, nil) {
+				return
+			}
 		}
-		if hasMore = count == q.limit; hasMore {
-			return false, nil
-		}
-		count++
-		if task, err = c.render(task, i); err != nil {
-			return false, err
-		}
-		_, err := out.Write(task)
-		task = append(task[:0], ',')
-		return true, err
-	})
-	if err != nil {
-		return err
 	}
-	if count == 0 {
-		if _, err := out.Write(task); err != nil {
+	return streamReply(http.StatusOK, func(out *bufio.Writer) error {
+		out.WriteString(`{"items":`)
+		if err := writeArray(out, page); err != nil {
 			return err
 		}
-	}
-	if _, err := fmt.Fprintf(out, `],"has_more":%t}`, hasMore); err != nil {
-		return err
-	}
-	return out.Flush()
-}
-
-func (c *chunk) key(i int, field string) string {
-	switch field {
-	case "id":
-		return c.id(i)
-	case "pool_id":
-		return numberKey(uint64(c.items[i].pool))
-	case "created":
-		return timeKey(c.batch.At)
-	}
-	if c.items[i].overlap == overlapInfinite {
-		return numberKey(math.MaxInt64) // more than any number
-	}
-	return numberKey(uint64(c.items[i].overlap))
+		fmt.Fprintf(out, `,"has_more":%t}`, hasMore)
+		return nil
+	}), nil
 }
 
 // taskRangeOf finds where to begin and end, so that paging by id reads only
 // the page. The filters decide exactly.
 func taskRangeOf(q query) (taskRange, error) {
-	tr := everyTask()
+	tr := everyTask(0)
 	tr.descending = q.sort[0].descending
 	for _, by := range q.sort {
 		// The order of creation is the order of ids.
 		if by.descending != tr.descending {
-			return tr, invalid(fieldError{"sort", codeValueNotAllowed, "the emulator sorts tasks in one direction at a time", nil})
+			return tr, invalid(valueNotAllowed.saying("the emulator sorts tasks in one direction at a time").of("sort"))
 		}
 	}
 	for _, f := range q.filters {
@@ -248,7 +277,7 @@ func taskRangeOf(q query) (taskRange, error) {
 		case "pool_id":
 			n, err := strconv.ParseUint(f.value, 10, 32)
 			if f.op != "" || err != nil {
-				return tr, invalid(fieldError{"pool_id", codeValueNotAllowed, "the pool's id is one number", nil})
+				return tr, invalid(valueNotAllowed.saying("the pool's id is one number").of("pool_id"))
 			}
 			tr.pool = uint32(n)
 		case "id":
@@ -272,27 +301,26 @@ type Task struct {
 	ID      string
 	PoolID  string
 	Created time.Time
-	// JSON is the task as GET /tasks/{id} gives it.
+	// JSON is the task as GET /tasks/{id} answers with it.
 	JSON json.RawMessage
 }
 
-// Tasks gives all tasks of a pool that can be seen now, in the order of their
+// Tasks returns all tasks of a pool that can be seen now, in the order of their
 // creation. It reads from the file and ends with the first error.
 func (s *Server) Tasks(poolID string) iter.Seq2[Task, error] {
 	return func(yield func(Task, error) bool) {
-		tr := everyTask()
-		if tr.pool = number(poolID); tr.pool == 0 {
+		pool := number(poolID)
+		if pool == 0 {
 			return // no pool has such an id
 		}
-		err := s.each(tr, func(c *chunk, i int) (bool, error) {
-			raw, err := c.render(nil, i)
+		for t, err := range s.stored(everyTask(pool)) {
 			if err != nil {
-				return false, err
+				yield(Task{}, err)
+				return
 			}
-			return yield(Task{c.id(i), poolID, c.batch.At.time(), raw}, nil), nil
-		})
-		if err != nil {
-			yield(Task{}, err)
+			if !yield(Task{t.id(), poolID, t.batch.At.time(), t.append(nil)}, nil) {
+				return
+			}
 		}
 	}
 }

@@ -2,14 +2,14 @@ package emulator
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
-	"maps"
+	"iter"
 	"math/rand/v2"
 	"net/http"
-	"slices"
-	"sync"
 )
 
 // The types of operations.
@@ -38,8 +38,7 @@ func (op *operation) started() stamp {
 	return op.Submitted + (op.Finished-op.Submitted+4)/5
 }
 
-// status follows from the time: an operation waits and then runs. Its submission
-// is always answered with PENDING.
+// status follows from the time: an operation waits and then runs.
 func (op *operation) status(now stamp) string {
 	switch {
 	case now < op.Finished:
@@ -53,103 +52,62 @@ func (op *operation) status(now stamp) string {
 	return operationSuccess
 }
 
-// wireOperation is an operation as the API gives it.
-type wireOperation struct {
-	ID         string `json:"id"`
-	Type       string `json:"type"`
-	Status     string `json:"status"`
-	Submitted  string `json:"submitted"`
-	Started    string `json:"started,omitempty"`
-	Finished   string `json:"finished,omitempty"`
-	Progress   int64  `json:"progress"`
-	Parameters any    `json:"parameters"`
-	Details    any    `json:"details,omitempty"`
-}
+// submitted returns the operation as its submission is answered: pending,
+// however short it is.
+func (op *operation) submitted() fields { return op.render(op.Submitted - 1) }
 
-// render gives the operation as it is at a moment; at its submission it is
-// pending, however short it is.
-func (op *operation) render(now stamp) wireOperation {
-	out := wireOperation{
-		ID: op.ID, Type: op.Type, Status: op.status(now), Submitted: op.Submitted.String(),
-		Parameters: op.parameters(),
+// render returns the operation as it is at a moment.
+func (op *operation) render(now stamp) fields {
+	out := fields{"progress": json.RawMessage("0")}
+	out.set("id", op.ID)
+	out.set("type", op.Type)
+	out.set("status", op.status(now))
+	out.set("submitted", op.Submitted.String())
+	if now >= op.started() {
+		out.set("started", op.started().String())
+		out["progress"] = fmt.Appendf(nil, "%d", 100*(now-op.Submitted)/max(1, op.Finished-op.Submitted))
 	}
-	if now == op.Submitted && out.Status != operationRunning {
-		out.Status = operationPending
+	if now >= op.Finished {
+		out.set("finished", op.Finished.String())
+		out["progress"] = json.RawMessage("100")
 	}
-	total := op.Finished - op.Submitted
-	switch out.Status {
-	case operationPending:
-		out.Details = op.details(false)
+	b := op.batch
+	if b == nil {
+		out["parameters"] = fmt.Appendf(nil, `{"pool_id":"%d"}`, op.Pool)
+		if op.Clone != 0 {
+			out["details"] = fmt.Appendf(nil, `{"pool_id":"%d"}`, op.Clone)
+		}
 		return out
-	case operationRunning:
-		out.Started = op.started().String()
-		out.Progress = int64(100 * (now - op.Submitted) / total)
-		out.Details = op.details(false)
-		return out
 	}
-	out.Started = op.started().String()
-	out.Finished = op.Finished.String()
-	out.Progress = 100
-	out.Details = op.details(true)
+	out["parameters"] = fmt.Appendf(nil, `{"skip_invalid_items":%t,"allow_defaults":%t,"open_pool":%t}`, op.Skip, op.Defaults, op.Open)
+	out["details"] = fmt.Appendf(nil, `{"items_count":%d}`, b.Items)
+	if now >= op.Finished {
+		out["details"] = fmt.Appendf(nil, `{"total_count":%[1]d,"valid_count":%[2]d,"not_valid_count":%[3]d,"success_count":%[2]d,"failed_count":%[3]d}`,
+			b.Items, b.Created, b.Items-b.Created)
+	}
 	return out
 }
 
-func (op *operation) parameters() any {
-	if op.Type == typeTaskBatchCreate {
-		return map[string]bool{"skip_invalid_items": op.Skip, "allow_defaults": op.Defaults, "open_pool": op.Open}
-	}
-	return map[string]string{"pool_id": formatNumber(op.Pool)}
-}
-
-// details have another form at the end than before.
-func (op *operation) details(finished bool) any {
-	switch {
-	case op.Type == typePoolClone:
-		return map[string]string{"pool_id": formatNumber(op.Clone)}
-	case op.Type != typeTaskBatchCreate:
-		return nil
-	case !finished:
-		return map[string]uint32{"items_count": op.batch.Items}
-	}
-	return map[string]uint32{
-		"total_count":     op.batch.Items,
-		"valid_count":     op.batch.Created,
-		"not_valid_count": op.batch.Items - op.batch.Created,
-		"success_count":   op.batch.Created,
-		"failed_count":    op.batch.Items - op.batch.Created,
-	}
-}
-
 // operation finds an operation, or nil.
-func (s *Server) operation(id string) *operation {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.state.operations[id]
+func (a *account) operation(id string) *operation {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.state.operations[id]
 }
 
-func (s *Server) moment() stamp {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	_, at := s.now()
+func (a *account) moment() stamp {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	_, at := a.now()
 	return at
 }
 
-func (s *Server) getOperation(w http.ResponseWriter, r *http.Request) error {
-	op := s.operation(r.PathValue("id"))
+func (a *account) getOperation(r call) (reply, error) {
+	op := a.operation(r.PathValue("id"))
 	if op == nil {
-		return notFound("operation", r.PathValue("id"))
+		return reply{}, notFound("operation", r.PathValue("id"))
 	}
-	writeJSON(w, http.StatusOK, op.renderFound(s.moment()))
-	return nil
-}
-
-// renderFound gives an operation that is asked for, which may have ended in the
-// very moment of its submission.
-func (op *operation) renderFound(now stamp) wireOperation {
-	if op.Finished == op.Submitted {
-		now = max(now, op.Submitted+1)
-	}
-	return op.render(now)
+	return jsonReply(http.StatusOK, op.render(a.moment()))
 }
 
 var operationListing = listing{
@@ -162,191 +120,140 @@ var operationListing = listing{
 	maxLimit:     500,
 }
 
-func (s *Server) listOperations(w http.ResponseWriter, r *http.Request) error {
-	q, err := operationListing.parse(r.URL.Query())
-	if err != nil {
-		return err
+func (a *account) listOperations(r call) (reply, error) {
+	a.mu.RLock()
+	_, now := a.now()
+	var all []fields
+	for _, op := range a.state.operations {
+		all = append(all, op.render(now))
 	}
-	s.mu.RLock()
-	all := slices.Collect(maps.Values(s.state.operations))
-	s.mu.RUnlock()
-	now := s.moment()
-	key := func(op *operation, field string) string {
-		switch field {
-		case "id":
-			return op.ID
-		case "type":
-			return op.Type
-		case "status":
-			return op.status(now)
-		case "submitted":
-			return timeKey(op.Submitted)
-		}
-		if now < op.Finished {
-			return ""
-		}
-		return timeKey(op.Finished)
-	}
-	writeJSON(w, http.StatusOK, selectPage(q, all, key, func(op *operation) any { return op.renderFound(now) }))
-	return nil
+	a.mu.RUnlock()
+	return operationListing.page(r, all)
 }
 
 // getOperationLog answers GET /operations/{id}/log. Only the creation of tasks
 // has a log, and only once it has ended.
-func (s *Server) getOperationLog(w http.ResponseWriter, r *http.Request) error {
-	return s.getOperationLogWith(w, r, Fault{})
-}
-
-// getOperationLogWith answers GET /operations/{id}/log, with the fault of the
-// log.
-func (s *Server) getOperationLogWith(w http.ResponseWriter, r *http.Request, fault Fault) error {
-	op := s.operation(r.PathValue("id"))
+func (a *account) getOperationLog(r call) (reply, error) {
+	op := a.operation(r.PathValue("id"))
 	if op == nil {
-		return notFound("operation", r.PathValue("id"))
+		return reply{}, notFound("operation", r.PathValue("id"))
 	}
-	if op.batch == nil || s.moment() < op.Finished {
-		writeRaw(w, http.StatusOK, []byte("[]"))
-		return nil
+	if op.batch == nil || a.moment() < op.Finished {
+		return jsonReply(http.StatusOK, []any{})
 	}
-	lacks, archived := s.logs.read(op.ID, fault)
+	a.mu.Lock()
+	op.logArchived = op.logArchived || r.fault.Name == FaultLogArchived
+	lacking := r.fault.Name == FaultLogLacks && !op.logRead
+	op.logRead = true
+	archived := op.logArchived
+	a.mu.Unlock()
 	if archived {
-		return refuse(http.StatusConflict, codeLogsArchived, "the log of operation %s is archived", op.ID)
+		return reply{}, conflict(codeLogsArchived, "the log of operation %s is archived", op.ID)
 	}
-	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	return s.writeLog(bufio.NewWriterSize(w, 64<<10), op, lacks)
-}
-
-// logFates is what the script did to the logs of operations, by their ids. It
-// is safe for concurrent use.
-type logFates struct {
-	mu             sync.Mutex
-	seen, archived map[string]bool
-}
-
-func newLogFates() logFates {
-	return logFates{seen: make(map[string]bool), archived: make(map[string]bool)}
-}
-
-// read notes that a log is read, and reports whether entries of it lack, and
-// whether it is archived.
-func (l *logFates) read(id string, fault Fault) (lacks, archived bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if fault.Name == FaultLogArchived {
-		l.archived[id] = true
+	entries := a.logEntries(op)
+	if lacking {
+		entries = leaveOut(entries)
 	}
-	lacks = fault.Name == FaultLogLacks && !l.seen[id]
-	l.seen[id] = true
-	return lacks, l.archived[id]
+	return streamReply(http.StatusOK, func(out *bufio.Writer) error {
+		return writeArray(out, entries)
+	}), nil
 }
 
-// lackOne says that of a log that lacks entries, besides the first, one in so
-// many lacks.
-const lackOne = 4
+// leaveOut leaves out the first of every four entries of tasks.
+func leaveOut(entries iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		n := 0
+		for entry, err := range entries {
+			if bytes.HasPrefix(entry, []byte(`{"type":"TASK_`)) {
+				if n++; n%4 == 1 {
+					continue
+				}
+			}
+			if !yield(entry, err) {
+				return
+			}
+		}
+	}
+}
 
-// writeLog writes the log in an order that is not the request's: parts of the
-// file are taken in random order, and so are the tasks in each. The order is
-// the same whenever the log is read. Where lacks is set, entries of tasks are
-// left out, at least one.
-func (s *Server) writeLog(w *bufio.Writer, op *operation, lacks bool) error {
+// logEntries returns the entries of a log, up to the first error, in an order
+// that is not the request's: groups of tasks are taken in random order, and so
+// are the tasks in each. The order is the same whenever the log is read. Each
+// entry is valid until the next.
+func (a *account) logEntries(op *operation) iter.Seq2[[]byte, error] {
 	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(op.ID)) // it never fails
-	order := rand.New(rand.NewPCG(s.cfg.Seed, hash.Sum64()))
-
-	separator := byte('[')
-	var entries []byte
-	for _, opened := range op.Opened {
-		var err error
-		entries = append(entries, separator)
-		separator = ','
-		if entries, err = opened.appendLog(entries, op.ID); err != nil {
-			return err
+	hash.Write([]byte(op.ID))
+	seed := hash.Sum64()
+	return func(yield func([]byte, error) bool) {
+		order := rand.New(rand.NewPCG(a.cfg.Seed, seed))
+		for _, opened := range op.Opened {
+			if entry, err := json.Marshal(opened); !yield(entry, err) {
+				return
+			}
 		}
-	}
-	if _, err := w.Write(entries); err != nil {
-		return err
-	}
-	c := new(chunk)
-	left := 0 // how many entries come until one is left out
-	parts := int(op.batch.Items+chunkItems-1) / chunkItems
-	for _, part := range order.Perm(parts) {
-		lo := part * chunkItems
-		if err := c.load(op.batch, lo, min(lo+chunkItems, int(op.batch.Items))); err != nil {
-			return err
-		}
-		for _, i := range order.Perm(len(c.items)) {
-			it := c.items[i]
-			if it.ordinal < 0 && it.errStart == it.errEnd {
-				continue // a good task of a request that failed as a whole
+		var g group
+		var entry []byte
+		for _, n := range order.Perm(len(op.batch.Starts)) {
+			if err := g.load(op.batch, n); err != nil {
+				yield(nil, err)
+				return
 			}
-			if left--; lacks && left < 0 {
-				left = lackOne - 1
-				continue
-			}
-			entries = append(entries[:0], separator)
-			separator = ','
-			var err error
-			if entries, err = c.appendLog(entries, i); err != nil {
-				return err
-			}
-			if _, err := w.Write(entries); err != nil {
-				return err
+			for _, i := range order.Perm(len(g.lines)) {
+				if n == len(op.batch.Starts)-1 {
+					entry = g.lines[i].appendRefused(entry[:0])
+				} else {
+					t := storedTask{g.lines[i], op.batch, op.batch.First + uint64(n*groupLines+i)}
+					entry = t.appendCreated(entry[:0])
+				}
+				if !yield(entry, nil) {
+					return
+				}
 			}
 		}
 	}
-	if separator == '[' {
-		if err := w.WriteByte('['); err != nil {
-			return err
-		}
-	}
-	if err := w.WriteByte(']'); err != nil {
-		return err
-	}
-	return w.Flush()
 }
 
-// appendLog writes what became of one task of a request.
-func (c *chunk) appendLog(dst []byte, i int) ([]byte, error) {
-	it := c.items[i]
-	if it.ordinal < 0 {
-		dst = append(dst, `{"type":"TASK_VALIDATE","success":false,"input":`...)
-		dst = append(dst, c.task(i)...)
-		dst = append(dst, `,"output":`...)
-		dst = append(dst, c.taskErrors(i)...)
-		return append(dst, '}'), nil
+// appendRefused writes the entry of a log for a refused task.
+func (l line) appendRefused(dst []byte) []byte {
+	return fmt.Appendf(dst, `{"type":"TASK_VALIDATE","success":false,"input":%s,"output":%s}`, l.task, l.note)
+}
+
+// appendCreated writes the entry of a log for a created task.
+func (t *storedTask) appendCreated(dst []byte) []byte {
+	dst = append(dst, `{"type":"TASK_CREATE","success":true,"input":`...)
+	dst = append(dst, t.task[:len(t.task)-1]...)
+	if len(t.note) > 0 {
+		dst = append(dst, `,"__item_idx":`...)
+		dst = append(dst, t.note...)
 	}
-	dst = append(dst, `{"type":"TASK_CREATE","success":true,"input":{`...)
-	dst, err := appendSent(dst, c.task(i), true)
-	if err != nil {
-		return dst, err
-	}
-	dst = it.appendOverlap(dst)
 	dst = append(dst, `},"output":{"task_id":"`...)
-	dst = appendTaskID(dst, c.batch.First+uint64(it.ordinal), c.batch.At)
-	return append(dst, `"}}`...), nil
+	dst = t.appendID(dst)
+	return append(dst, `"}}`...)
 }
 
-// appendLog writes what became of opening a pool: with a number as the pool's
-// id, as Toloka gives it here and nowhere else.
-func (o poolOpened) appendLog(dst []byte, operationID string) ([]byte, error) {
-	type output struct {
+// poolOpened is the entry of a log for the opening of a pool after an upload.
+type poolOpened struct {
+	Type    string `json:"type"`
+	Success bool   `json:"success"`
+	Input   struct {
+		PoolID uint32 `json:"pool_id"` // a number, as Toloka has it here and nowhere else
+	} `json:"input"`
+	Output struct {
 		Code      string `json:"code,omitempty"`
 		Message   string `json:"message,omitempty"`
 		RequestID string `json:"request_id,omitempty"`
+	} `json:"output"`
+}
+
+// newPoolOpened returns the entry of a pool that was opened, or, with an error,
+// of one that can't be.
+func newPoolOpened(pool uint32, op *operation, err error) poolOpened {
+	o := poolOpened{Type: "POOL_OPEN", Success: true}
+	o.Input.PoolID = pool
+	var refused *apiError
+	if errors.As(err, &refused) {
+		o.Success = false
+		o.Output.Code, o.Output.Message, o.Output.RequestID = refused.code, refused.message, "ao_"+op.ID
 	}
-	logged := struct {
-		Type    string            `json:"type"`
-		Success bool              `json:"success"`
-		Input   map[string]uint32 `json:"input"`
-		Output  output            `json:"output"`
-	}{"POOL_OPEN", o.Code == "", map[string]uint32{"pool_id": o.Pool}, output{}}
-	if o.Code != "" {
-		message := fmt.Sprintf("Pool %d can't be opened", o.Pool)
-		if o.Code == codeEmptyPool {
-			message = "Pool contains no tasks. Operation is not allowed"
-		}
-		logged.Output = output{o.Code, message, "ao_" + operationID}
-	}
-	raw, err := json.Marshal(logged)
-	return append(dst, raw...), err
+	return o
 }

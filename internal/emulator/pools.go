@@ -4,44 +4,59 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-func (s *Server) createPool(w http.ResponseWriter, r *http.Request) error {
+// savePool answers POST /pools and PUT /pools/{id}.
+func (a *account) savePool(r call) (reply, error) {
 	var sent fields
 	if err := readJSON(r, &sent); err != nil {
-		return err
+		return reply{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	owner, err := s.checkPool(sent)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	id := r.PathValue("id")
+	old := a.state.pool(id)
+	if old == nil && id != "" {
+		return reply{}, notFound("pool", id)
+	}
+	owner, err := a.checkPool(sent)
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	_, at := s.now()
-	p := pool{ID: s.state.nextID, Project: owner.ID, Created: at, Fields: sent, Status: poolClosed}
-	if err := s.commit(&entry{Pools: []pool{p}}); err != nil {
-		return err
+	_, at := a.now()
+	status := http.StatusCreated
+	p := pool{ID: a.state.nextID, Project: owner.ID, Created: at, Status: poolClosed}
+	if old != nil {
+		status, p = http.StatusOK, old.at(at)
 	}
-	writeJSON(w, http.StatusCreated, p.render())
-	return nil
+	switch {
+	case p.Status == poolArchived:
+		return reply{}, conflict(codeInappropriateStatus, "pool %d is archived", p.ID)
+	case owner.ID != p.Project:
+		return reply{}, invalid(valueNotAllowed.saying("A pool stays in its project").of("project_id"))
+	}
+	p.Fields = sent
+	if err := a.commit(&entry{Pools: []pool{p}}); err != nil {
+		return reply{}, err
+	}
+	return jsonReply(status, p.render())
 }
 
-// checkPool checks the properties that tasks depend on and gives the pool's
+// checkPool checks the properties that tasks depend on and returns the pool's
 // project. It needs s.mu.
-func (s *Server) checkPool(sent fields) (*project, error) {
-	var errs []fieldError
+func (a *account) checkPool(sent fields) (*project, error) {
+	var errs []*fieldError
 	for _, name := range []string{"project_id", "private_name"} {
 		if !sent.present(name) {
-			errs = append(errs, required(name))
+			errs = append(errs, valueRequired.of(name))
 		}
 	}
-	owner := s.state.project(sent.text("project_id"))
+	owner := a.state.project(sent.text("project_id"))
 	if sent.present("project_id") && owner == nil {
-		errs = append(errs, fieldError{"project_id", codeEntityDoesNotExist, messages[codeEntityDoesNotExist], nil})
+		errs = append(errs, entityDoesNotExist.of("project_id"))
 	}
 	if len(errs) > 0 {
 		return nil, invalid(errs...)
@@ -53,57 +68,25 @@ func (s *Server) checkPool(sent fields) (*project, error) {
 	return owner, nil
 }
 
-func (s *Server) updatePool(w http.ResponseWriter, r *http.Request) error {
-	var sent fields
-	if err := readJSON(r, &sent); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old := s.state.pool(r.PathValue("id"))
-	if old == nil {
-		return notFound("pool", r.PathValue("id"))
-	}
-	owner, err := s.checkPool(sent)
-	if err != nil {
-		return err
-	}
-	_, at := s.now()
-	p := old.at(at)
-	switch {
-	case p.Status == poolArchived:
-		return refuse(http.StatusConflict, codeInappropriateStatus, "pool %d is archived", p.ID)
-	case owner.ID != p.Project:
-		return invalid(fieldError{"project_id", codeValueNotAllowed, "A pool stays in its project", nil})
-	}
-	p.Fields = sent
-	if err := s.commit(&entry{Pools: []pool{p}}); err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, p.render())
-	return nil
-}
-
-// poolNow gives a pool as it is now, or nil.
-func (s *Server) poolNow(id string) *pool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	p := s.state.pool(id)
+// poolNow returns a pool as it is now, or nil.
+func (a *account) poolNow(id string) *pool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	p := a.state.pool(id)
 	if p == nil {
 		return nil
 	}
-	_, at := s.now()
+	_, at := a.now()
 	now := p.at(at)
 	return &now
 }
 
-func (s *Server) getPool(w http.ResponseWriter, r *http.Request) error {
-	p := s.poolNow(r.PathValue("id"))
+func (a *account) getPool(r call) (reply, error) {
+	p := a.poolNow(r.PathValue("id"))
 	if p == nil {
-		return notFound("pool", r.PathValue("id"))
+		return reply{}, notFound("pool", r.PathValue("id"))
 	}
-	writeJSON(w, http.StatusOK, p.render())
-	return nil
+	return jsonReply(http.StatusOK, p.render())
 }
 
 var poolListing = listing{
@@ -116,43 +99,25 @@ var poolListing = listing{
 	maxLimit:     300,
 }
 
-func (s *Server) listPools(w http.ResponseWriter, r *http.Request) error {
-	q, err := poolListing.parse(r.URL.Query())
-	if err != nil {
-		return err
+func (a *account) listPools(r call) (reply, error) {
+	a.mu.RLock()
+	_, at := a.now()
+	var all []fields
+	for _, p := range a.state.pools {
+		all = append(all, p.at(at).render())
 	}
-	s.mu.RLock()
-	_, at := s.now()
-	all := make([]pool, 0, len(s.state.pools))
-	for _, p := range s.state.pools {
-		all = append(all, p.at(at))
-	}
-	s.mu.RUnlock()
-	writeJSON(w, http.StatusOK, selectPage(q, all, pool.key, pool.render))
-	return nil
+	a.mu.RUnlock()
+	return poolListing.page(r, all)
 }
 
-func (p pool) key(field string) string {
-	switch field {
-	case "id":
-		return numberKey(uint64(p.ID))
-	case "project_id":
-		return numberKey(uint64(p.Project))
-	case "status":
-		return p.Status
-	case "created":
-		return timeKey(p.Created)
-	}
-	return timeKey(p.LastStarted)
-}
-
-func (p pool) render() any {
+// render returns the pool as the API answers with it.
+func (p pool) render() fields {
 	out := maps.Clone(p.Fields)
+	out["owner"] = json.RawMessage(`{"id":"requester-1","myself":true,"company_id":"1"}`)
 	out.set("id", formatNumber(p.ID))
 	out.set("project_id", formatNumber(p.Project))
 	out.set("status", p.Status)
 	out.set("created", p.Created.String())
-	out["owner"] = json.RawMessage(`{"id":"requester-1","myself":true,"company_id":"1"}`)
 	if p.LastStarted != 0 {
 		out.set("last_started", p.LastStarted.String())
 	}
@@ -163,77 +128,67 @@ func (p pool) render() any {
 	return out
 }
 
+// transition is what an action does to a pool's status.
+type transition struct {
+	operation string // its type
+	from, to  string // nothing where the pool stays as it is
+}
+
+var transitions = map[string]transition{
+	"open":    {typePoolOpen, poolClosed, poolOpen},
+	"close":   {typePoolClose, poolOpen, poolClosed},
+	"archive": {typePoolArchive, poolClosed, poolArchived},
+	"clone":   {operation: typePoolClone},
+}
+
 // actOnPool answers POST /pools/{id}/open, close, clone and archive.
-func (s *Server) actOnPool(w http.ResponseWriter, r *http.Request) error {
-	id, action := r.PathValue("id"), r.PathValue("action")
-	kind, known := map[string]string{
-		"open":    typePoolOpen,
-		"close":   typePoolClose,
-		"archive": typePoolArchive,
-		"clone":   typePoolClone,
-	}[action]
+func (a *account) actOnPool(r call) (reply, error) {
+	id := r.PathValue("id")
+	t, known := transitions[r.PathValue("action")]
 	if !known {
-		return s.noSuchPath(w, r)
+		return noSuchPath(r)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found := s.state.pool(id)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := a.state.pool(id)
 	if found == nil {
-		return notFound("pool", id)
+		return reply{}, notFound("pool", id)
 	}
-	_, at := s.now()
+	_, at := a.now()
 	op := &operation{
-		ID: uuid.NewString(), Type: kind, Pool: found.ID,
-		Submitted: at, Finished: at + stamp(s.cfg.OperationTime/time.Millisecond),
+		ID: uuid.NewString(), Type: t.operation, Pool: found.ID,
+		Submitted: at, Finished: at + stamp(a.cfg.OperationTime/time.Millisecond),
 	}
-	e := &entry{Operation: op}
 	p := found.at(at)
-	if kind == typePoolClone {
-		op.Clone = s.state.nextID
-		e.Pools = []pool{{ID: op.Clone, Project: p.Project, Created: at, Fields: p.Fields, Status: poolClosed}}
+	if t.to == "" {
+		op.Clone = a.state.nextID
+		p = pool{ID: op.Clone, Project: p.Project, Created: at, Fields: p.Fields, Status: poolClosed}
+	} else if p.Next == "" && p.Status == t.to {
+		return reply{status: http.StatusNoContent}, nil
+	} else if err := p.refuses(t); err != nil {
+		return reply{}, err
 	} else {
-		done, err := p.begin(kind, op.Finished)
-		if err != nil {
-			return err
-		}
-		if done {
-			w.WriteHeader(http.StatusNoContent)
-			return nil
-		}
-		e.Pools = []pool{p}
+		p.Next, p.NextAt = t.to, op.Finished
 	}
-	if err := s.commit(e); err != nil {
-		return err
+	if err := a.commit(&entry{Operation: op, Pools: []pool{p}}); err != nil {
+		return reply{}, err
 	}
-	writeJSON(w, http.StatusAccepted, op.render(at))
+	return jsonReply(http.StatusAccepted, op.submitted())
+}
+
+// refuses returns why a pool can't be given another status, or nil.
+func (p *pool) refuses(t transition) error {
+	switch {
+	case p.Next != "":
+		return conflict(codePoolLocked, "pool %d is held by another operation", p.ID)
+	case p.Status != t.from:
+		return conflict(codeInappropriateStatus, "pool %d has the status %s", p.ID, p.Status)
+	case t.to == poolOpen && p.tasks.count == 0:
+		return emptyPool()
+	}
 	return nil
 }
 
-// begin starts an operation that gives the pool another status; done says that
-// it has this status already.
-func (p *pool) begin(kind string, finished stamp) (done bool, err error) {
-	var (
-		next string
-		from []string
-	)
-	switch kind {
-	case typePoolOpen:
-		next, from = poolOpen, []string{poolClosed}
-	case typePoolClose:
-		next, from = poolClosed, []string{poolOpen}
-	case typePoolArchive:
-		next, from = poolArchived, []string{poolClosed}
-	}
-	switch {
-	case p.Next != "":
-		return false, refuse(http.StatusConflict, codePoolLocked, "pool %d is held by another operation", p.ID)
-	case p.Status == next:
-		return true, nil
-	case !slices.Contains(from, p.Status):
-		return false, refuse(http.StatusConflict, codeInappropriateStatus, "pool %d has the status %s", p.ID, p.Status)
-	case kind == typePoolOpen && p.tasks.count == 0:
-		return false, refuse(http.StatusConflict, codeEmptyPool, "Pool contains no tasks. Operation is not allowed")
-	}
-	p.Next, p.NextAt = next, finished
-	return false, nil
+func emptyPool() *apiError {
+	return conflict(codeEmptyPool, "Pool contains no tasks. Operation is not allowed")
 }

@@ -1,59 +1,46 @@
 package emulator
 
 import (
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
-	"slices"
 )
 
-func (s *Server) createProject(w http.ResponseWriter, r *http.Request) error {
+// saveProject answers POST /projects and PUT /projects/{id}.
+func (a *account) saveProject(r call) (reply, error) {
 	sent, err := readProject(r)
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, at := s.now()
-	p := &project{ID: s.state.nextID, Created: at, Fields: sent}
-	if err := s.commit(&entry{Project: p}); err != nil {
-		return err
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, at := a.now()
+	status := http.StatusCreated
+	p := &project{ID: a.state.nextID, Created: at, Fields: sent}
+	if id := r.PathValue("id"); id != "" {
+		old := a.state.project(id)
+		if old == nil {
+			return reply{}, notFound("project", id)
+		}
+		status, p.ID, p.Created = http.StatusOK, old.ID, old.Created
 	}
-	writeJSON(w, http.StatusCreated, p.render())
-	return nil
-}
-
-func (s *Server) updateProject(w http.ResponseWriter, r *http.Request) error {
-	sent, err := readProject(r)
-	if err != nil {
-		return err
+	if err := a.commit(&entry{Project: p}); err != nil {
+		return reply{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old := s.state.project(r.PathValue("id"))
-	if old == nil {
-		return notFound("project", r.PathValue("id"))
-	}
-	p := &project{ID: old.ID, Created: old.Created, Fields: sent}
-	if err := s.commit(&entry{Project: p}); err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, p.render())
-	return nil
+	return jsonReply(status, p.render())
 }
 
 // readProject reads the properties of a project and checks those that tasks
 // depend on.
-func readProject(r *http.Request) (fields, error) {
+func readProject(r call) (fields, error) {
 	var sent fields
 	if err := readJSON(r, &sent); err != nil {
 		return nil, err
 	}
-	var errs []fieldError
+	var errs []*fieldError
 	for _, name := range []string{"public_name", "public_description", "task_spec"} {
 		if !sent.present(name) {
-			errs = append(errs, required(name))
+			errs = append(errs, valueRequired.of(name))
 		}
 	}
 	if len(errs) > 0 {
@@ -78,15 +65,14 @@ func (f fields) dropReadOnly() {
 	}
 }
 
-func (s *Server) getProject(w http.ResponseWriter, r *http.Request) error {
-	s.mu.RLock()
-	p := s.state.project(r.PathValue("id"))
-	s.mu.RUnlock()
+func (a *account) getProject(r call) (reply, error) {
+	a.mu.RLock()
+	p := a.state.project(r.PathValue("id"))
+	a.mu.RUnlock()
 	if p == nil {
-		return notFound("project", r.PathValue("id"))
+		return reply{}, notFound("project", r.PathValue("id"))
 	}
-	writeJSON(w, http.StatusOK, p.render())
-	return nil
+	return jsonReply(http.StatusOK, p.render())
 }
 
 var projectListing = listing{
@@ -96,42 +82,22 @@ var projectListing = listing{
 	maxLimit:     300,
 }
 
-func (s *Server) listProjects(w http.ResponseWriter, r *http.Request) error {
-	q, err := projectListing.parse(r.URL.Query())
-	if err != nil {
-		return err
+func (a *account) listProjects(r call) (reply, error) {
+	a.mu.RLock()
+	var all []fields
+	for _, p := range a.state.projects {
+		all = append(all, p.render())
 	}
-	s.mu.RLock()
-	all := slices.Collect(maps.Values(s.state.projects))
-	s.mu.RUnlock()
-	writeJSON(w, http.StatusOK, selectPage(q, all, (*project).key, (*project).render))
-	return nil
+	a.mu.RUnlock()
+	return projectListing.page(r, all)
 }
 
-func (p *project) key(field string) string {
-	switch field {
-	case "id":
-		return numberKey(uint64(p.ID))
-	case "created":
-		return timeKey(p.Created)
-	case "status":
-		return projectStatus
-	}
-	return p.Fields.text(field)
-}
-
-// projectStatus is the status of every project: none can be archived here.
-const projectStatus = "ACTIVE"
-
-func (p *project) render() any {
+// render returns the project as the API answers with it. None can be archived
+// here.
+func (p *project) render() fields {
 	out := maps.Clone(p.Fields)
 	out.set("id", formatNumber(p.ID))
-	out.set("status", projectStatus)
+	out.set("status", "ACTIVE")
 	out.set("created", p.Created.String())
 	return out
-}
-
-// set sets a property to a plain text.
-func (f fields) set(name, text string) {
-	f[name] = json.RawMessage(`"` + text + `"`)
 }

@@ -3,6 +3,7 @@ package emulator
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -36,7 +37,7 @@ type query struct {
 
 type filter struct {
 	field string
-	op    string // "", "gt", "gte", "lt" or "lte"
+	op    string // one of comparisons
 	value string // as a sort key
 }
 
@@ -49,31 +50,29 @@ type sortKey struct {
 // list doesn't know is refused, since leaving it out would give wrong answers.
 func (l listing) parse(values url.Values) (query, error) {
 	q := query{limit: l.defaultLimit}
-	var errs []fieldError
-	wrong := func(field, code, message string) {
-		errs = append(errs, fieldError{field, code, message, nil})
-	}
+	var errs []*fieldError
+	wrong := func(field string, r reason) { errs = append(errs, r.of(field)) }
 	for name := range values {
 		value := values.Get(name)
 		switch name {
 		case "limit":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 1 || n > l.maxLimit {
-				wrong(name, codeValueOutOfBounds, fmt.Sprintf("the limit is a number from 1 to %d", l.maxLimit))
+				wrong(name, valueOutOfBounds.saying("the limit is a number from 1 to %d", l.maxLimit))
 			}
 			q.limit = n
 		case "sort":
 			for part := range strings.SplitSeq(value, ",") {
 				field, descending := strings.CutPrefix(part, "-")
 				if !slices.Contains(l.sortable, field) {
-					wrong(name, codeUnknownEnumValue, fmt.Sprintf("the list can't be sorted by %q", field))
+					wrong(name, unknownEnumValue.saying("the list can't be sorted by %q", field))
 				}
 				q.sort = append(q.sort, sortKey{field, descending})
 			}
 		default:
 			f, err := l.parseFilter(name, value)
 			if err != nil {
-				wrong(name, codeValueNotAllowed, err.Error())
+				wrong(name, valueNotAllowed.saying("%v", err))
 			}
 			q.filters = append(q.filters, f)
 		}
@@ -90,11 +89,9 @@ func (l listing) parse(values url.Values) (query, error) {
 func (l listing) parseFilter(name, value string) (filter, error) {
 	f := filter{field: name}
 	kind, known := l.fields[name]
-	for _, op := range []string{"gte", "gt", "lte", "lt"} {
-		if field, ok := strings.CutSuffix(name, "_"+op); ok && !known {
-			f.field, f.op = field, op
-			kind, known = l.fields[field]
-		}
+	if i := strings.LastIndexByte(name, '_'); i >= 0 && !known && comparisons[name[i+1:]] != nil {
+		f.field, f.op = name[:i], name[i+1:]
+		kind, known = l.fields[f.field]
 	}
 	if !known {
 		return f, fmt.Errorf("the list can't be filtered by %q", name)
@@ -104,7 +101,21 @@ func (l listing) parseFilter(name, value string) (filter, error) {
 	return f, err
 }
 
-// key turns a value of a query into a text that sorts as the values do.
+// of returns a value of an answer as a text that sorts as the values do; one that
+// is absent sorts first.
+func (k valueKind) of(f fields, name string) string {
+	text := f.text(name)
+	switch {
+	case k == numberValue:
+		n, _ := strconv.ParseUint(text, 10, 63) // the server writes no others
+		return numberKey(n)
+	case k == timeValue && text != "":
+		return text + keyLayout[len(timeLayout):]
+	}
+	return text
+}
+
+// key returns a value of a query as a text that sorts as the values do.
 func (k valueKind) key(value string) (string, error) {
 	switch k {
 	case numberValue:
@@ -129,57 +140,33 @@ const keyLayout = "2006-01-02T15:04:05.000000000"
 
 func numberKey(n uint64) string { return fmt.Sprintf("%020d", n) }
 
-// timeKey gives "" for a moment that never was, which sorts first.
-func timeKey(s stamp) string {
-	if s == 0 {
-		return ""
-	}
-	return s.time().Format(keyLayout)
-}
+// comparisons are the ways in which a value may compare with that of a filter.
+var comparisons = map[string][]int{"": {0}, "gt": {1}, "gte": {0, 1}, "lt": {-1}, "lte": {-1, 0}}
 
-func (f filter) matches(key string) bool {
-	order := strings.Compare(key, f.value)
-	switch f.op {
-	case "gt":
-		return order > 0
-	case "gte":
-		return order >= 0
-	case "lt":
-		return order < 0
-	case "lte":
-		return order <= 0
-	}
-	return order == 0
-}
-
-// matches reports whether a thing whose fields key gives passes all filters.
+// matches reports whether a thing whose fields key returns passes all filters.
 func (q query) matches(key func(field string) string) bool {
 	for _, f := range q.filters {
-		if !f.matches(key(f.field)) {
+		if !slices.Contains(comparisons[f.op], strings.Compare(key(f.field), f.value)) {
 			return false
 		}
 	}
 	return true
 }
 
-// page is a part of a list as the API gives it.
-type page struct {
-	Items   []any `json:"items"`
-	HasMore bool  `json:"has_more"`
-}
-
-// selectPage filters, sorts and cuts a list that is small enough for memory.
-func selectPage[T any](q query, all []T, key func(thing T, field string) string, render func(thing T) any) page {
-	var found []T
-	for _, thing := range all {
-		if q.matches(func(field string) string { return key(thing, field) }) {
-			found = append(found, thing)
-		}
+// page answers with a part of a list that is small enough for memory.
+func (l listing) page(r call, all []fields) (reply, error) {
+	q, err := l.parse(r.URL.Query())
+	if err != nil {
+		return reply{}, err
 	}
-	order := append(slices.Clone(q.sort), sortKey{field: "id"})
-	slices.SortFunc(found, func(a, b T) int {
-		for _, by := range order {
-			c := cmp.Compare(key(a, by.field), key(b, by.field))
+	all = slices.DeleteFunc(all, func(f fields) bool {
+		return !q.matches(func(name string) string { return l.fields[name].of(f, name) })
+	})
+	q.sort = append(q.sort, sortKey{field: "id"})
+	slices.SortFunc(all, func(a, b fields) int {
+		for _, by := range q.sort {
+			kind := l.fields[by.field]
+			c := cmp.Compare(kind.of(a, by.field), kind.of(b, by.field))
 			if by.descending {
 				c = -c
 			}
@@ -189,9 +176,8 @@ func selectPage[T any](q query, all []T, key func(thing T, field string) string,
 		}
 		return 0
 	})
-	p := page{Items: []any{}, HasMore: len(found) > q.limit}
-	for _, thing := range found[:min(q.limit, len(found))] {
-		p.Items = append(p.Items, render(thing))
-	}
-	return p
+	return jsonReply(http.StatusOK, struct {
+		Items   []fields `json:"items"`
+		HasMore bool     `json:"has_more"`
+	}{append([]fields{}, all[:min(q.limit, len(all))]...), len(all) > q.limit})
 }

@@ -1,6 +1,9 @@
 package emulator
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // window counts what happened within the last span of time. It is exact, except
 // that events less than grain apart count as one at the time of the first.
@@ -10,8 +13,7 @@ type window struct {
 	// calendar has it begin anew at each multiple of span instead.
 	calendar bool
 
-	events []event // the ones before head have left the window
-	head   int
+	events []event
 	sum    int
 	peak   int // the greatest sum so far
 }
@@ -21,20 +23,16 @@ type event struct {
 	n  int
 }
 
-// count gives the sum of all that happened after now - span, or since the last
+// count returns the sum of all that happened after now - span, or since the last
 // multiple of it.
 func (w *window) count(now time.Time) int {
 	start := now.Add(-w.span)
 	if w.calendar {
 		start = now.Truncate(w.span).Add(-1)
 	}
-	for w.head < len(w.events) && !w.events[w.head].at.After(start) {
-		w.sum -= w.events[w.head].n
-		w.head++
-	}
-	if w.head > len(w.events)/2 {
-		w.events = w.events[:copy(w.events, w.events[w.head:])]
-		w.head = 0
+	for len(w.events) > 0 && !w.events[0].at.After(start) {
+		w.sum -= w.events[0].n
+		w.events = w.events[1:]
 	}
 	return w.sum
 }
@@ -42,7 +40,7 @@ func (w *window) count(now time.Time) int {
 // add counts n more at now.
 func (w *window) add(now time.Time, n int) {
 	w.count(now)
-	if last := len(w.events) - 1; last >= w.head && now.Sub(w.events[last].at) <= w.grain {
+	if last := len(w.events) - 1; last >= 0 && now.Sub(w.events[last].at) <= w.grain {
 		w.events[last].n += n
 	} else {
 		w.events = append(w.events, event{now, n})
@@ -83,31 +81,28 @@ func (q *quota) request(now time.Time) bool {
 	return true
 }
 
-// intervalDay is what a refusal for the day says.
-const intervalDay = "DAY"
-
-// refuses gives the interval whose quota n more tasks would exceed, or "".
-func (q *quota) refuses(now time.Time, n int) string {
+// refusal returns why n more tasks would exceed a quota, or nil.
+func (q *quota) refusal(now time.Time, n int) error {
 	switch {
 	case n == 0:
-		return ""
+		return nil
 	case exceeds(q.day.count(now)+n, q.limits.TasksPerDay):
-		return intervalDay
+		e := tooManyTasks("DAY")
+		if q.limits.Day < 24*time.Hour {
+			// Nobody can know it, as they can of the calendar's day.
+			e.retryAfter = strconv.Itoa(q.dayIn(now, n))
+		}
+		return e
 	case exceeds(q.minute.count(now)+n, q.limits.TasksPerMinute):
-		return "MIN"
+		return tooManyTasks("MIN")
 	}
-	return ""
+	return nil
 }
 
-// dayIn says in how many whole seconds the day has room for n more tasks, where a
-// day is shorter than that of the calendar and so can't be known to anybody;
-// otherwise it is 0.
+// dayIn returns in how many whole seconds the day has room for n more tasks.
 func (q *quota) dayIn(now time.Time, n int) int {
-	if q.limits.Day >= 24*time.Hour {
-		return 0
-	}
 	room := q.limits.TasksPerDay - q.day.count(now)
-	for _, e := range q.day.events[q.day.head:] {
+	for _, e := range q.day.events {
 		if room += e.n; room >= n {
 			return int(e.at.Add(q.limits.Day).Sub(now)/time.Second) + 1
 		}
@@ -117,6 +112,8 @@ func (q *quota) dayIn(now time.Time, n int) int {
 
 // tasks counts n created tasks.
 func (q *quota) tasks(now time.Time, n int) {
-	q.minute.add(now, n)
-	q.day.add(now, n)
+	if n > 0 {
+		q.minute.add(now, n)
+		q.day.add(now, n)
+	}
 }

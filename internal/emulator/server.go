@@ -6,12 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,30 +23,18 @@ import (
 // net/http asks of a handler, so the server must be run by net/http or by
 // something that knows this value.
 type Server struct {
-	cfg     Config
-	mux     *http.ServeMux
-	uploads sync.Pool // of *upload
+	*account
+	mux *http.ServeMux
 
-	// mu guards what the server knows. The file is appended to under it and
-	// read without it: what was written once never changes.
-	mu    sync.RWMutex
-	state *state
-	quota *quota
-	store *store
-
-	// logs is what the script did to operations' logs.
-	logs logFates
-
-	// luck decides on faults and delays.
-	luckMu sync.Mutex
-	luck   *rand.Rand
-
-	stats statistics
+	// luck decides on faults and delays. Like the statistics it is guarded by
+	// the account's lock.
+	luck  *rand.Rand
+	stats Stats // as far as they are of requests
 
 	// gate is held for reading by every request, so that Close can wait.
-	gate     sync.RWMutex
-	isClosed bool
-	closed   chan struct{}
+	gate    sync.RWMutex
+	closing sync.Once
+	closed  chan struct{}
 }
 
 // New starts a server, with what Config.State remembers. The error says what is
@@ -58,29 +44,15 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Server{
-		cfg:    cfg,
-		state:  newState(),
-		quota:  newQuota(cfg.Limits),
-		luck:   rand.New(rand.NewPCG(cfg.Seed, 0)),
-		stats:  newStatistics(),
-		logs:   newLogFates(),
-		closed: make(chan struct{}),
-	}
-	s.uploads.New = func() any { return new(upload) }
-	store, err := openStore(cfg.State, func(e *entry, data section) error {
-		if e.Batch != nil && e.Batch.Created > 0 {
-			s.quota.tasks(e.Batch.At.time(), int(e.Batch.Created))
-		}
-		return s.state.apply(e, data)
-	})
+	account, err := openAccount(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s.store = store
-	s.quota.minute.peak = 0
-	if err := s.makeDemo(); err != nil {
-		return nil, errors.Join(err, s.Close())
+	s := &Server{
+		account: account,
+		luck:    rand.New(rand.NewPCG(cfg.Seed, 0)),
+		stats:   newStats(),
+		closed:  make(chan struct{}),
 	}
 	s.mux = s.routes()
 	return s, nil
@@ -89,34 +61,28 @@ func New(cfg Config) (*Server, error) {
 // Close ends hanging requests, waits for the others, flushes the state file and
 // removes a temporary one. Requests that come later get a 503. Closing again
 // does nothing.
-func (s *Server) Close() error {
-	if !s.beginClose() {
-		return nil
-	}
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	s.isClosed = true
-	return s.store.close()
-}
-
-func (s *Server) beginClose() (first bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.closed:
-		return false
-	default:
+func (s *Server) Close() (err error) {
+	s.closing.Do(func() {
 		close(s.closed)
-		return true
-	}
+		s.gate.Lock()
+		defer s.gate.Unlock()
+		err = s.store.close()
+	})
+	return err
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// handler answers a request that was let in. An *apiError is the answer itself;
-// any other error is the server's own failure.
-type handler func(w http.ResponseWriter, r *http.Request) error
+// call is a request that was let in, with the fault that it meets.
+type call struct {
+	*http.Request
+	fault Fault
+}
+
+// handler answers a request. An *apiError is the answer itself; any other error
+// is the server's own failure.
+type handler func(r call) (reply, error)
 
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
@@ -131,17 +97,17 @@ func (s *Server) routes() *http.ServeMux {
 		{"GET /api/v1/operations", scopeOperation, s.listOperations},
 		{"GET /api/v1/operations/{id}", scopeOperation, s.getOperation},
 		{"GET /api/v1/operations/{id}/log", scopeLog, s.getOperationLog},
-		{"POST /api/v1/pools", scopePool, s.createPool},
+		{"POST /api/v1/pools", scopePool, s.savePool},
 		{"GET /api/v1/pools", scopePool, s.listPools},
 		{"GET /api/v1/pools/{id}", scopePool, s.getPool},
-		{"PUT /api/v1/pools/{id}", scopePool, s.updatePool},
+		{"PUT /api/v1/pools/{id}", scopePool, s.savePool},
 		{"POST /api/v1/pools/{id}/{action}", scopePool, s.actOnPool},
-		{"POST /api/v1/projects", scopeProject, s.createProject},
+		{"POST /api/v1/projects", scopeProject, s.saveProject},
 		{"GET /api/v1/projects", scopeProject, s.listProjects},
 		{"GET /api/v1/projects/{id}", scopeProject, s.getProject},
-		{"PUT /api/v1/projects/{id}", scopeProject, s.updateProject},
-		{"GET /api/v1/requester", scopeOther, s.getRequester},
-		{"/", scopeOther, s.noSuchPath},
+		{"PUT /api/v1/projects/{id}", scopeProject, s.saveProject},
+		{"GET /api/v1/requester", scopeOther, getRequester},
+		{"/", scopeOther, noSuchPath},
 	} {
 		mux.HandleFunc(route.pattern, func(w http.ResponseWriter, r *http.Request) {
 			s.gate.RLock()
@@ -150,59 +116,73 @@ func (s *Server) routes() *http.ServeMux {
 		})
 	}
 	mux.HandleFunc("GET /emulator/stats", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, s.Stats())
+		a, err := jsonReply(http.StatusOK, s.Stats())
+		if err != nil || a.send(w) != nil {
+			panic(http.ErrAbortHandler)
+		}
 	})
 	return mux
 }
 
-func (s *Server) noSuchPath(_ http.ResponseWriter, r *http.Request) error {
-	return refuse(http.StatusNotFound, codeDoesNotExist, "the emulator has no %s %s", r.Method, r.URL.Path)
+func noSuchPath(r call) (reply, error) {
+	return reply{}, refuse(http.StatusNotFound, codeDoesNotExist, "the emulator has no %s %s", r.Method, r.URL.Path)
 }
 
-func (s *Server) getRequester(w http.ResponseWriter, _ *http.Request) error {
-	writeRaw(w, http.StatusOK, []byte(`{"id":"requester-1","balance":1000.00,"public_name":{"EN":"Emulator"},`+
+func getRequester(call) (reply, error) {
+	return jsonReply(http.StatusOK, json.RawMessage(`{"id":"requester-1","balance":1000.00,"public_name":{"EN":"Emulator"},`+
 		`"company":{"id":"1","superintendent_id":"requester-1"}}`))
-	return nil
 }
 
 // serve lets one request in, or not, and sees it fail where the script says so.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, handle handler) {
-	requestID := s.stats.begin(scope)
-	out := &statusWriter{ResponseWriter: w}
+	requestID := s.begin(scope)
 	fault, delay, err := s.admit(r, scope)
 	if err == nil {
 		err = s.sleep(r.Context(), delay)
 	}
+	var a reply
 	if err == nil {
-		s.stats.faulted(fault)
-		err = s.serveFaulty(out, r, fault, handle, requestID)
+		a, err = s.carryOut(w, r, fault, handle)
 	}
 	if err != nil {
-		s.fail(out, r, err, requestID)
+		drain(r)
+		if a, err = failure(err, requestID); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	}
-	s.stats.answered(out.status)
+	if fault.Name == FaultTrunc {
+		// An error means that the client is gone already.
+		_ = a.truncate(w)
+		panic(http.ErrAbortHandler)
+	}
+	s.answered(a.status)
+	if a.send(w) != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // admit checks what comes before the request itself and draws its luck.
 func (s *Server) admit(r *http.Request, scope string) (Fault, time.Duration, error) {
-	if s.isClosed {
+	select {
+	case <-s.closed:
 		return Fault{}, 0, refuse(http.StatusServiceUnavailable, codeRemoteUnavailable, "the emulator is closed")
+	default:
 	}
 	if err := s.authenticate(r.Header.Get("Authorization")); err != nil {
 		return Fault{}, 0, err
 	}
 	s.mu.Lock()
-	admitted := s.quota.request(time.Now())
-	s.mu.Unlock()
-	if !admitted {
+	defer s.mu.Unlock()
+	if !s.quota.request(time.Now()) {
 		return Fault{}, 0, refuse(http.StatusTooManyRequests, codeTooManyRequests, "more than %d requests in a second",
 			s.cfg.Limits.RequestsPerSecond)
 	}
-	s.luckMu.Lock()
-	defer s.luckMu.Unlock()
 	fault := s.cfg.Faults.draw(scope, s.luck)
 	if fault.ownScope() == scopePost && r.URL.Query().Get("async_mode") != "true" {
 		fault = Fault{} // a synchronous request has no operation
+	}
+	if fault.Name != "" {
+		s.stats.Faults[fault.Name]++
 	}
 	delay := s.cfg.MinLatency
 	if spread := s.cfg.MaxLatency - s.cfg.MinLatency; spread > 0 {
@@ -223,23 +203,15 @@ func (s *Server) authenticate(header string) error {
 	return nil
 }
 
-// serveFaulty carries the request out as far as its fault allows.
-func (s *Server) serveFaulty(w *statusWriter, r *http.Request, fault Fault, handle handler, requestID string) error {
-	if status, html, ok := fault.status(); ok {
-		if html {
-			drain(r)
-			writeHTML(w, status)
-			return nil
-		}
-		return refuse(status, statusCode(status), "the fault %s of the emulator's script", fault.Name)
+// carryOut carries the request out as far as its fault allows.
+func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, fault Fault, handle handler) (reply, error) {
+	if status, html, ok := fault.status(); ok && html {
+		drain(r)
+		return htmlReply(status), nil
+	} else if ok {
+		return reply{}, refuse(status, statusCode(status), "the fault %s of the emulator's script", fault.Name)
 	}
 	switch fault.Name {
-	case FaultLost:
-		s.discard(r, handle, requestID)
-		panic(http.ErrAbortHandler)
-	case FaultTrunc:
-		s.truncate(w, s.discard(r, handle, requestID))
-		panic(http.ErrAbortHandler)
 	case FaultReset:
 		reset(w)
 		panic(http.ErrAbortHandler)
@@ -250,70 +222,50 @@ func (s *Server) serveFaulty(w *statusWriter, r *http.Request, fault Fault, hand
 		case <-s.closed:
 		}
 		panic(http.ErrAbortHandler)
-	case FaultSlow:
-		held := s.discard(r, handle, requestID)
-		if err := s.sleep(r.Context(), cmp.Or(fault.Delay, DefaultSlowDelay)); err != nil {
-			return err
-		}
-		held.send(w, held.body.Len())
-		return nil
 	case Fault429:
-		return s.tooManyRequests()
+		return reply{}, s.tooManyRequests()
 	case Fault429Min:
-		return tooManyTasks("MIN")
+		return reply{}, tooManyTasks("MIN")
 	case Fault429Hour:
-		return tooManyTasks("HOUR")
+		return reply{}, tooManyTasks("HOUR")
 	case Fault429Day:
-		return tooManyTasks("DAY")
-	case FaultOpFail, FaultOpStuck, FaultOpVanish:
-		return s.createTasksWith(w, r, fault)
-	case FaultLogArchived, FaultLogLacks:
-		return s.getOperationLogWith(w, r, fault)
+		return reply{}, tooManyTasks("DAY")
 	}
-	return handle(w, r)
-}
-
-// discard carries the request out and gives its answer instead of sending it.
-func (s *Server) discard(r *http.Request, handle handler, requestID string) *heldAnswer {
-	held := &heldAnswer{header: make(http.Header)}
-	out := &statusWriter{ResponseWriter: held}
-	if err := handle(out, r); err != nil {
-		s.fail(out, r, err, requestID)
+	a, err := handle(call{r, fault})
+	switch fault.Name {
+	case FaultLost:
+		panic(http.ErrAbortHandler)
+	case FaultSlow:
+		if gone := s.sleep(r.Context(), cmp.Or(fault.Delay, DefaultSlowDelay)); gone != nil {
+			return reply{}, gone
+		}
 	}
-	return held
-}
-
-// truncate sends half of an answer under the length of the whole.
-func (s *Server) truncate(w http.ResponseWriter, held *heldAnswer) {
-	held.send(w, held.body.Len()/2)
-	// An error means that the client is gone already.
-	_ = http.NewResponseController(w).Flush()
+	return a, err
 }
 
 func (s *Server) tooManyRequests() error {
 	e := refuse(http.StatusTooManyRequests, codeTooManyRequests, "the fault %s of the emulator's script", Fault429)
-	s.luckMu.Lock()
-	defer s.luckMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.luck.IntN(2) == 0 {
 		e.retryAfter = "1"
 	}
 	return e
 }
 
-// fail answers with an error, or breaks off an answer that has begun.
-func (s *Server) fail(w *statusWriter, r *http.Request, err error, requestID string) {
-	if w.status != 0 || errors.Is(err, errGone) {
-		panic(http.ErrAbortHandler)
-	}
-	drain(r)
+// failure returns the answer that an error is, or errGone.
+func failure(err error, requestID string) (reply, error) {
 	var refused *apiError
-	if !errors.As(err, &refused) {
+	switch {
+	case errors.Is(err, errGone):
+		return reply{}, err
+	case !errors.As(err, &refused):
 		refused = refuse(http.StatusInternalServerError, codeInternal, "%v", err)
 	}
-	refused.write(w, requestID)
+	return refused.reply(requestID)
 }
 
-// errGone says that nobody waits for the answer any more.
+// errGone means that nobody waits for the answer any more.
 var errGone = errors.New("the client or the server is gone")
 
 func (s *Server) sleep(ctx context.Context, d time.Duration) error {
@@ -333,7 +285,7 @@ func (s *Server) sleep(ctx context.Context, d time.Duration) error {
 }
 
 // reset closes the connection at once, with the TCP reset that a lost peer
-// gives where the connection can do so.
+// sends where the connection can do so.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -354,77 +306,13 @@ func drain(r *http.Request) {
 	}
 }
 
-func writeHTML(w http.ResponseWriter, status int) {
-	w.Header().Set("Content-Type", "text/html")
-	w.WriteHeader(status)
-	text := http.StatusText(status)
-	_, _ = fmt.Fprintf(w, "<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n",
-		status, text, status, text)
-}
-
-// statusWriter remembers whether and how an answer began.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusWriter) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// heldAnswer is an answer that is not sent, or not yet.
-type heldAnswer struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (h *heldAnswer) Header() http.Header { return h.header }
-
-func (h *heldAnswer) WriteHeader(status int) {
-	if h.status == 0 {
-		h.status = status
-	}
-}
-
-func (h *heldAnswer) Write(p []byte) (int, error) {
-	h.WriteHeader(http.StatusOK)
-	return h.body.Write(p)
-}
-
-// send sends the first n bytes of the answer.
-func (h *heldAnswer) send(w http.ResponseWriter, n int) {
-	for key, values := range h.header {
-		w.Header()[key] = values
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(h.body.Len()))
-	w.WriteHeader(h.status)
-	_, _ = w.Write(h.body.Bytes()[:n])
-}
-
 // readJSON reads a small body, such as a project's.
-func readJSON(r *http.Request, into any) error {
-	if err := checkContentType(r); err != nil {
+func readJSON(r call, into any) error {
+	var body bytes.Buffer
+	if err := readBody(&body, r); err != nil {
 		return err
 	}
-	raw, err := readBody(nil, r)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
+	if err := json.Unmarshal(body.Bytes(), into); err != nil {
 		return malformed("the body is no JSON of the expected form: %v", err)
 	}
 	return nil
@@ -434,35 +322,8 @@ func readJSON(r *http.Request, into any) error {
 // together allow, and is there to protect the memory.
 const maxBodyBytes = 64 << 20
 
-// readBody reads the whole body, into buf where it fits.
-func readBody(buf []byte, r *http.Request) ([]byte, error) {
-	buf = buf[:0]
-	if n := r.ContentLength; n >= int64(cap(buf)) && n <= maxBodyBytes {
-		buf = make([]byte, 0, n+1) // one more, so that the end is seen without growing
-	}
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := r.Body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if len(buf) > maxBodyBytes {
-			return buf, refuse(http.StatusRequestEntityTooLarge, codeTooLarge, "the body is over %d bytes", maxBodyBytes)
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return buf, malformed("the body broke off: %v", err)
-		}
-	}
-	if len(bytes.TrimSpace(buf)) == 0 {
-		return buf, malformed("the request has no body")
-	}
-	return buf, nil
-}
-
-func checkContentType(r *http.Request) error {
+// readBody reads the whole body into an empty buffer.
+func readBody(into *bytes.Buffer, r call) error {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return refuse(http.StatusUnsupportedMediaType, codeUnsupportedMediaType, "the Content-Encoding %q is not supported", encoding)
 	}
@@ -470,21 +331,16 @@ func checkContentType(r *http.Request) error {
 	if !strings.EqualFold(strings.TrimSpace(mediaType), "application/json") {
 		return refuse(http.StatusUnsupportedMediaType, codeUnsupportedMediaType, "the Content-Type is %q and not application/json", mediaType)
 	}
-	return nil
-}
-
-// now gives the moment of a change, which is never before an earlier one. It
-// needs s.mu.
-func (s *Server) now() (time.Time, stamp) {
-	now := time.Now()
-	return now, max(stampOf(now), s.state.last)
-}
-
-// commit writes down what a request changed and makes it so. It needs s.mu.
-func (s *Server) commit(e *entry, data ...[]byte) error {
-	written, err := s.store.append(e, data...)
-	if err != nil {
-		return err
+	// The end is seen without growing.
+	into.Grow(int(min(max(r.ContentLength, 0), maxBodyBytes)) + bytes.MinRead)
+	if _, err := into.ReadFrom(io.LimitReader(r.Body, maxBodyBytes+1)); err != nil {
+		return malformed("the body broke off: %v", err)
 	}
-	return s.state.apply(e, written)
+	switch {
+	case into.Len() > maxBodyBytes:
+		return tooLarge("the body is over %d bytes", maxBodyBytes)
+	case len(bytes.TrimSpace(into.Bytes())) == 0:
+		return malformed("the request has no body")
+	}
+	return nil
 }

@@ -2,12 +2,12 @@ package emulator
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/go-faster/jx"
 )
 
 // taskSpec is a project's task_spec, made ready for checking tasks.
@@ -22,52 +22,40 @@ type fieldSet struct {
 	byName map[string]int
 }
 
-type kind uint8
+// kind is the type of a field's values, or of the elements of its arrays.
+type kind string
 
 const (
-	kindString kind = iota
-	kindURL
-	kindBoolean
-	kindInteger
-	kindFloat
-	kindJSON
-	kindCoordinates
-	kindFile
+	kindString      kind = "string"
+	kindURL         kind = "url"
+	kindBoolean     kind = "boolean"
+	kindInteger     kind = "integer"
+	kindNumber      kind = "number" // as some of Toloka's texts call an integer
+	kindFloat       kind = "float"
+	kindJSON        kind = "json"
+	kindCoordinates kind = "coordinates"
+	kindFile        kind = "file"
 )
 
-var kinds = map[string]kind{
-	"string":      kindString,
-	"url":         kindURL,
-	"boolean":     kindBoolean,
-	"integer":     kindInteger,
-	"number":      kindInteger, // as some of Toloka's texts call it
-	"float":       kindFloat,
-	"json":        kindJSON,
-	"coordinates": kindCoordinates,
-	"file":        kindFile,
+// expected is the type of JSON that a kind has, and what to say of another.
+type expected struct {
+	json   jx.Type
+	reason reason
 }
 
-// field says what one field may hold. Bounds are nil where there are none.
-type field struct {
-	name     string
-	kind     kind
-	array    bool
-	required bool
-
-	minLength, maxLength *int
-	minSize, maxSize     *int
-	pattern              *regexp.Regexp
-	// The bounds of an integer are whole, those of a float a double, as the
-	// values themselves are.
-	minInteger, maxInteger *int64
-	minFloat, maxFloat     *float64
-	// allowed holds a string as it is, any other value as its JSON; nil allows
-	// everything.
-	allowed map[string]bool
+var kinds = map[kind]expected{
+	kindString:      {jx.String, stringExpected},
+	kindURL:         {jx.String, stringExpected},
+	kindBoolean:     {jx.Bool, booleanExpected},
+	kindInteger:     {jx.Number, integerExpected},
+	kindFloat:       {jx.Number, floatExpected},
+	kindJSON:        {jx.Invalid, jsonExpected}, // any but a string
+	kindCoordinates: {jx.String, stringExpected},
+	kindFile:        {jx.String, stringExpected},
 }
 
-// wireField is a field of a spec as it is sent. What is not listed has no
-// effect on the check of a task.
+// wireField is a field of a spec as it is sent. Bounds are nil where there are
+// none. What is not listed has no effect on the check of a task.
 type wireField struct {
 	Type          string            `json:"type"`
 	Required      bool              `json:"required"`
@@ -81,8 +69,25 @@ type wireField struct {
 	MaxSize       *int              `json:"max_size"`
 }
 
+// field is a field of a spec, made ready for checking values.
+type field struct {
+	wireField
+	name     string
+	kind     kind
+	expected expected
+	array    bool
+	pattern  *regexp.Regexp
+	// The bounds of an integer are whole, those of a float a double, as the
+	// values themselves are.
+	minInteger, maxInteger *int64
+	minFloat, maxFloat     *float64
+	// allowed holds a string as it is, any other value as its JSON; nil allows
+	// everything.
+	allowed map[string]bool
+}
+
 // specError is everything that is wrong with a spec.
-type specError []fieldError
+type specError []*fieldError
 
 func (e specError) Error() string {
 	parts := make([]string, len(e))
@@ -100,11 +105,11 @@ func compileTaskSpec(raw json.RawMessage) (*taskSpec, error) {
 		Output map[string]wireField `json:"output_spec"`
 	}
 	if err := json.Unmarshal(raw, &wire); err != nil {
-		return nil, specError{{"task_spec", "OBJECT_EXPECTED", err.Error(), nil}}
+		return nil, specError{objectExpected.saying("%v", err).of("task_spec")}
 	}
 	var errs specError
 	if len(wire.Input) == 0 {
-		errs = append(errs, required("task_spec.input_spec"))
+		errs = append(errs, valueRequired.of("task_spec.input_spec"))
 	}
 	spec := &taskSpec{
 		input:  compileFields("task_spec.input_spec.", wire.Input, &errs),
@@ -126,29 +131,49 @@ func compileFields(prefix string, wire map[string]wireField, errs *specError) *f
 }
 
 func compileField(path, name string, wire wireField, errs *specError) field {
-	wrong := func(property, code, format string, args ...any) {
-		*errs = append(*errs, fieldError{path + "." + property, code, fmt.Sprintf(format, args...), nil})
-	}
-	f := field{
-		name: name, required: wire.Required,
-		minLength: wire.MinLength, maxLength: wire.MaxLength,
-		minSize: wire.MinSize, maxSize: wire.MaxSize,
-	}
+	wrong := func(property string, r reason) { *errs = append(*errs, r.of(path+"."+property)) }
+	f := field{wireField: wire, name: name}
 	element, array := strings.CutPrefix(wire.Type, "array_")
 	f.array = array
+	if f.kind = kind(element); f.kind == kindNumber {
+		f.kind = kindInteger
+	}
 	var known bool
-	if f.kind, known = kinds[element]; !known {
-		wrong("type", codeUnknownEnumValue, "there is no field type %q", wire.Type)
+	if f.expected, known = kinds[f.kind]; !known {
+		wrong("type", unknownEnumValue.saying("there is no field type %q", wire.Type))
 		return f
 	}
 	if wire.Pattern != nil {
 		var err error
 		if f.pattern, err = regexp.Compile(`\A(?:` + *wire.Pattern + `)\z`); err != nil {
-			wrong("pattern", "INVALID_REGEX_SYNTAX", "the pattern can't be checked here: %v", err)
+			wrong("pattern", invalidRegex.saying("the pattern can't be checked here: %v", err))
 		}
 	}
-	f.minInteger, f.minFloat = compileBound(f.kind, wire.MinValue, func(text string) { wrong("min_value", codeIntegerExpected, "%s", text) })
-	f.maxInteger, f.maxFloat = compileBound(f.kind, wire.MaxValue, func(text string) { wrong("max_value", codeIntegerExpected, "%s", text) })
+	for _, bound := range []struct {
+		name    string
+		sent    *json.Number
+		integer **int64
+		float   **float64
+	}{
+		{"min_value", wire.MinValue, &f.minInteger, &f.minFloat},
+		{"max_value", wire.MaxValue, &f.maxInteger, &f.maxFloat},
+	} {
+		if bound.sent == nil {
+			continue
+		}
+		switch f.kind {
+		case kindInteger:
+			n, err := bound.sent.Int64()
+			if *bound.integer = &n; err != nil {
+				wrong(bound.name, integerExpected.saying("the bound %s of an integer is none itself", bound.sent))
+			}
+		case kindFloat:
+			x, err := bound.sent.Float64()
+			if *bound.float = &x; err != nil {
+				wrong(bound.name, integerExpected.saying("the bound %s is no double", bound.sent))
+			}
+		}
+	}
 	if len(wire.AllowedValues) > 0 {
 		f.allowed = make(map[string]bool, len(wire.AllowedValues))
 		for _, raw := range wire.AllowedValues {
@@ -160,25 +185,4 @@ func compileField(path, name string, wire wireField, errs *specError) field {
 		}
 	}
 	return f
-}
-
-func compileBound(k kind, bound *json.Number, wrong func(text string)) (*int64, *float64) {
-	if bound == nil {
-		return nil, nil
-	}
-	switch k {
-	case kindInteger:
-		n, err := strconv.ParseInt(bound.String(), 10, 64)
-		if err != nil {
-			wrong(fmt.Sprintf("the bound %s of an integer is none itself", bound))
-		}
-		return &n, nil
-	case kindFloat:
-		x, err := bound.Float64()
-		if err != nil {
-			wrong(fmt.Sprintf("the bound %s is no double", bound))
-		}
-		return nil, &x
-	}
-	return nil, nil
 }

@@ -36,13 +36,18 @@ type entry struct {
 // fields are the properties of a project or a pool that the client sets.
 type fields map[string]json.RawMessage
 
-// text gives a property that is a string, or "".
+// text returns a property that is a string, or "".
 func (f fields) text(name string) string {
 	var s string
 	if json.Unmarshal(f[name], &s) != nil {
 		return ""
 	}
 	return s
+}
+
+// set sets a property to a plain text.
+func (f fields) set(name, text string) {
+	f[name] = json.RawMessage(`"` + text + `"`)
 }
 
 // present reports whether a property is there and not null.
@@ -92,7 +97,7 @@ const (
 	poolArchived = "ARCHIVED"
 )
 
-// at gives the pool as it is at a moment: with what operations did by then.
+// at returns the pool as it is at a moment: with what operations did by then.
 func (p pool) at(now stamp) pool {
 	if p.Next == "" || now < p.NextAt {
 		return p
@@ -123,11 +128,8 @@ func (p pool) defaultOverlap() int32 {
 }
 
 // batch is the tasks that one request created, or, where none were created, the
-// reasons why. Its data in the file are
-//
-//	table:  an item for each task of the request, in its order
-//	errors: the JSON of the refused tasks' errors
-//	body:   the request's body as it was sent
+// reasons why. Its data in the file are lines, first those of the created tasks
+// in their order and then those of the refused ones; storedTask has their form.
 type batch struct {
 	Items   uint32 `json:"items"`
 	Created uint32 `json:"created"`
@@ -135,13 +137,17 @@ type batch struct {
 	At      stamp  `json:"at"`
 	// Visible is when the tasks can be seen; later than At while an operation runs.
 	Visible stamp `json:"visible"`
-	// ErrorBytes is the length of the errors.
-	ErrorBytes uint32 `json:"error_bytes,omitempty"`
+	// Starts is where in the data each group of groupLines created tasks begins,
+	// and behind them the refused ones.
+	Starts []uint32 `json:"starts"`
 	// Pools has how many tasks were created in each pool.
 	Pools []poolCount `json:"pools,omitempty"`
 
 	data section
 }
+
+// groupLines is how many tasks are read from the file at once.
+const groupLines = 256
 
 type poolCount struct {
 	Pool    uint32 `json:"pool"`
@@ -160,20 +166,16 @@ type operation struct {
 	Pool  uint32 `json:"pool,omitempty"`
 	Clone uint32 `json:"clone,omitempty"`
 
-	// The parameters of a POST /tasks and what became of its pools.
-	Skip     bool         `json:"skip,omitempty"`
-	Defaults bool         `json:"defaults,omitempty"`
-	Open     bool         `json:"open,omitempty"`
-	Opened   []poolOpened `json:"opened,omitempty"`
+	// The parameters of a POST /tasks.
+	Skip     bool `json:"skip,omitempty"`
+	Defaults bool `json:"defaults,omitempty"`
+	Open     bool `json:"open,omitempty"`
+	// Opened are the entries of the log for the pools that were to be opened.
+	Opened []poolOpened `json:"opened,omitempty"`
 
 	batch *batch
-}
-
-// poolOpened says what opening a pool after an upload led to; Code is empty
-// where it was opened.
-type poolOpened struct {
-	Pool uint32 `json:"pool"`
-	Code string `json:"code,omitempty"`
+	// What the script did to the log, under the server's lock.
+	logRead, logArchived bool
 }
 
 // state is everything that the server knows. It changes only by apply, both for
@@ -260,7 +262,7 @@ func (st *state) saw(id uint32, at stamp) {
 	st.last = max(st.last, at)
 }
 
-// firstBatch gives the index of the first batch with a task that has the number
+// firstBatch returns the index of the first batch with a task that has the number
 // or a later one.
 func firstBatch(batches []*batch, number uint64) int {
 	return sort.Search(len(batches), func(i int) bool {
@@ -274,7 +276,7 @@ func (st *state) project(id string) *project { return st.projects[number(id)] }
 func (st *state) pool(id string) *pool { return st.pools[number(id)] }
 
 // number reads the id of a project or a pool; 0, which none has, where it is
-// not in the form that the server gives.
+// not in the form that the server writes.
 func number(id string) uint32 {
 	n, err := strconv.ParseUint(id, 10, 32)
 	if err != nil || strconv.FormatUint(n, 10) != id {

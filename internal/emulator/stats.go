@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"sync"
 )
 
 // Stats are what happened since the server was started, and, in Pools, what is
@@ -39,60 +38,34 @@ type Stats struct {
 	StateBytesDropped int64 `json:"state_bytes_dropped"`
 }
 
-// statistics counts what happens to requests.
-type statistics struct {
-	mu       sync.Mutex
-	requests int64
-	byKind   map[string]int64
-	byStatus map[int]int64
-	faults   map[string]int64
+func newStats() Stats {
+	return Stats{ByKind: make(map[string]int64), ByStatus: make(map[string]int64), Faults: make(map[string]int64)}
 }
 
-func newStatistics() statistics {
-	return statistics{byKind: make(map[string]int64), byStatus: make(map[int]int64), faults: make(map[string]int64)}
-}
-
-// begin counts a request and gives its id.
-func (s *statistics) begin(scope string) string {
+// begin counts a request and returns its id.
+func (s *Server) begin(scope string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests++
-	s.byKind[scope]++
-	return fmt.Sprintf("%016x", scramble(uint64(s.requests)))
+	s.stats.Requests++
+	s.stats.ByKind[scope]++
+	return fmt.Sprintf("%016x", scramble(uint64(s.stats.Requests)))
 }
 
-func (s *statistics) faulted(f Fault) {
-	if f.Name == "" {
-		return
-	}
+// answered counts an answer.
+func (s *Server) answered(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults[f.Name]++
+	s.stats.ByStatus[strconv.Itoa(status)]++
 }
 
-func (s *statistics) answered(status int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byStatus[status]++
-}
-
-// Stats gives the numbers so far.
+// Stats returns the numbers so far.
 func (s *Server) Stats() Stats {
-	var out Stats
-	s.stats.mu.Lock()
-	out.Requests = s.stats.requests
-	out.ByKind = maps.Clone(s.stats.byKind)
-	out.Faults = maps.Clone(s.stats.faults)
-	out.TooManyRequests = s.stats.byStatus[429]
-	out.ByStatus = make(map[string]int64, len(s.stats.byStatus))
-	for status, n := range s.stats.byStatus {
-		out.ByStatus[strconv.Itoa(status)] = n
-	}
-	s.stats.mu.Unlock()
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, _ := s.now()
+	out := s.stats
+	out.ByKind, out.ByStatus, out.Faults = maps.Clone(out.ByKind), maps.Clone(out.ByStatus), maps.Clone(out.Faults)
+	out.TooManyRequests = out.ByStatus["429"]
 	out.PeakRequestsPerSecond = s.quota.requests.peak
 	out.PeakTasksPerMinute = s.quota.minute.peak
 	out.TasksLastDay = s.quota.day.count(now)

@@ -1,11 +1,15 @@
 package emulator
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/binary"
+	"cmp"
 	"encoding/json"
+	"errors"
+	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,88 +17,82 @@ import (
 	"github.com/google/uuid"
 )
 
-// item is one task of a request, as the table of a batch keeps it.
-type item struct {
-	start, end uint32 // of the task in the body
-	ordinal    int32  // among the created tasks of the request; -1 where it was not created
-	pool       uint32
-	overlap    int32
-	// errStart and errEnd are of the errors' JSON; they are equal where there
-	// are none.
-	errStart, errEnd uint32
-}
-
-const itemSize = 28
-
-func (it item) append(table []byte) []byte {
-	for _, v := range [...]uint32{it.start, it.end, uint32(it.ordinal), it.pool, uint32(it.overlap), it.errStart, it.errEnd} {
-		table = binary.LittleEndian.AppendUint32(table, v)
-	}
-	return table
-}
-
-func readItem(raw []byte) item {
-	v := func(i int) uint32 { return binary.LittleEndian.Uint32(raw[4*i:]) }
-	return item{v(0), v(1), int32(v(2)), v(3), int32(v(4)), v(5), v(6)}
-}
-
 // upload is one POST /tasks on its way. It is reused with its buffers.
 type upload struct {
-	body    []byte
-	table   []byte
-	errors  []byte
-	answer  []byte
+	account    *account
+	parameters taskParameters
+
+	body    bytes.Buffer
+	created []byte   // the lines of the good tasks
+	refused []byte   // the lines of the others
+	starts  []uint32 // as in batch
 	items   []item
 	pools   []uploadPool
+	good    int // how many tasks are to be created
 	checker checker
-
 	single  bool // the body is one task and no array
-	created int
+}
+
+// item is where the line of a task begins, among the created or the refused.
+type item struct {
+	start int
+	good  bool
 }
 
 // uploadPool is a pool that a request names.
 type uploadPool struct {
 	id      string
-	pool    *pool // nil where there is none
+	pool    *pool     // nil where there is none
+	spec    *taskSpec // nil where there is no pool
 	overlap int32
 	created uint32
 }
 
-// maxKeptBytes bounds the buffers that are kept for the next request.
-const maxKeptBytes = 8 << 20
+func (u *upload) reset() {
+	u.body.Reset()
+	u.created, u.refused, u.starts = u.created[:0], u.refused[:0], u.starts[:0]
+	u.items, u.pools, u.good = u.items[:0], u.pools[:0], 0
+	u.checker.inputBytes, u.checker.outputBytes = 0, 0
+}
 
-func (u *upload) keep() bool { return cap(u.body)+cap(u.answer)+cap(u.errors) <= 2*maxKeptBytes }
+// maxKeptBytes bounds the buffers that are kept for the next request.
+const maxKeptBytes = 16 << 20
+
+// release keeps the upload for another request.
+func (a *account) release(u *upload) {
+	if u.body.Cap()+cap(u.created)+cap(u.refused) <= maxKeptBytes {
+		u.reset()
+		a.uploads.Put(u)
+	}
+}
 
 // taskParameters are the query of a POST /tasks.
 type taskParameters struct {
 	async, skipInvalid, allowDefaults, openPool bool
 	operation                                   string
-	fault                                       Fault // what becomes of the operation
+	fault                                       Fault // what becomes of the operation, if anything
 }
 
 func readTaskParameters(query url.Values) (taskParameters, error) {
 	var p taskParameters
-	for _, flag := range []struct {
-		name  string
-		value *bool
-	}{
-		{"async_mode", &p.async},
-		{"skip_invalid_items", &p.skipInvalid},
-		{"allow_defaults", &p.allowDefaults},
-		{"open_pool", &p.openPool},
+	for name, value := range map[string]*bool{
+		"async_mode":         &p.async,
+		"skip_invalid_items": &p.skipInvalid,
+		"allow_defaults":     &p.allowDefaults,
+		"open_pool":          &p.openPool,
 	} {
-		switch query.Get(flag.name) {
+		switch query.Get(name) {
 		case "true":
-			*flag.value = true
+			*value = true
 		case "", "false":
 		default:
-			return p, invalid(fieldError{flag.name, codeBooleanExpected, messages[codeBooleanExpected], nil})
+			return p, invalid(booleanExpected.of(name))
 		}
 	}
 	if id := query.Get("operation_id"); id != "" && p.async {
 		parsed, err := uuid.Parse(id)
 		if err != nil || len(id) != len(parsed.String()) {
-			return p, invalid(fieldError{"operation_id", "UUID_EXPECTED", "Value must be a UUID", nil})
+			return p, invalid(uuidExpected.of("operation_id"))
 		}
 		p.operation = parsed.String()
 	}
@@ -102,195 +100,195 @@ func readTaskParameters(query url.Values) (taskParameters, error) {
 }
 
 // createTasks answers POST /tasks.
-func (s *Server) createTasks(w http.ResponseWriter, r *http.Request) error {
-	return s.createTasksWith(w, r, Fault{})
-}
-
-// createTasksWith answers POST /tasks, with the fault of its operation.
-func (s *Server) createTasksWith(w http.ResponseWriter, r *http.Request, fault Fault) error {
+func (a *account) createTasks(r call) (reply, error) {
 	parameters, err := readTaskParameters(r.URL.Query())
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	parameters.fault = fault
-	if err := checkContentType(r); err != nil {
-		return err
+	if r.fault.ownScope() == scopePost {
+		parameters.fault = r.fault
 	}
-	if parameters.operation != "" && s.operation(parameters.operation) != nil {
-		return operationExists(parameters.operation)
+	if a.operation(parameters.operation) != nil {
+		return reply{}, operationExists(parameters.operation)
 	}
-	u := s.uploads.Get().(*upload)
-	defer func() {
-		if u.keep() {
-			s.uploads.Put(u)
-		}
-	}()
-	if u.body, err = readBody(u.body, r); err != nil {
-		return err
+	u := a.uploads.Get().(*upload)
+	u.parameters = parameters
+	committed, err := u.carryOut(r)
+	if err != nil || parameters.async {
+		a.release(u)
 	}
-	if err := s.parse(u, parameters); err != nil {
-		return err
+	switch {
+	case err != nil:
+		return reply{}, err
+	case parameters.async:
+		return jsonReply(http.StatusAccepted, committed.Operation.submitted())
 	}
-	if !parameters.async && u.created == 0 {
-		return u.refusal()
+	return streamReply(http.StatusCreated, func(out *bufio.Writer) error {
+		defer a.release(u)
+		return u.writeAnswer(out, committed.Batch)
+	}), nil
+}
+
+// carryOut reads, checks and commits a POST /tasks.
+func (u *upload) carryOut(r call) (*entry, error) {
+	if err := readBody(&u.body, r); err != nil {
+		return nil, err
 	}
-	committed, err := s.commitTasks(u, parameters)
-	if err != nil {
-		return err
+	u.created = slices.Grow(u.created, u.body.Len())
+	if err := u.parse(); err != nil {
+		return nil, err
 	}
-	if parameters.async {
-		writeJSON(w, http.StatusAccepted, committed.Operation.render(committed.Operation.Submitted))
-		return nil
+	if !u.parameters.async && u.good == 0 {
+		return nil, u.refusal()
 	}
-	if err := u.renderAnswer(committed.Batch); err != nil {
-		return err
-	}
-	writeRaw(w, http.StatusCreated, u.answer)
-	return nil
+	return u.commit()
 }
 
 func operationExists(id string) error {
-	return refuse(http.StatusConflict, codeOperationExists, "the operation %s exists already", id)
+	return conflict(codeOperationExists, "the operation %s exists already", id)
 }
 
-// parse checks every task of the body and fills the tables of the upload.
-func (s *Server) parse(u *upload, parameters taskParameters) error {
-	u.table, u.errors, u.items, u.pools = u.table[:0], u.errors[:0], u.items[:0], u.pools[:0]
-	u.created = 0
-	u.single = bytes.TrimSpace(u.body)[0] == '{'
-	limit := s.cfg.Limits.TasksSync
-	if parameters.async {
-		limit = s.cfg.Limits.TasksAsync
+// parse checks every task of the body and fills the lines of the upload.
+func (u *upload) parse() error {
+	limits := u.account.cfg.Limits
+	limit := limits.TasksSync
+	if u.parameters.async {
+		limit = limits.TasksAsync
 	}
-	inputBytes, outputBytes, refused := 0, 0, 0
 	err := u.eachTask(func(raw jx.Raw) error {
 		if exceeds(len(u.items)+1, limit) {
-			return refuse(http.StatusRequestEntityTooLarge, codeTooLarge, "the request has more than %d tasks", limit)
+			return tooLarge("the request has more than %d tasks", limit)
 		}
-		it, err := s.parseTask(u, raw, parameters.allowDefaults)
-		if err != nil {
-			return err
-		}
-		inputBytes += u.checker.inputBytes
-		outputBytes += u.checker.outputBytes
-		if it.ordinal < 0 {
-			refused++
-		}
-		u.items = append(u.items, it)
-		return nil
+		return u.parseTask(raw)
 	})
 	switch {
 	case err != nil:
 		return err
 	case len(u.items) == 0:
 		return malformed("the request has no tasks")
-	case exceeds(inputBytes, s.cfg.Limits.InputBytes):
-		return refuse(http.StatusRequestEntityTooLarge, codeTooLarge, "the request's input_values have %d bytes, more than %d", inputBytes, s.cfg.Limits.InputBytes)
-	case exceeds(outputBytes, s.cfg.Limits.OutputBytes):
-		return refuse(http.StatusRequestEntityTooLarge, codeTooLarge, "the request's output_values have %d bytes, more than %d", outputBytes, s.cfg.Limits.OutputBytes)
+	case exceeds(u.checker.inputBytes, limits.InputBytes):
+		return tooLarge("the request's input_values have %d bytes, more than %d", u.checker.inputBytes, limits.InputBytes)
+	case exceeds(u.checker.outputBytes, limits.OutputBytes):
+		return tooLarge("the request's output_values have %d bytes, more than %d", u.checker.outputBytes, limits.OutputBytes)
 	}
 	if err := u.checkPools(); err != nil {
 		return err
 	}
-	if refused > 0 && !parameters.skipInvalid || parameters.fault.Name != "" {
+	if len(u.refused) > 0 && !u.parameters.skipInvalid || u.parameters.fault.Name != "" {
 		u.createNone()
-	}
-	for _, it := range u.items {
-		u.table = it.append(u.table)
 	}
 	return nil
 }
 
 // eachTask calls visit for every task of the body.
 func (u *upload) eachTask(visit func(raw jx.Raw) error) error {
+	body := bytes.TrimSpace(u.body.Bytes())
+	if bytes.IndexByte(body, '\n') >= 0 || bytes.IndexByte(body, '\t') >= 0 {
+		if err := onOneLine(body); err != nil {
+			return err
+		}
+	}
 	d := jx.GetDecoder()
 	defer jx.PutDecoder(d)
-	d.ResetBytes(u.body)
-	one := func() error {
+	d.ResetBytes(body)
+	one := func(d *jx.Decoder) error {
 		raw, err := d.Raw()
 		if err != nil {
-			return malformed("the body is no JSON: %v", err)
+			return err
 		}
 		return visit(bytes.TrimSpace(raw))
 	}
-	if u.single {
-		if err := one(); err != nil {
-			return err
-		}
-	} else {
-		it, err := d.ArrIter()
-		if err != nil {
-			return malformed("the body is neither a task nor an array of tasks: %v", err)
-		}
-		for it.Next() {
-			if err := one(); err != nil {
-				return err
-			}
-		}
-		if err := it.Err(); err != nil {
-			return malformed("the body is no JSON: %v", err)
-		}
+	var err error
+	switch u.single = body[0] == '{'; {
+	case u.single:
+		err = one(d)
+	case body[0] == '[':
+		err = d.Arr(one)
+	default:
+		return malformed("the body is neither a task nor an array of tasks")
 	}
-	if d.Next() != jx.Invalid {
+	var refused *apiError
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case err != nil:
+		return malformed("the body is no JSON: %v", err)
+	case d.Next() != jx.Invalid:
 		return malformed("the body goes on after its end")
 	}
 	return nil
 }
 
-// parseTask checks one task; raw is a part of u.body.
-func (s *Server) parseTask(u *upload, raw jx.Raw, allowDefaults bool) (item, error) {
-	parts, err := splitTask(raw)
-	if err != nil {
-		return item{}, malformed("task %d is no object: %v", len(u.items), err)
+// onOneLine replaces line ends and tabs between the tokens of a JSON text by
+// blanks; within its strings there can be none.
+func onOneLine(text []byte) error {
+	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
+		return malformed("the body is no JSON: %v", err)
 	}
-	in := s.uploadPool(u, parts.poolID)
-	var spec *taskSpec
-	if in != nil && in.pool != nil {
-		spec = in.pool.spec
-	}
-	c := &u.checker
-	if err := c.check(&parts, spec, allowDefaults); err != nil {
-		return item{}, malformed("task %d is no JSON: %v", len(u.items), err)
-	}
-	// Both slices end with the body's array, so their capacities tell where
-	// the task begins in it.
-	start := cap(u.body) - cap(raw)
-	it := item{
-		start: uint32(start), end: uint32(start + len(raw)),
-		ordinal: -1, overlap: c.overlap,
-		errStart: uint32(len(u.errors)), errEnd: uint32(len(u.errors)),
-	}
-	if len(c.errs) > 0 {
-		if u.errors, err = appendErrors(u.errors, c.errs); err != nil {
-			return item{}, err
+	for i, c := range text {
+		if c < ' ' {
+			text[i] = ' '
 		}
-		it.errEnd = uint32(len(u.errors))
-		return it, nil
 	}
-	it.pool = in.pool.ID
-	if it.overlap == overlapAbsent {
-		it.overlap = in.overlap
-	}
-	it.ordinal = int32(u.created)
-	u.created++
-	in.created++
-	return it, nil
+	return nil
 }
 
-// uploadPool finds the pool that a task names; nil where it names none.
-func (s *Server) uploadPool(u *upload, raw jx.Raw) *uploadPool {
-	if raw.Type() != jx.String {
+// parseTask checks one task and adds its line.
+func (u *upload) parseTask(raw jx.Raw) error {
+	task, err := splitTask(raw)
+	if err != nil {
+		return malformed("task %d is no object: %v", len(u.items), err)
+	}
+	in := u.poolOf(task.members[memberPool])
+	c := &u.checker
+	if err := c.check(&task, in.spec, u.parameters.allowDefaults); err != nil {
+		return malformed("task %d is no JSON: %v", len(u.items), err)
+	}
+	if len(c.errs) > 0 {
+		errs, err := json.Marshal(byField(c.errs))
+		if err != nil {
+			return err
+		}
+		u.items = append(u.items, item{len(u.refused), false})
+		u.refused = appendLine(append(u.refused, raw...), errs)
 		return nil
 	}
-	id := raw[1 : len(raw)-1] // an id has nothing to unescape
+	overlap := c.overlap
+	if overlap == overlapAbsent {
+		overlap = in.overlap
+	}
+	if u.good%groupLines == 0 {
+		u.starts = append(u.starts, uint32(len(u.created)))
+	}
+	u.items = append(u.items, item{len(u.created), true})
+	u.created = appendLine(task.appendKept(u.created, overlap), task.members[memberMark])
+	in.created++
+	u.good++
+	return nil
+}
+
+// appendLine ends the line of a task, after the task itself: with the SDK's mark
+// of a good one, or the errors of a refused one.
+func appendLine(dst, note []byte) []byte {
+	dst = append(dst, '\t')
+	dst = append(dst, note...)
+	return append(dst, '\n')
+}
+
+// poolOf finds the pool that a task names; one that is absent has no id.
+func (u *upload) poolOf(raw jx.Raw) *uploadPool {
+	var id []byte
+	if raw.Type() == jx.String {
+		id = raw[1 : len(raw)-1] // an id has nothing to unescape
+	}
 	for i := range u.pools {
 		if u.pools[i].id == string(id) {
 			return &u.pools[i]
 		}
 	}
 	found := uploadPool{id: string(id)}
-	if p := s.poolNow(found.id); p != nil {
-		found.pool, found.overlap = p, p.defaultOverlap()
+	if p := u.account.poolNow(found.id); p != nil {
+		found.pool, found.spec, found.overlap = p, p.spec, p.defaultOverlap()
 	}
 	u.pools = append(u.pools, found)
 	return &u.pools[len(u.pools)-1]
@@ -302,9 +300,9 @@ func (u *upload) checkPools() error {
 		switch {
 		case in.pool == nil: // its tasks are refused one by one
 		case in.pool.Status == poolArchived:
-			return refuse(http.StatusConflict, codeInappropriateStatus, "pool %s is archived", in.id)
+			return conflict(codeInappropriateStatus, "pool %s is archived", in.id)
 		case !in.pool.Fields.present("mixer_config"):
-			return refuse(http.StatusConflict, codeMixerConfigRequired, "pool %s has no mixer_config, without which it takes no tasks", in.id)
+			return conflict(codeMixerConfigRequired, "pool %s has no mixer_config, without which it takes no tasks", in.id)
 		}
 	}
 	return nil
@@ -312,100 +310,60 @@ func (u *upload) checkPools() error {
 
 // createNone takes back that the good tasks would be created.
 func (u *upload) createNone() {
-	u.created = 0
-	for i := range u.items {
-		u.items[i].ordinal = -1
-	}
+	u.created, u.starts, u.good = u.created[:0], u.starts[:0], 0
 	for i := range u.pools {
 		u.pools[i].created = 0
 	}
 }
 
-// appendErrors writes the errors of one task as {field: {code, message}}.
-func appendErrors(dst []byte, errs []fieldError) ([]byte, error) {
-	byField := make(map[string]fieldError, len(errs))
-	for _, e := range errs {
-		byField[e.field] = e
-	}
-	raw, err := json.Marshal(byField)
-	return append(dst, raw...), err
-}
-
 // refusal is the answer to a synchronous request that creates nothing: the
 // errors by position, or flat where the request was one task.
 func (u *upload) refusal() error {
-	e := refuse(http.StatusBadRequest, codeValidation, "Validation failed")
-	if u.single {
-		e.payload = json.RawMessage(u.itemErrors(u.items[0]))
-		return e
+	e := malformed("Validation failed")
+	payload := make(map[int]json.RawMessage)
+	for position, errs := range u.errors() {
+		payload[position] = bytes.Clone(errs) // the buffers are reused
 	}
-	e.payload = json.RawMessage(u.appendAllErrors(nil))
+	if e.payload = payload; u.single {
+		e.payload = payload[0]
+	}
 	return e
 }
 
-func (u *upload) itemErrors(it item) []byte { return u.errors[it.errStart:it.errEnd] }
-
-// appendAllErrors writes {position: errors} of the refused tasks.
-func (u *upload) appendAllErrors(dst []byte) []byte {
-	dst = append(dst, '{')
-	first := true
-	for i, it := range u.items {
-		if it.errStart == it.errEnd {
-			continue
-		}
-		dst = appendPosition(dst, i, &first)
-		dst = append(dst, u.itemErrors(it)...)
-	}
-	return append(dst, '}')
-}
-
-// appendPosition begins the member of an object that has a position as key.
-func appendPosition(dst []byte, position int, first *bool) []byte {
-	if !*first {
-		dst = append(dst, ',')
-	}
-	*first = false
-	dst = append(dst, '"')
-	dst = strconv.AppendInt(dst, int64(position), 10)
-	return append(dst, `":`...)
-}
-
-// commitTasks carries the checked request out.
-func (s *Server) commitTasks(u *upload, parameters taskParameters) (*entry, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if parameters.operation != "" && s.state.operations[parameters.operation] != nil {
-		return nil, operationExists(parameters.operation)
+// commit carries the checked request out.
+func (u *upload) commit() (*entry, error) {
+	a := u.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state.operations[u.parameters.operation] != nil {
+		return nil, operationExists(u.parameters.operation)
 	}
 	for _, in := range u.pools {
-		if in.created > 0 && exceeds(in.pool.tasks.count+int(in.created), s.cfg.Limits.PoolTasks) {
-			return nil, refuse(http.StatusConflict, codePoolTasksExceeded, "pool %s would have more than %d tasks", in.id, s.cfg.Limits.PoolTasks)
+		if in.created > 0 && exceeds(in.pool.tasks.count+int(in.created), a.cfg.Limits.PoolTasks) {
+			return nil, conflict(codePoolTasksExceeded, "pool %s would have more than %d tasks", in.id, a.cfg.Limits.PoolTasks)
 		}
 	}
-	now, at := s.now()
-	if interval := s.quota.refuses(now, u.created); interval == intervalDay {
-		return nil, tooManyTasksToday(s.quota.dayIn(now, u.created))
-	} else if interval != "" {
-		return nil, tooManyTasks(interval)
-	}
-	e := s.taskEntry(u, parameters, at)
-	if parameters.fault.Name == FaultOpVanish {
-		return e, nil
-	}
-	if err := s.commit(e, u.table, u.errors, u.body); err != nil {
+	now, at := a.now()
+	if err := a.quota.refusal(now, u.good); err != nil {
 		return nil, err
 	}
-	if u.created > 0 {
-		s.quota.tasks(now, u.created)
+	e := u.entry(at)
+	if u.parameters.fault.Name == FaultOpVanish {
+		return e, nil
 	}
+	if err := a.commit(e, u.created, u.refused); err != nil {
+		return nil, err
+	}
+	a.quota.tasks(now, u.good)
 	return e, nil
 }
 
-// taskEntry describes what the request changes. It needs s.mu.
-func (s *Server) taskEntry(u *upload, parameters taskParameters, at stamp) *entry {
+// entry describes what the request changes. It needs the account's lock.
+func (u *upload) entry(at stamp) *entry {
+	a, parameters := u.account, u.parameters
 	b := &batch{
-		Items: uint32(len(u.items)), Created: uint32(u.created), First: s.state.nextTask,
-		At: at, Visible: at, ErrorBytes: uint32(len(u.errors)),
+		Items: uint32(len(u.items)), Created: uint32(u.good), First: a.state.nextTask, At: at, Visible: at,
+		Starts: slices.Clone(append(u.starts, uint32(len(u.created)))),
 	}
 	for _, in := range u.pools {
 		if in.created > 0 {
@@ -414,165 +372,105 @@ func (s *Server) taskEntry(u *upload, parameters taskParameters, at stamp) *entr
 	}
 	e := &entry{Batch: b}
 	if parameters.async {
-		b.Visible = at + stamp(s.cfg.OperationTime/time.Millisecond)
+		b.Visible = at + stamp(a.cfg.OperationTime/time.Millisecond)
 		e.Operation = &operation{
-			ID: parameters.operation, Type: typeTaskBatchCreate,
-			Submitted: at, Finished: b.Visible, Fail: u.created == 0,
+			ID: cmp.Or(parameters.operation, uuid.NewString()), Type: typeTaskBatchCreate,
+			Submitted: at, Finished: b.Visible, Fail: u.good == 0,
 			Skip: parameters.skipInvalid, Defaults: parameters.allowDefaults, Open: parameters.openPool,
 			batch: b,
-		}
-		if e.Operation.ID == "" {
-			e.Operation.ID = uuid.NewString()
 		}
 		if parameters.fault.Name == FaultOpStuck {
 			e.Operation.Finished = never
 		}
 	}
 	if parameters.openPool && parameters.fault.Name == "" {
-		s.openAfterUpload(e, u, b.Visible)
+		u.openPools(e)
 	}
 	return e
 }
 
-// openAfterUpload opens the pools that a request names once its tasks are
+// openPools opens the pools that a request names once its tasks are
 // there, and notes where that fails.
-func (s *Server) openAfterUpload(e *entry, u *upload, at stamp) {
+func (u *upload) openPools(e *entry) {
 	for _, in := range u.pools {
-		p := s.state.pools[number(in.id)]
+		p := u.account.state.pool(in.id)
 		if p == nil {
 			continue
 		}
 		current := p.at(e.Batch.At)
-		outcome := poolOpened{Pool: p.ID}
-		switch {
-		case current.tasks.count+int(in.created) == 0:
-			outcome.Code = codeEmptyPool
-		case current.Next != "":
-			outcome.Code = codePoolLocked
-		case current.Status != poolClosed:
-			outcome.Code = codeInappropriateStatus
-		default:
-			current.Next, current.NextAt = poolOpen, at
+		current.tasks = &poolTasks{count: p.tasks.count + int(in.created)}
+		var err error
+		if current.tasks.count == 0 {
+			err = emptyPool() // whatever its status
+		} else if err = current.refuses(transitions["open"]); err == nil {
+			current.Next, current.NextAt = poolOpen, e.Batch.Visible
 			e.Pools = append(e.Pools, current)
 		}
 		if e.Operation != nil {
-			e.Operation.Opened = append(e.Operation.Opened, outcome)
+			e.Operation.Opened = append(e.Operation.Opened, newPoolOpened(p.ID, e.Operation, err))
 		}
 	}
 }
 
-// renderAnswer builds the answer to a synchronous request: the task, or all of
+// writeAnswer writes the answer to a synchronous request: the task, or all of
 // them by position together with the errors.
-func (u *upload) renderAnswer(b *batch) (err error) {
+func (u *upload) writeAnswer(out *bufio.Writer, b *batch) error {
 	if u.single {
-		u.answer, err = b.appendTask(u.answer[:0], u.items[0], u.body[u.items[0].start:u.items[0].end])
-		return err
-	}
-	u.answer = append(u.answer[:0], `{"items":{`...)
-	first := true
-	for i, it := range u.items {
-		if it.ordinal < 0 {
-			continue
+		for _, task := range u.tasks(b) {
+			out.Write(task)
 		}
-		u.answer = appendPosition(u.answer, i, &first)
-		if u.answer, err = b.appendTask(u.answer, it, u.body[it.start:it.end]); err != nil {
-			return err
-		}
+		return nil
 	}
-	u.answer = append(u.answer, `},"validation_errors":`...)
-	u.answer = u.appendAllErrors(u.answer)
-	u.answer = append(u.answer, '}')
-	return nil
+	out.WriteString(`{"items":`)
+	writeByPosition(out, u.tasks(b))
+	out.WriteString(`,"validation_errors":`)
+	writeByPosition(out, u.errors())
+	return out.WriteByte('}')
 }
 
-// appendTask writes a created task as the API gives it: what was sent, and what
-// the server knows of it.
-func (b *batch) appendTask(dst []byte, it item, raw []byte) ([]byte, error) {
-	dst = append(dst, '{')
-	dst, err := appendSent(dst, raw, false)
-	if err != nil {
-		return dst, err
-	}
-	dst = append(dst, `"id":"`...)
-	dst = appendTaskID(dst, b.First+uint64(it.ordinal), b.At)
-	dst = append(dst, `","created":"`...)
-	dst = b.At.time().AppendFormat(dst, timeLayout)
-	dst = append(dst, `",`...)
-	dst = it.appendOverlap(dst)
-	if it.overlap > 0 {
-		dst = append(dst, `,"remaining_overlap":`...)
-		dst = strconv.AppendInt(dst, int64(it.overlap), 10)
-	}
-	return append(dst, '}'), nil
-}
-
-func (it item) appendOverlap(dst []byte) []byte {
-	if it.overlap == overlapInfinite {
-		return append(dst, `"infinite_overlap":true`...)
-	}
-	dst = append(dst, `"infinite_overlap":false,"overlap":`...)
-	return strconv.AppendInt(dst, int64(it.overlap), 10)
-}
-
-// appendSent writes the members of a task as they were sent, each with a comma
-// after it, except for those that the server sets itself. The Python SDK's mark
-// of a task's position is not part of a task; logs echo it.
-func appendSent(dst, raw []byte, mark bool) ([]byte, error) {
-	d := jx.GetDecoder()
-	defer jx.PutDecoder(d)
-	d.ResetBytes(raw)
-	it, err := d.ObjIter()
-	if err != nil {
-		return dst, err
-	}
-	for it.Next() {
-		value, err := d.Raw()
-		if err != nil {
-			return dst, err
-		}
-		switch string(it.Key()) {
-		case "id", "created", "remaining_overlap", "origin_task_id", "overlap", "infinite_overlap":
-			continue
-		case "__item_idx":
-			if !mark {
+// tasks returns the created tasks by position. Each is valid until the next.
+func (u *upload) tasks(b *batch) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		t := storedTask{batch: b, number: b.First}
+		var task []byte
+		for position, it := range u.items {
+			if !it.good {
 				continue
 			}
+			t.line, _ = nextLine(u.created[it.start:])
+			if task = t.append(task[:0]); !yield(position, task) {
+				return
+			}
+			t.number++
 		}
-		if value.Type() == jx.Null {
-			continue
+	}
+}
+
+// errors returns the errors of the refused tasks by position.
+func (u *upload) errors() iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for position, it := range u.items {
+			if it.good {
+				continue
+			}
+			if refused, _ := nextLine(u.refused[it.start:]); !yield(position, refused.note) {
+				return
+			}
 		}
-		// A created task has only known keys, with nothing to escape in them.
-		dst = append(dst, '"')
-		dst = append(dst, it.Key()...)
-		dst = append(dst, `":`...)
-		dst = append(dst, value...)
-		dst = append(dst, ',')
 	}
-	return dst, it.Err()
 }
 
-// A task's id is its number in ten hexadecimal digits, two dashes, and 24 more
-// that follow from the number and the time. Ids sort in the order of creation.
-func appendTaskID(dst []byte, number uint64, at stamp) []byte {
-	dst = appendHex(dst, number, 10)
-	dst = append(dst, "--"...)
-	dst = appendHex(dst, uint64(at/1000), 8)
-	return appendHex(dst, scramble(number), 16)
-}
-
-func appendHex(dst []byte, x uint64, digits int) []byte {
-	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
-		dst = append(dst, "0123456789abcdef"[x>>shift&15])
+// writeByPosition writes a JSON object whose keys are positions.
+func writeByPosition(out *bufio.Writer, members iter.Seq2[int, []byte]) {
+	separator := byte('{')
+	for position, value := range members {
+		out.WriteByte(separator)
+		out.Write(append(strconv.AppendInt(append(out.AvailableBuffer(), '"'), int64(position), 10), `":`...))
+		out.Write(value)
+		separator = ','
 	}
-	return dst
-}
-
-// taskNumber reads the number at the start of a task's id, or of what is
-// compared with ids.
-func taskNumber(id string) (uint64, bool) {
-	if len(id) < 10 {
-		return 0, false
+	if separator == '{' {
+		out.WriteByte(separator)
 	}
-	n, err := strconv.ParseUint(id[:10], 16, 64)
-	return n, err == nil
+	out.WriteByte('}')
 }

@@ -91,6 +91,19 @@ func TestBadParametersAreRefused(t *testing.T) {
 	}
 }
 
+func TestBlanksAreOnlyBetweenTokens(t *testing.T) {
+	s := start(t, Config{})
+	const pretty = "[\n\t{\"pool_id\":\"1\",\n\t\"input_values\": {\r\n\"image\":\t\"https://x/0\"\n}}\n]\n"
+	send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", pretty).want(t, http.StatusCreated)
+	if got := count(t, s); len(got) != 1 || got["https://x/0"] != 1 {
+		t.Errorf("created %v", got)
+	}
+	for _, blank := range []string{"\n", "\t"} {
+		send(s, http.MethodPost, "/api/v1/tasks?allow_defaults=true", `{"pool_id":"1","input_values":{"image":"https://x/`+blank+`"}}`).
+			wantError(t, http.StatusBadRequest, "VALIDATION_ERROR")
+	}
+}
+
 func TestSizesOfARequestAreBounded(t *testing.T) {
 	golden := func(answer string) string {
 		return `{"pool_id":"1","input_values":{"image":"https://x"},"known_solutions":[{"output_values":{"result":"` + answer + `"}}]}`

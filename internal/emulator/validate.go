@@ -11,68 +11,74 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// The validation codes that a task's fields can get.
+// The members of a task that the server looks at. Those before memberOverlap
+// are kept as they were sent.
 const (
-	codeValueRequired         = "VALUE_REQUIRED"
-	codeValueNotAllowed       = "VALUE_NOT_ALLOWED"
-	codeObjectExpected        = "OBJECT_EXPECTED"
-	codeArrayExpected         = "ARRAY_EXPECTED"
-	codeStringExpected        = "STRING_EXPECTED"
-	codeBooleanExpected       = "BOOLEAN_EXPECTED"
-	codeIntegerExpected       = "INTEGER_EXPECTED"
-	codeFloatExpected         = "FLOAT_EXPECTED"
-	codeJSONExpected          = "JSON_EXPECTED"
-	codeInvalidURL            = "INVALID_URL_SYNTAX"
-	codeInvalidCoordinates    = "INVALID_COORDINATES_SYNTAX"
-	codePatternMismatch       = "PATTERN_MISMATCH"
-	codeUnknownEnumValue      = "UNKNOWN_ENUM_VALUE"
-	codeValueOutOfBounds      = "VALUE_OUT_OF_BOUNDS"
-	codeValueLessThanMin      = "VALUE_LESS_THAN_MIN"
-	codeValueGreaterThanMax   = "VALUE_GREATER_THAN_MAX"
-	codeStringTooShort        = "STRING_LENGTH_LESS_THAN_MIN"
-	codeStringTooLong         = "STRING_LENGTH_GREATER_THAN_MAX"
-	codeArrayTooSmall         = "ARRAY_SIZE_LESS_THAN_MIN"
-	codeArrayTooLarge         = "ARRAY_SIZE_GREATER_THAN_MAX"
-	codeEmptyObjectNotAllowed = "EMPTY_OBJECT_NOT_ALLOWED"
-	codeEntityDoesNotExist    = "ENTITY_DOES_NOT_EXIST"
+	memberPool = iota
+	memberInput
+	memberKnown
+	memberBaseline
+	memberMessage
+	memberLists         // the first list of ids
+	memberOverlap  = 10 // behind the last one
+	memberInfinite = 11
+	memberMark     = 12 // the Python SDK's own, which is not part of a task
+	members        = 13
 )
 
-// messages are the texts of the codes; the first three are Toloka's own.
-var messages = map[string]string{
-	codeValueRequired:         "Value must be present and not equal to null",
-	codeValueNotAllowed:       "Unknown field name",
-	codeInvalidURL:            "Value must be in valid url format",
-	codeObjectExpected:        "Value must be an object",
-	codeArrayExpected:         "Value must be an array",
-	codeStringExpected:        "Value must be a string",
-	codeBooleanExpected:       "Value must be a boolean",
-	codeIntegerExpected:       "Value must be an integer",
-	codeFloatExpected:         "Value must be a number",
-	codeJSONExpected:          "Value must be JSON and not its text",
-	codeInvalidCoordinates:    "Value must be latitude and longitude, such as 53.910236,27.531110",
-	codePatternMismatch:       "Value must match the pattern",
-	codeUnknownEnumValue:      "Value must be one of the allowed values",
-	codeValueOutOfBounds:      "Value is out of bounds",
-	codeValueLessThanMin:      "Value is less than the minimum",
-	codeValueGreaterThanMax:   "Value is greater than the maximum",
-	codeStringTooShort:        "String is shorter than the minimum length",
-	codeStringTooLong:         "String is longer than the maximum length",
-	codeArrayTooSmall:         "Array has fewer elements than the minimum",
-	codeArrayTooLarge:         "Array has more elements than the maximum",
-	codeEmptyObjectNotAllowed: "Object must not be empty",
-	codeEntityDoesNotExist:    "Entity does not exist",
+var memberNames = [members]string{
+	"pool_id", "input_values", "known_solutions", "baseline_solutions", "message_on_unknown_solution",
+	"reserved_for", "unavailable_for", "traits_all_of", "traits_any_of", "traits_none_of_any",
+	"overlap", "infinite_overlap", "__item_idx",
 }
 
-// fieldError is one reason why a field is refused.
-type fieldError struct {
-	field   string // such as input_values.image or known_solutions.0.correctness_weight
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Params  []any  `json:"params,omitempty"`
+// readOnlyMembers come back from clients that send a task as they got it.
+var readOnlyMembers = []string{"id", "created", "remaining_overlap", "origin_task_id"}
+
+// sentTask is a task as it was sent; a member is nil where it is absent or null.
+type sentTask struct {
+	members [members]jx.Raw
+	unknown []string
 }
 
-func required(field string) fieldError {
-	return fieldError{field, codeValueRequired, messages[codeValueRequired], nil}
+// splitTask reads the top level of a task, whose pool has the spec that the
+// rest of the check depends on. It fails only where raw is no JSON object.
+func splitTask(raw jx.Raw) (task sentTask, err error) {
+	d := jx.GetDecoder()
+	defer jx.PutDecoder(d)
+	d.ResetBytes(raw)
+	err = d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+		value, err := d.Raw()
+		if err != nil || value.Type() == jx.Null {
+			return err
+		}
+		if i := slices.Index(memberNames[:], string(key)); i >= 0 {
+			task.members[i] = bytes.TrimSpace(value)
+		} else if !slices.Contains(readOnlyMembers, string(key)) {
+			task.unknown = append(task.unknown, string(key))
+		}
+		return nil
+	})
+	return task, err
+}
+
+// appendKept writes a good task as the file keeps it.
+func (t *sentTask) appendKept(dst []byte, overlap int32) []byte {
+	separator := byte('{')
+	for i, value := range t.members[:memberOverlap] {
+		if value != nil {
+			dst = append(dst, separator, '"')
+			dst = append(dst, memberNames[i]...)
+			dst = append(dst, `":`...)
+			dst = append(dst, value...)
+			separator = ','
+		}
+	}
+	if overlap == overlapInfinite {
+		return append(dst, `,"infinite_overlap":true}`...)
+	}
+	dst = append(dst, `,"infinite_overlap":false,"overlap":`...)
+	return append(strconv.AppendInt(dst, int64(overlap), 10), '}')
 }
 
 // The bounds of a task's own numbers.
@@ -90,240 +96,201 @@ const (
 // checker checks one task after the other. It is reused, so that a good task
 // costs no allocation.
 type checker struct {
-	errs []fieldError
+	errs []*fieldError
 	// seen holds the round in which a field was last seen, so that it need not
 	// be cleared for each object.
 	seen  []uint64
 	round uint64
-	// What the last check found besides errors.
-	inputBytes  int
-	outputBytes int
-	overlap     int32
+	// overlap is that of the last task.
+	overlap int32
+	// How many bytes of values all tasks have.
+	inputBytes, outputBytes int
 }
 
-func (c *checker) fail(field, code string, params ...any) {
-	for i := range c.errs {
-		if c.errs[i].field == field {
-			return // an answer has one error for each field
-		}
+// fail notes an error of a task, if its field has none yet: an answer has one
+// error for each field.
+func (c *checker) fail(e *fieldError) {
+	if !slices.ContainsFunc(c.errs, func(other *fieldError) bool { return other.field == e.field }) {
+		c.errs = append(c.errs, e)
 	}
-	c.errs = append(c.errs, fieldError{field, code, messages[code], params})
-}
-
-// splitTask reads the top level of a task, whose pool has the spec that the
-// rest of the check depends on. It gives an error only where raw is no JSON
-// object.
-func splitTask(raw []byte) (taskParts, error) {
-	var parts taskParts
-	d := jx.GetDecoder()
-	defer jx.PutDecoder(d)
-	d.ResetBytes(raw)
-	it, err := d.ObjIter()
-	if err != nil {
-		return parts, err
-	}
-	for it.Next() {
-		value, err := d.Raw()
-		if err != nil {
-			return parts, err
-		}
-		if value.Type() == jx.Null {
-			continue // as if it were absent
-		}
-		switch string(it.Key()) {
-		case "pool_id":
-			parts.poolID = value
-		case "input_values":
-			parts.inputValues = value
-		case "known_solutions":
-			parts.knownSolutions = value
-		case "baseline_solutions":
-			parts.baselineSolutions = value
-		case "message_on_unknown_solution":
-			parts.message = value
-		case "overlap":
-			parts.overlap = value
-		case "infinite_overlap":
-			parts.infiniteOverlap = value
-		case "reserved_for", "unavailable_for", "traits_all_of", "traits_any_of", "traits_none_of_any":
-			parts.lists[slices.Index(listNames[:], string(it.Key()))] = value
-		case "__item_idx", "id", "created", "remaining_overlap", "origin_task_id":
-			// The first is the Python SDK's own mark, the others can only be
-			// read and come back from clients that send a task as they got it.
-		default:
-			parts.unknown = append(parts.unknown, string(it.Key()))
-		}
-	}
-	return parts, it.Err()
-}
-
-// listNames are the fields of a task that are lists of ids.
-var listNames = [...]string{"reserved_for", "unavailable_for", "traits_all_of", "traits_any_of", "traits_none_of_any"}
-
-// taskParts are the values at the top of a task as they were sent; nil where
-// one is absent or null.
-type taskParts struct {
-	poolID, inputValues, knownSolutions, baselineSolutions jx.Raw
-	message, overlap, infiniteOverlap                      jx.Raw
-	lists                                                  [len(listNames)]jx.Raw
-	unknown                                                []string
 }
 
 // check validates a task against its pool's spec; nil where the pool is not
 // known. The errors are in c.errs afterwards.
-func (c *checker) check(parts *taskParts, spec *taskSpec, allowDefaults bool) error {
-	c.errs = c.errs[:0]
-	c.inputBytes, c.outputBytes, c.overlap = len(parts.inputValues), 0, overlapAbsent
-	for _, name := range parts.unknown {
-		c.fail(name, codeValueNotAllowed)
+func (c *checker) check(task *sentTask, spec *taskSpec, allowDefaults bool) error {
+	c.errs, c.overlap = c.errs[:0], overlapAbsent
+	c.inputBytes += len(task.members[memberInput])
+	for _, name := range task.unknown {
+		c.fail(valueNotAllowed.of(name))
 	}
-	switch {
-	case parts.poolID == nil:
-		c.fail("pool_id", codeValueRequired)
-	case parts.poolID.Type() != jx.String:
-		c.fail("pool_id", codeStringExpected)
+	switch pool := task.members[memberPool]; {
+	case pool == nil:
+		c.fail(valueRequired.of("pool_id"))
+	case pool.Type() != jx.String:
+		c.fail(stringExpected.of("pool_id"))
 	case spec == nil:
-		c.fail("pool_id", codeEntityDoesNotExist)
+		c.fail(entityDoesNotExist.of("pool_id"))
 	}
-	c.checkOverlap(parts, allowDefaults)
-	if parts.message != nil && parts.message.Type() != jx.String {
-		c.fail("message_on_unknown_solution", codeStringExpected)
+	c.checkOverlap(task, allowDefaults)
+	if message := task.members[memberMessage]; message != nil && message.Type() != jx.String {
+		c.fail(stringExpected.of("message_on_unknown_solution"))
 	}
-	for i, list := range parts.lists {
-		if err := c.checkList(listNames[i], list); err != nil {
+	for i := memberLists; i < memberOverlap; i++ {
+		if err := c.checkList(memberNames[i], task.members[i]); err != nil {
 			return err
 		}
 	}
-	if parts.inputValues == nil {
-		c.fail("input_values", codeValueRequired)
+	input := task.members[memberInput]
+	if input == nil {
+		c.fail(valueRequired.of("input_values"))
 	}
 	if spec == nil {
 		return nil
 	}
-	if parts.inputValues != nil {
-		if err := c.checkObject("input_values", parts.inputValues, spec.input, true); err != nil {
+	if input != nil {
+		if err := c.checkComplete("input_values", input, spec.input); err != nil {
 			return err
 		}
 	}
-	if err := c.checkSolutions("known_solutions", "correctness_weight", parts.knownSolutions, spec.output); err != nil {
+	if err := c.checkSolutions("known_solutions", "correctness_weight", task.members[memberKnown], spec.output); err != nil {
 		return err
 	}
-	return c.checkSolutions("baseline_solutions", "confidence_weight", parts.baselineSolutions, spec.output)
+	return c.checkSolutions("baseline_solutions", "confidence_weight", task.members[memberBaseline], spec.output)
 }
 
-func (c *checker) checkOverlap(parts *taskParts, allowDefaults bool) {
+func (c *checker) checkOverlap(task *sentTask, allowDefaults bool) {
 	infinite := false
-	if raw := parts.infiniteOverlap; raw != nil {
+	if raw := task.members[memberInfinite]; raw != nil {
 		if raw.Type() != jx.Bool {
-			c.fail("infinite_overlap", codeBooleanExpected)
+			c.fail(booleanExpected.of("infinite_overlap"))
 		}
 		infinite = string(raw) == "true"
 	}
-	switch raw := parts.overlap; {
+	switch raw := task.members[memberOverlap]; {
 	case raw != nil && infinite:
-		c.fail("infinite_overlap", codeValueNotAllowed)
+		c.fail(valueNotAllowed.of("infinite_overlap"))
 	case infinite:
 		c.overlap = overlapInfinite
 	case raw != nil:
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		switch {
 		case err != nil && !isInteger(raw):
-			c.fail("overlap", codeIntegerExpected)
+			c.fail(integerExpected.of("overlap"))
 		case err != nil || n < minOverlap || n > maxOverlap:
-			c.fail("overlap", codeValueOutOfBounds, minOverlap, maxOverlap)
+			c.fail(valueOutOfBounds.of("overlap", minOverlap, maxOverlap))
 		default:
 			c.overlap = int32(n)
 		}
 	case !allowDefaults:
-		c.fail("overlap", codeValueRequired)
+		c.fail(valueRequired.of("overlap"))
 	}
 }
 
 func (c *checker) checkList(name string, raw jx.Raw) error {
-	if raw == nil {
-		return nil
-	}
-	if raw.Type() != jx.Array {
-		c.fail(name, codeArrayExpected)
-		return nil
-	}
-	return eachElement(raw, func(i int, element jx.Raw) error {
+	return c.eachElement(name, raw, func(path string, element jx.Raw) error {
 		if element.Type() != jx.String {
-			c.fail(fmt.Sprintf("%s.%d", name, i), codeStringExpected)
+			c.fail(stringExpected.of(path))
 		}
 		return nil
 	})
 }
 
 func (c *checker) checkSolutions(name, weight string, raw jx.Raw, fields *fieldSet) error {
-	if raw == nil {
-		return nil
-	}
-	if raw.Type() != jx.Array {
-		c.fail(name, codeArrayExpected)
-		return nil
-	}
-	return eachElement(raw, func(i int, solution jx.Raw) error {
-		path := fmt.Sprintf("%s.%d", name, i)
+	return c.eachElement(name, raw, func(path string, solution jx.Raw) error {
 		if solution.Type() != jx.Object {
-			c.fail(path, codeObjectExpected)
+			c.fail(objectExpected.of(path))
 			return nil
 		}
 		return c.checkSolution(path, weight, solution, fields)
 	})
 }
 
-func (c *checker) checkSolution(path, weight string, raw jx.Raw, fields *fieldSet) error {
-	d := jx.DecodeBytes(raw)
-	it, err := d.ObjIter()
-	if err != nil {
-		return err
+// eachElement calls visit for each element of a member that is an array; nil is
+// none.
+func (c *checker) eachElement(name string, raw jx.Raw, visit func(path string, element jx.Raw) error) error {
+	if raw == nil {
+		return nil
 	}
+	if raw.Type() != jx.Array {
+		c.fail(arrayExpected.of(name))
+		return nil
+	}
+	i := 0
+	return jx.DecodeBytes(raw).Arr(func(d *jx.Decoder) error {
+		element, err := d.Raw()
+		if err != nil {
+			return err
+		}
+		path := name + "." + strconv.Itoa(i)
+		i++
+		return visit(path, bytes.TrimSpace(element))
+	})
+}
+
+func (c *checker) checkSolution(path, weight string, raw jx.Raw, fields *fieldSet) error {
 	answered := false
-	for it.Next() {
-		key := string(it.Key())
+	err := jx.DecodeBytes(raw).ObjBytes(func(d *jx.Decoder, key []byte) error {
 		value, err := d.Raw()
 		if err != nil {
 			return err
 		}
-		switch key {
+		switch string(key) {
 		case "output_values":
 			answered = value.Type() != jx.Null
 			c.outputBytes += len(value)
-			// A solution may leave out fields, even required ones: they are then
-			// not compared.
-			if err := c.checkObject(path+".output_values", value, fields, false); err != nil {
-				return err
-			}
+			return c.checkAnswer(path+".output_values", value, fields)
 		case weight:
-			if value.Type() == jx.Null {
-				continue
-			}
 			x, err := strconv.ParseFloat(string(value), 64)
 			switch {
+			case value.Type() == jx.Null:
 			case value.Type() != jx.Number:
-				c.fail(path+"."+weight, codeFloatExpected)
+				c.fail(floatExpected.of(path + "." + weight))
 			case err != nil || x < 0 || x > 1:
-				c.fail(path+"."+weight, codeValueOutOfBounds, 0, 1)
+				c.fail(valueOutOfBounds.of(path+"."+weight, 0, 1))
 			}
 		default:
-			c.fail(path+"."+key, codeValueNotAllowed)
-		}
-	}
-	if !answered {
-		c.fail(path+".output_values", codeValueRequired)
-	}
-	return it.Err()
-}
-
-// checkObject checks the values of one object against the fields of a spec.
-// Where complete is false, fields may be absent and the object may not be empty.
-func (c *checker) checkObject(path string, raw jx.Raw, set *fieldSet, complete bool) error {
-	if t := raw.Type(); t != jx.Object {
-		if t != jx.Null {
-			c.fail(path, codeObjectExpected)
+			c.fail(valueNotAllowed.of(path + "." + string(key)))
 		}
 		return nil
+	})
+	if !answered {
+		c.fail(valueRequired.of(path + ".output_values"))
+	}
+	return err
+}
+
+// checkComplete checks the values of a task, which has to have all required
+// fields.
+func (c *checker) checkComplete(path string, raw jx.Raw, set *fieldSet) error {
+	if _, err := c.checkValues(path, raw, set); err != nil || raw.Type() != jx.Object {
+		return err
+	}
+	for i := range set.fields {
+		if f := &set.fields[i]; f.Required && c.seen[i] != c.round {
+			c.fail(valueRequired.of(path + "." + f.name))
+		}
+	}
+	return nil
+}
+
+// checkAnswer checks the values of a solution. They may leave out fields, even
+// required ones, which are then not compared, but not all of them.
+func (c *checker) checkAnswer(path string, raw jx.Raw, set *fieldSet) error {
+	n, err := c.checkValues(path, raw, set)
+	if n == 0 && err == nil && raw.Type() == jx.Object {
+		c.fail(emptyObjectNotAllowed.of(path))
+	}
+	return err
+}
+
+// checkValues checks the members of one object against the fields of a spec, and
+// returns how many there are. Those that are not null are seen in this round.
+func (c *checker) checkValues(path string, raw jx.Raw, set *fieldSet) (n int, err error) {
+	if t := raw.Type(); t != jx.Object {
+		if t != jx.Null {
+			c.fail(objectExpected.of(path))
+		}
+		return 0, nil
 	}
 	if len(c.seen) < len(set.fields) {
 		c.seen = make([]uint64, len(set.fields))
@@ -332,186 +299,131 @@ func (c *checker) checkObject(path string, raw jx.Raw, set *fieldSet, complete b
 	d := jx.GetDecoder()
 	defer jx.PutDecoder(d)
 	d.ResetBytes(raw)
-	it, err := d.ObjIter()
-	if err != nil {
-		return err
-	}
-	empty := true
-	for it.Next() {
-		empty = false
-		index, known := set.byName[string(it.Key())]
-		if !known {
-			c.fail(path+"."+string(it.Key()), codeValueNotAllowed)
-			if err := d.Skip(); err != nil {
-				return err
-			}
-			continue
-		}
-		if d.Next() == jx.Null {
-			if err := d.Null(); err != nil {
-				return err
-			}
-			continue
+	err = d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+		n++
+		index, known := set.byName[string(key)]
+		switch {
+		case !known:
+			c.fail(valueNotAllowed.of(path + "." + string(key)))
+			return d.Skip()
+		case d.Next() == jx.Null:
+			return d.Null()
 		}
 		c.seen[index] = c.round
-		if err := c.checkField(path, &set.fields[index], d); err != nil {
-			return err
-		}
-	}
-	if err := it.Err(); err != nil {
-		return err
-	}
-	if !complete {
-		if empty {
-			c.fail(path, codeEmptyObjectNotAllowed)
-		}
-		return nil
-	}
-	for i := range set.fields {
-		if f := &set.fields[i]; f.required && c.seen[i] != c.round {
-			c.fail(path+"."+f.name, codeValueRequired)
-		}
-	}
-	return nil
+		return c.checkField(path, &set.fields[index], d)
+	})
+	return n, err
 }
 
 func (c *checker) checkField(path string, f *field, d *jx.Decoder) error {
 	if !f.array {
-		code, params, err := f.checkValue(d)
-		if code != "" {
-			c.fail(path+"."+f.name, code, params...)
+		wrong, err := f.checkValue(d)
+		if wrong != nil {
+			wrong.field = path + "." + f.name
+			c.fail(wrong)
 		}
 		return err
 	}
 	if d.Next() != jx.Array {
-		c.fail(path+"."+f.name, codeArrayExpected)
+		c.fail(arrayExpected.of(path + "." + f.name))
 		return d.Skip()
 	}
 	size := 0
-	it, err := d.ArrIter()
-	if err != nil {
+	err := d.Arr(func(d *jx.Decoder) error {
+		wrong, err := f.checkValue(d)
+		if wrong != nil {
+			wrong.field = fmt.Sprintf("%s.%s.%d", path, f.name, size)
+			c.fail(wrong)
+		}
+		size++
 		return err
-	}
-	for ; it.Next(); size++ {
-		code, params, err := f.checkValue(d)
-		if code != "" {
-			c.fail(fmt.Sprintf("%s.%s.%d", path, f.name, size), code, params...)
-		}
-		if err != nil {
-			return err
-		}
-	}
+	})
 	switch {
-	case f.minSize != nil && size < *f.minSize:
-		c.fail(path+"."+f.name, codeArrayTooSmall, *f.minSize)
-	case f.maxSize != nil && size > *f.maxSize:
-		c.fail(path+"."+f.name, codeArrayTooLarge, *f.maxSize)
+	case f.MinSize != nil && size < *f.MinSize:
+		c.fail(arrayTooSmall.of(path+"."+f.name, *f.MinSize))
+	case f.MaxSize != nil && size > *f.MaxSize:
+		c.fail(arrayTooLarge.of(path+"."+f.name, *f.MaxSize))
 	}
-	return it.Err()
+	return err
 }
 
-// checkValue reads one value and gives the code of what is wrong with it, or "".
-func (f *field) checkValue(d *jx.Decoder) (code string, params []any, err error) {
+// checkValue reads one value and returns what is wrong with it, or nil. Which
+// field it is of is left open.
+func (f *field) checkValue(d *jx.Decoder) (*fieldError, error) {
+	found := d.Next()
+	switch {
+	case f.kind == kindJSON && found == jx.String, f.kind != kindJSON && found != f.expected.json:
+		return f.expected.reason.of(""), d.Skip()
+	case f.kind == kindJSON, f.kind == kindFile, f.kind == kindString && f.unbounded():
+		return nil, d.Skip()
+	case found == jx.String:
+		text, err := d.StrBytes()
+		return f.checkText(text), err
+	}
+	raw, err := d.Raw()
+	raw = bytes.TrimSpace(raw)
 	switch f.kind {
-	case kindJSON:
-		if d.Next() == jx.String {
-			code = codeJSONExpected
-		}
-		return code, nil, d.Skip()
-	case kindBoolean:
-		if d.Next() != jx.Bool {
-			return codeBooleanExpected, nil, d.Skip()
-		}
-		raw, err := d.Raw()
-		return f.checkAllowed(bytes.TrimSpace(raw)), nil, err
-	case kindInteger, kindFloat:
-		return f.checkNumber(d)
+	case kindInteger:
+		return f.checkInteger(raw), err
+	case kindFloat:
+		return f.checkFloat(raw), err
 	}
-	if d.Next() != jx.String {
-		return codeStringExpected, nil, d.Skip()
-	}
-	if f.kind == kindFile || f.kind == kindString && f.unbounded() {
-		return "", nil, d.Skip()
-	}
-	text, err := d.StrBytes()
-	if err != nil {
-		return "", nil, err
-	}
-	code, params = f.checkText(text)
-	return code, params, nil
+	return f.checkAllowed(raw), err
 }
 
 func (f *field) unbounded() bool {
-	return f.minLength == nil && f.maxLength == nil && f.pattern == nil && f.allowed == nil
+	return f.MinLength == nil && f.MaxLength == nil && f.pattern == nil && f.allowed == nil
 }
 
-func (f *field) checkText(text []byte) (code string, params []any) {
+func (f *field) checkText(text []byte) *fieldError {
 	switch {
 	case f.kind == kindURL && !isURL(text):
-		return codeInvalidURL, nil
+		return invalidURL.of("")
 	case f.kind == kindCoordinates && !isCoordinates(text):
-		return codeInvalidCoordinates, nil
+		return invalidCoordinates.of("")
+	case f.MinLength != nil && utf8.RuneCount(text) < *f.MinLength:
+		return stringTooShort.of("", *f.MinLength)
+	case f.MaxLength != nil && utf8.RuneCount(text) > *f.MaxLength:
+		return stringTooLong.of("", *f.MaxLength)
+	case f.pattern != nil && !f.pattern.Match(text):
+		return patternMismatch.of("")
 	}
-	if f.minLength != nil || f.maxLength != nil {
-		length := utf8.RuneCount(text)
-		switch {
-		case f.minLength != nil && length < *f.minLength:
-			return codeStringTooShort, []any{*f.minLength}
-		case f.maxLength != nil && length > *f.maxLength:
-			return codeStringTooLong, []any{*f.maxLength}
-		}
-	}
-	if f.pattern != nil && !f.pattern.Match(text) {
-		return codePatternMismatch, nil
-	}
-	return f.checkAllowed(text), nil
+	return f.checkAllowed(text)
 }
 
-func (f *field) checkNumber(d *jx.Decoder) (code string, params []any, err error) {
-	expected := codeFloatExpected
-	if f.kind == kindInteger {
-		expected = codeIntegerExpected
+func (f *field) checkInteger(raw []byte) *fieldError {
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	switch {
+	case !isInteger(raw):
+		return integerExpected.of("")
+	case err != nil:
+		return valueOutOfBounds.of("", math.MinInt64, math.MaxInt64)
+	case f.minInteger != nil && n < *f.minInteger:
+		return valueLessThanMin.of("", *f.minInteger)
+	case f.maxInteger != nil && n > *f.maxInteger:
+		return valueGreaterThanMax.of("", *f.maxInteger)
 	}
-	if d.Next() != jx.Number {
-		return expected, nil, d.Skip()
-	}
-	raw, err := d.Raw()
-	if err != nil {
-		return "", nil, err
-	}
-	raw = bytes.TrimSpace(raw)
-	if f.kind == kindInteger {
-		if !isInteger(raw) {
-			return expected, nil, nil
-		}
-		n, err := strconv.ParseInt(string(raw), 10, 64)
-		switch {
-		case err != nil:
-			return codeValueOutOfBounds, []any{math.MinInt64, math.MaxInt64}, nil
-		case f.minInteger != nil && n < *f.minInteger:
-			return codeValueLessThanMin, []any{*f.minInteger}, nil
-		case f.maxInteger != nil && n > *f.maxInteger:
-			return codeValueGreaterThanMax, []any{*f.maxInteger}, nil
-		}
-		return f.checkAllowed(raw), nil, nil
-	}
+	return f.checkAllowed(raw)
+}
+
+func (f *field) checkFloat(raw []byte) *fieldError {
 	x, err := strconv.ParseFloat(string(raw), 64)
 	switch {
 	case err != nil:
-		return codeValueOutOfBounds, nil, nil
+		return valueOutOfBounds.of("")
 	case f.minFloat != nil && x < *f.minFloat:
-		return codeValueLessThanMin, []any{*f.minFloat}, nil
+		return valueLessThanMin.of("", *f.minFloat)
 	case f.maxFloat != nil && x > *f.maxFloat:
-		return codeValueGreaterThanMax, []any{*f.maxFloat}, nil
+		return valueGreaterThanMax.of("", *f.maxFloat)
 	}
-	return f.checkAllowed(raw), nil, nil
+	return f.checkAllowed(raw)
 }
 
-func (f *field) checkAllowed(value []byte) string {
+func (f *field) checkAllowed(value []byte) *fieldError {
 	if f.allowed != nil && !f.allowed[string(value)] {
-		return codeUnknownEnumValue
+		return unknownEnumValue.of("")
 	}
-	return ""
+	return nil
 }
 
 // isInteger reports whether a JSON value is a number without fraction and
@@ -550,23 +462,4 @@ func isDegrees(text []byte, bound float64) bool {
 	}
 	x, err := strconv.ParseFloat(string(text), 64)
 	return err == nil && math.Abs(x) <= bound
-}
-
-// eachElement calls visit for each element of a JSON array.
-func eachElement(raw jx.Raw, visit func(i int, element jx.Raw) error) error {
-	d := jx.DecodeBytes(raw)
-	it, err := d.ArrIter()
-	if err != nil {
-		return err
-	}
-	for i := 0; it.Next(); i++ {
-		element, err := d.Raw()
-		if err != nil {
-			return err
-		}
-		if err := visit(i, bytes.TrimSpace(element)); err != nil {
-			return err
-		}
-	}
-	return it.Err()
 }
