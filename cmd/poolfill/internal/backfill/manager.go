@@ -274,4 +274,4 @@ func (m *Manager) Unschedule(ctx context.Context, name string) error {
 	return m.schedules().remove(ctx, name)
 }
 
-func (m *Manager) schedules() schedules { return schedules{m.store.database} }
+func (m *Manager) schedules() schedules { return schedules(m.store) }
