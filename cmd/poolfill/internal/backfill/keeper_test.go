@@ -26,7 +26,7 @@ type opener struct {
 	pools []string
 }
 
-// newOpener gives one that answers with what open says of a pool.
+// newOpener returns one that answers with what open says of a pool.
 func newOpener(open func(pool string, w http.ResponseWriter, r *http.Request)) *opener {
 	o := &opener{open: open}
 	o.api = uploader.ClientConfig{BaseURL: "https://toloka.example", Token: "t", HTTP: &http.Client{Transport: o}}
@@ -47,7 +47,7 @@ func (o *opener) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// asked gives the pools that were asked for, in order.
+// asked returns the pools that were asked for, in order.
 func (o *opener) asked() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
