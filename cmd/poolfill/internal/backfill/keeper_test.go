@@ -57,7 +57,7 @@ func (o *opener) asked() string {
 // enterPools enters a backfill that opens its pools, with one segment each.
 func enterPools(t *testing.T, m *Manager, api uploader.ClientConfig, name string, pools ...string) Backfill {
 	t.Helper()
-	p := Plan{files: []file{{path: name}}}
+	p := Plan{Inputs: []Input{{Source: Source{Path: name}}}}
 	for i, pool := range pools {
 		p.Layout.Slots = append(p.Layout.Slots, Slot{Pool: pool, Rows: 3})
 		p.Layout.Pieces = append(p.Layout.Pieces, Piece{Range: reader.Segment{Rows: 3}, Slot: i})

@@ -19,7 +19,8 @@ func TestWhatIsStoredComesBack(t *testing.T) {
 			rules:    Rules{Map: map[string]string{"a": "INPUT:b"}, Priority: 3, NotBefore: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)},
 		}
 		rows := reader.Segment{From: reader.Mark{Offset: 1, Line: 2, Record: 3}, Rows: 4}
-		p := Plan{files: []file{stored}, Layout: Layout{Slots: []Slot{{Pool: "7"}}, Pieces: []Piece{{Range: rows}}}}
+		in := Input{Source: Source{Path: stored.path, Rules: stored.rules}, identity: stored.identity}
+		p := Plan{Inputs: []Input{in}, Layout: Layout{Slots: []Slot{{Pool: "7"}}, Pieces: []Piece{{Range: rows}}}}
 		settings := Settings{Server: offline.BaseURL, ChunkSize: 5, Limits: ratelimit.Config{TasksPerMinute: 6}, OpenPools: true}
 		b, err := m.Begin(t.Context(), "b", "a command", settings, p)
 		if err != nil {
