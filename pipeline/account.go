@@ -69,12 +69,12 @@ func (a *accountBook) Take(ctx context.Context, tasks int, limits ratelimit.Limi
 }
 
 // Settle is part of ratelimit.Book.
-func (a *accountBook) Settle(ctx context.Context, id int64, used bool) error {
+func (a *accountBook) Settle(ctx context.Context, id int64, use ratelimit.Use) error {
 	book, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	return book.Settle(ctx, id, used)
+	return book.Settle(ctx, id, use)
 }
 
 // close has the book keep the ends of the last grants, which must have ended.

@@ -16,21 +16,39 @@ const bookPoll = time.Second
 type Book interface {
 	// Take asks for room for so many tasks under the limits, atomically over
 	// all processes. Where wait is 0 the tasks count from now on, and id names
-	// the grant. Otherwise nothing is taken: wait says when to look again, and
+	// the grant. Otherwise nothing is taken: wait is when to look again, and
 	// reason, ReasonMinute or ReasonDay, which limit is in the way. A wait for the
 	// day lasts until its end, by the Book's own clock.
 	Take(ctx context.Context, tasks int, limits Limits) (id int64, wait time.Duration, reason Reason, err error)
-	// Settle ends a grant. With used the tasks stay in the day and count for
-	// another Minute; without, they never left and count nowhere.
-	Settle(ctx context.Context, id int64, used bool) error
-	// Today gives the tasks of the running day, UTC, those under way included.
+	// Settle ends a grant.
+	Settle(ctx context.Context, id int64, use Use) error
+	// Today returns the tasks of the running day, UTC, those under way included.
 	Today(ctx context.Context) (int, error)
-	// Sharers gives how many processes take from it, this one included, as of
+	// Sharers returns how many processes take from it, this one included, as of
 	// half a second ago at the most while there are Takes. It does no I/O.
 	Sharers() int
 }
 
-// DayQuotaError says that nothing more can be sent today. It comes only with
+// Use is whether the tasks of a grant were used.
+type Use bool
+
+// The uses of a grant.
+const (
+	Used   Use = true  // its tasks stay in the day and count for another Minute
+	Unused Use = false // they never left, or were refused, and count nowhere
+)
+
+// noBook stands where there is no Book: it has room for all.
+type noBook struct{}
+
+func (noBook) Take(context.Context, int, Limits) (int64, time.Duration, Reason, error) {
+	return 0, 0, "", nil
+}
+func (noBook) Settle(context.Context, int64, Use) error { return nil }
+func (noBook) Today(context.Context) (int, error)       { return 0, nil }
+func (noBook) Sharers() int                             { return 1 }
+
+// DayQuotaError is returned where nothing more can be sent today. It comes only with
 // Config.Park.
 type DayQuotaError struct {
 	// Limit is our own limit of tasks a day; 0 where only the server knows one.

@@ -60,7 +60,7 @@ func (b *memoryBook) Take(_ context.Context, tasks int, limits ratelimit.Limits)
 	return b.next, 0, "", nil
 }
 
-func (b *memoryBook) Settle(ctx context.Context, id int64, used bool) error {
+func (b *memoryBook) Settle(ctx context.Context, id int64, use ratelimit.Use) error {
 	time.Sleep(b.slow)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +73,7 @@ func (b *memoryBook) Settle(ctx context.Context, id int64, used bool) error {
 		return ctx.Err()
 	case g == nil || !g.until.IsZero():
 		return errors.New("the grant isn't open")
-	case used:
+	case use == ratelimit.Used:
 		g.until = time.Now().Add(ratelimit.Minute)
 	default:
 		delete(b.grants, id)

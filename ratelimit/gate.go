@@ -1,7 +1,7 @@
 // Package ratelimit holds the one gate that every request to the server passes.
 //
 // What goes in: requests that want to be sent, each with the number of tasks
-// that it creates. What comes out: grants, given so that the server never sees
+// that it creates. What comes out: grants, at such times that the server never sees
 // more than the limits, and no later than that takes:
 //
 //   - requests a second, at an even pace by golang.org/x/time/rate, and fewer
@@ -43,7 +43,7 @@ import (
 // can be set and computers can sleep.
 const clockCheck = time.Minute
 
-// catchUp is the part of a second's requests that may leave together after
+// catchUp is the part of a second's requests that may be sent together after
 // nothing could for a moment, as the process or its disk stood still. The count
 // of the second keeps them within the limit.
 const catchUp = 0.25
@@ -98,6 +98,7 @@ func (c Config) Validate() error {
 // Gate lets requests pass. It is safe for concurrent use.
 type Gate struct {
 	cfg     Config
+	book    Book
 	limiter *rate.Limiter // nil without a limit
 	turn    chan struct{} // held by the request that is next to get room
 
@@ -110,28 +111,32 @@ type Gate struct {
 	epoch       int // counts the pauses that refusals began
 	refusals    int // in a row
 	waiting     int
-	waitingDay  bool
 	dayUntil    time.Time // the end of the day's quota as the server said it
 	bookErr     error     // the first error of settling a grant
-	roomAt      time.Time // when the window has room for the next request
+	blocked     Reason    // what the next request with tasks waits for; empty for nothing
+	roomAt      time.Time // when it need not any more; zero where that isn't known
 
 	second     second
 	sharers    int  // of the requests a second
-	introduced bool // the Book has given a grant
+	introduced bool // there was a grant of the Book
 }
 
-// New returns a Gate, or an error that says what is wrong with cfg.
+// New returns a Gate, or an error that names what is wrong with cfg.
 func New(cfg Config) (*Gate, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	g := &Gate{
 		cfg:     cfg,
+		book:    noBook{},
 		turn:    make(chan struct{}, 1),
 		window:  window{limit: cfg.TasksPerMinute},
 		day:     day{length: cfg.Day, limit: cfg.TasksPerDay, start: DayOf(time.Now(), cfg.Day), used: cfg.TasksToday},
 		changed: make(chan struct{}),
 		sharers: 1,
+	}
+	if cfg.Book != nil && cfg.limits().any() {
+		g.book = cfg.Book
 	}
 	if limit := cfg.RequestsPerSecond; limit > 0 {
 		g.limiter = rate.NewLimiter(steady(limit), max(1, int(limit*catchUp)))
@@ -139,22 +144,10 @@ func New(cfg Config) (*Gate, error) {
 	return g, nil
 }
 
-// steady gives the rate at which single requests follow each other so that no
+// steady returns the rate at which single requests follow each other so that no
 // second holds more than the limit, wherever it begins: up to 1% or one request
 // a second below it.
 func steady(limit float64) rate.Limit { return rate.Limit(limit - min(1, limit/100)) }
-
-// TooManyTasksError says that a request has more tasks than a limit ever lets
-// pass at once.
-type TooManyTasksError struct {
-	Tasks, Limit int
-	Per          string // "minute" or "day"
-}
-
-func (e *TooManyTasksError) Error() string {
-	return fmt.Sprintf("a request with %d tasks can never be sent, as only %d tasks a %s are allowed: make the chunks smaller, or raise the limit",
-		e.Tasks, e.Limit, e.Per)
-}
 
 // Acquire waits until a request that creates so many tasks may be sent. The
 // request must be sent at once; then exactly one of the Grant's methods must be
@@ -175,7 +168,7 @@ func (g *Gate) Acquire(ctx context.Context, tasks int) (*Grant, error) {
 
 // AcquireReady is Acquire for a request that takes time to get ready: once there
 // is room and no pause, it calls ready, and only then waits for the request's
-// place in the second. Where ready fails, its error is given and nothing counts.
+// place in the second. Where ready fails, its error is returned and nothing counts.
 func (g *Gate) AcquireReady(ctx context.Context, tasks int, ready func() error) (*Grant, error) {
 	if tasks < 0 {
 		return nil, fmt.Errorf("the number of tasks is negative: %d", tasks)
@@ -189,21 +182,21 @@ func (g *Gate) AcquireReady(ctx context.Context, tasks int, ready func() error) 
 	g.wait(1)
 	defer g.wait(-1)
 
-	grant := &Grant{gate: g, tasks: tasks}
+	grant := &Grant{gate: g, tasks: tasks, book: noBook{}}
 	if err := g.room(ctx, grant); err != nil {
 		return nil, err
 	}
-	if err := g.depart(ctx, grant, ready); err != nil {
+	if err := g.admit(ctx, grant, ready); err != nil {
 		grant.Refund()
 		return nil, err
 	}
 	return grant, nil
 }
 
-// depart waits until a request that has room may leave. The token comes last,
-// and again after a pause: it is good for the moment in which it was given, and
-// requests that have hoarded theirs would all go at once.
-func (g *Gate) depart(ctx context.Context, grant *Grant, ready func() error) error {
+// admit waits until a request that has room may be sent. The token comes last,
+// and again after a pause: it is good for its moment only, and requests that have
+// hoarded theirs would all go at once.
+func (g *Gate) admit(ctx context.Context, grant *Grant, ready func() error) error {
 	if err := g.resume(ctx); err != nil {
 		return err
 	}
@@ -259,9 +252,9 @@ func (g *Gate) room(ctx context.Context, grant *Grant) error {
 	}
 }
 
-// look says whether our own counts have room for the tasks: then wait is 0.
-// Otherwise it is the time after which to look again. The channel says to look
-// earlier. As the turn is held, nobody else takes the room.
+// look returns 0 where our own counts have room for the tasks, and otherwise the time
+// after which to look again, or when the channel is closed. As the turn is held,
+// nobody else takes the room.
 func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -276,16 +269,16 @@ func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err
 		if g.cfg.Park {
 			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, NextDay(now, g.cfg.Day)}
 		}
-		g.block(true, time.Time{})
+		g.block(ReasonDay, time.Time{})
 		return min(byDay, clockCheck), g.changed, nil
 	}
 	byMinute, known := g.window.wait(now, tasks)
 	switch {
 	case !known:
-		g.block(false, time.Time{})
+		g.block(ReasonMinute, time.Time{})
 		return clockCheck, g.changed, nil
 	case byMinute > 0:
-		g.block(false, now.Add(byMinute))
+		g.block(ReasonMinute, now.Add(byMinute))
 	}
 	return byMinute, g.changed, nil
 }
@@ -293,66 +286,57 @@ func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err
 // take grants the tasks where the Book has room too: then the wait is 0.
 func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 	now := time.Now()
-	if book, limits := g.cfg.Book, g.cfg.limits(); book != nil && limits.any() {
-		id, wait, reason, err := book.Take(ctx, grant.tasks, limits)
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return 0, context.Cause(ctx)
-		case err != nil:
-			return 0, fmt.Errorf("the quota's book can't be asked for room for %d tasks: %w", grant.tasks, err)
-		case wait > 0 && reason == ReasonDay && g.cfg.Park:
-			// The book knows the day's end, by a clock that may be another one.
-			return 0, &DayQuotaError{limits.TasksPerDay, wholeSeconds(now.Add(wait))}
-		case wait > 0:
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			// What is longer than a Minute depends on answers that are still
-			// to come, so nobody knows when there will be room.
-			var roomAt time.Time
-			if reason == ReasonMinute && wait <= Minute {
-				roomAt = now.Add(wait)
-			}
-			g.block(reason == ReasonDay, roomAt)
-			return min(wait, bookPoll), nil
-		}
-		// The end of a grant is noted even when the run was stopped meanwhile.
-		settleCtx := context.WithoutCancel(ctx)
-		g.share(book.Sharers())
-		grant.settle = func(used bool) error { return book.Settle(settleCtx, id, used) }
+	id, wait, reason, err := g.book.Take(ctx, grant.tasks, g.cfg.limits())
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case err != nil:
+		return 0, fmt.Errorf("the quota's book can't be asked for room for %d tasks: %w", grant.tasks, err)
+	case wait > 0 && reason == ReasonDay && g.cfg.Park:
+		// The book knows the day's end, by a clock that may be another one.
+		return 0, &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(now.Add(wait))}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.window.grant(grant.tasks)
-	g.day.grant(time.Now(), grant.tasks)
-	g.block(false, time.Time{})
-	return 0, nil
+	switch {
+	case wait > 0 && wait <= Minute:
+		g.block(reason, now.Add(wait))
+	case wait > 0: // it depends on answers that are still to come
+		g.block(reason, time.Time{})
+	default:
+		// The end of a grant is noted even when the run was stopped meanwhile.
+		grant.book, grant.id, grant.settling = g.book, id, context.WithoutCancel(ctx)
+		g.share(g.book.Sharers())
+		g.window.grant(grant.tasks)
+		g.day.grant(time.Now(), grant.tasks)
+		g.block("", time.Time{})
+	}
+	return min(wait, bookPoll), nil
 }
 
-// share leaves the other processes of the account their part of the requests a
-// second. They see this one within half a second, and have used up the second
+// share leaves the other processes of the account their share of the requests a
+// second. It needs g.mu. They see this one within half a second, and have used up the second
 // that has passed: so the first request to find them there waits for a second,
 // and those behind it too.
 func (g *Gate) share(sharers int) {
 	if g.limiter == nil {
 		return
 	}
-	g.mu.Lock()
 	g.sharers = max(1, sharers)
 	if !g.introduced && g.sharers > 1 {
 		g.pause(Pause{For: time.Second, Reason: ReasonShared})
 	}
 	g.introduced = true
-	g.mu.Unlock()
-	if limit := steady(g.cfg.RequestsPerSecond) / rate.Limit(max(1, sharers)); limit != g.limiter.Limit() {
+	if limit := steady(g.cfg.RequestsPerSecond) / rate.Limit(g.sharers); limit != g.limiter.Limit() {
 		g.limiter.SetLimit(limit)
 	}
 }
 
-// block keeps for State what the next request with tasks waits for: the next
-// day, or room in the window, which comes at a time that is zero if not known.
-func (g *Gate) block(day bool, roomAt time.Time) { g.waitingDay, g.roomAt = day, roomAt }
+// block keeps for State what the next request with tasks waits for, and until when,
+// which is zero if not known.
+func (g *Gate) block(reason Reason, roomAt time.Time) { g.blocked, g.roomAt = reason, roomAt }
 
-// parked gives the error of a request while the server says that the day's
+// parked returns the error of a request while the server says that the day's
 // quota is used up, and Park is set.
 func (g *Gate) parked(now time.Time) error {
 	if !g.cfg.Park || !g.dayUntil.After(now) {
@@ -370,7 +354,7 @@ func wholeSeconds(t time.Time) time.Time {
 	return t
 }
 
-// Err gives the first error of settling a grant in the Book, which is also that
+// Err returns the first error of settling a grant in the Book, which is also that
 // of every later Acquire with tasks. Ask for it after the last grant has ended.
 func (g *Gate) Err() error {
 	g.mu.Lock()
@@ -409,7 +393,7 @@ func (g *Gate) token(ctx context.Context) error {
 }
 
 // pass lets the request go, unless too many of the last second may have come
-// late: then it says how long to wait. A pause can have begun while it waited:
+// late: then it returns how long to wait. A pause can have begun while it waited:
 // then there is no time.
 func (g *Gate) pass(grant *Grant) (wait time.Duration, passed bool) {
 	g.mu.Lock()
@@ -423,7 +407,7 @@ func (g *Gate) pass(grant *Grant) (wait time.Duration, passed bool) {
 		if wait := g.second.wait(now, limit); wait > 0 {
 			return wait, false
 		}
-		grant.request = g.second.leave(now, grant.tasks)
+		grant.request = g.second.add(now, grant.tasks)
 	}
 	grant.epoch = g.epoch
 	return 0, true
@@ -462,7 +446,7 @@ func (g *Gate) pause(p Pause) {
 
 // State is what a progress line shows.
 type State struct {
-	// PausedUntil is the end of the pause, and Reason says why there is one.
+	// PausedUntil is the end of the pause, and Reason why there is one.
 	// Both are zero where requests may pass. Waiting for room in the minute's
 	// window is a pause until there is some, waiting for the day's quota one
 	// until midnight.
@@ -477,7 +461,7 @@ type State struct {
 	TasksToday    int
 }
 
-// State tells how things stand.
+// State returns how things stand.
 func (g *Gate) State() State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -487,11 +471,12 @@ func (g *Gate) State() State {
 	if g.pausedUntil.After(now) {
 		s.PausedUntil, s.Reason = g.pausedUntil, g.reason
 	}
-	if g.roomAt.After(now) && g.roomAt.After(s.PausedUntil) {
-		s.PausedUntil, s.Reason = g.roomAt, ReasonMinute
+	until := g.roomAt
+	if g.blocked == ReasonDay {
+		until = NextDay(now, g.cfg.Day)
 	}
-	if until := now.Add(untilNextDay(now, g.cfg.Day)); g.waitingDay && until.After(s.PausedUntil) {
-		s.PausedUntil, s.Reason = until, ReasonDay
+	if until.After(now) && until.After(s.PausedUntil) {
+		s.PausedUntil, s.Reason = until, g.blocked
 	}
 	return s
 }
@@ -501,25 +486,27 @@ func (g *Gate) wait(n int) {
 	defer g.mu.Unlock()
 	g.waiting += n
 	if g.waiting == 0 {
-		g.block(false, time.Time{})
+		g.block("", time.Time{})
 	}
 }
 
-// Grant is the leave to send one request. The first call of one of its methods
+// Grant is the right to send one request. The first call of one of its methods
 // counts; later ones do nothing.
 type Grant struct {
-	gate    *Gate
-	tasks   int
-	epoch   int
-	ended   bool
-	request *request              // nil where requests are not limited
-	settle  func(used bool) error // in the Book; nil without one
+	gate     *Gate
+	tasks    int
+	epoch    int
+	ended    bool
+	request  *request // nil where requests are not limited
+	book     Book     // that has the grant
+	id       int64    // in the book
+	settling context.Context
 }
 
-// Done says that the answer is there, or will never be: the request's tasks
-// count for another minute, and in the day.
+// Done ends the grant of a request whose answer is there, or will never be. Its
+// tasks count for another minute, and in the day.
 func (gr *Grant) Done() {
-	gr.end(true, func(g *Gate, now time.Time) {
+	gr.end(Used, func(g *Gate, now time.Time) {
 		g.window.done(now, gr.tasks)
 		g.day.done(now, gr.tasks)
 		if gr.epoch == g.epoch {
@@ -528,17 +515,17 @@ func (gr *Grant) Done() {
 	})
 }
 
-// Refund says that the request can't have created anything: it never left, or
-// the server refused it. Its tasks don't count.
-func (gr *Grant) Refund() { gr.end(false, gr.refund) }
+// Refund ends the grant of a request that can't have created anything: it was never
+// sent, or the server refused it. Its tasks don't count.
+func (gr *Grant) Refund() { gr.end(Unused, gr.refund) }
 
-// Refused says that the answer was a 429: the tasks don't count, and no request
-// passes for as long as PauseAfter says. Refusals of requests that were already
-// under way when a pause began don't count as further ones in a row. Where the
-// interval is the day, Park makes requests fail until the pause's end, without
-// its jitter.
+// Refused ends the grant of a request that was answered with 429: its tasks don't
+// count, and no request passes for as long as PauseAfter returns. Refusals of requests
+// that were already under way when a pause began don't count as further ones in a row.
+// Where the interval is the day, Park makes requests fail until the pause's end,
+// without its jitter.
 func (gr *Grant) Refused(r Refusal) {
-	gr.end(false, func(g *Gate, now time.Time) {
+	gr.end(Unused, func(g *Gate, now time.Time) {
 		r.Day = g.cfg.Day
 		gr.refund(g, now)
 		if gr.epoch == g.epoch {
@@ -557,16 +544,13 @@ func (gr *Grant) refund(g *Gate, now time.Time) {
 	g.day.refund(now, gr.tasks)
 }
 
-// end tells our own counts first, since a pause must begin at once, then the
-// Book, and then those that wait for either.
-func (gr *Grant) end(used bool, f func(*Gate, time.Time)) {
-	if !gr.first(used, f) {
+// end ends the grant, unless it has ended: first in our own counts by f, since a pause
+// must begin at once, then in the Book, and then for those that wait for either.
+func (gr *Grant) end(use Use, f func(*Gate, time.Time)) {
+	if !gr.endHere(use, f) {
 		return
 	}
-	var err error
-	if gr.settle != nil {
-		err = gr.settle(used)
-	}
+	err := gr.book.Settle(gr.settling, gr.id, use)
 	g := gr.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -576,8 +560,8 @@ func (gr *Grant) end(used bool, f func(*Gate, time.Time)) {
 	g.wake()
 }
 
-// first runs f where no other method was called before.
-func (gr *Grant) first(used bool, f func(*Gate, time.Time)) bool {
+// endHere reports whether the grant had not ended.
+func (gr *Grant) endHere(use Use, f func(*Gate, time.Time)) bool {
 	g := gr.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -587,7 +571,7 @@ func (gr *Grant) first(used bool, f func(*Gate, time.Time)) bool {
 	gr.ended = true
 	now := time.Now()
 	if gr.request != nil {
-		g.second.end(now, gr.request, used)
+		g.second.end(now, gr.request, use)
 	}
 	f(g, now)
 	return true

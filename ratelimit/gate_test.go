@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,7 +38,7 @@ func acquire(t *testing.T, g *ratelimit.Gate, tasks int) *ratelimit.Grant {
 	return grant
 }
 
-// took runs f and gives the time that passes.
+// took runs f and returns the time that passes.
 func took(f func()) time.Duration {
 	start := time.Now()
 	f()
@@ -513,9 +514,9 @@ type crowd int
 func (crowd) Take(context.Context, int, ratelimit.Limits) (int64, time.Duration, ratelimit.Reason, error) {
 	return 1, 0, "", nil
 }
-func (crowd) Settle(context.Context, int64, bool) error { return nil }
-func (crowd) Today(context.Context) (int, error)        { return 0, nil }
-func (c crowd) Sharers() int                            { return int(c) }
+func (crowd) Settle(context.Context, int64, ratelimit.Use) error { return nil }
+func (crowd) Today(context.Context) (int, error)                 { return 0, nil }
+func (c crowd) Sharers() int                                     { return int(c) }
 
 func TestANewcomerWaitsForTheOthersToSeeIt(t *testing.T) {
 	for sharers, want := range map[crowd]time.Duration{1: 0, 2: time.Second} {
@@ -557,4 +558,47 @@ func TestProcessesShareTheRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// shared is a Book without limits of which it can be told how many share it.
+type shared struct {
+	crowd
+	sharers atomic.Int64
+}
+
+func (s *shared) Sharers() int { return int(s.sharers.Load()) }
+
+// The token bucket lets some leave together, so that only the count of the last second
+// holds a process to its share.
+func TestNoSecondHoldsMoreThanAProcessesShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := &shared{}
+		book.sharers.Store(1)
+		g := newGate(t, ratelimit.Config{RequestsPerSecond: 300, TasksPerMinute: 100_000, Book: book})
+		var sent []time.Time
+		send := func(requests int) {
+			for range requests {
+				acquire(t, g, 1).Done()
+				sent = append(sent, time.Now())
+			}
+		}
+		const alone = 300 // that are sent before others come
+		send(alone)
+		book.sharers.Store(3)
+		send(250)
+		time.Sleep(time.Minute) // in which tokens gather
+		send(250)
+		for i := range sent {
+			limit := 100
+			if i < alone {
+				limit = 300
+			}
+			if next := i + limit; next < len(sent) && sent[next].Sub(sent[i]) < time.Second {
+				t.Fatalf("request %d and the %d after it leave within %v", i, limit, sent[next].Sub(sent[i]))
+			}
+			if before := i - limit; before >= 0 && sent[i].Sub(sent[before]) < time.Second {
+				t.Fatalf("request %d and the %d before it leave within %v", i, limit, sent[i].Sub(sent[before]))
+			}
+		}
+	})
 }

@@ -7,19 +7,6 @@ import (
 	"time"
 )
 
-// Reason says, for people, why nothing may be sent.
-type Reason string
-
-// The reasons of a pause.
-const (
-	ReasonMinute     Reason = "the quota of a minute is used up"
-	ReasonHour       Reason = "the quota of an hour is used up"
-	ReasonDay        Reason = "the quota of the day is used up"
-	ReasonRetryAfter Reason = "the server asked to wait"
-	ReasonBackOff    Reason = "the server had too many requests"
-	ReasonShared     Reason = "other uploads make room for this one"
-)
-
 // The intervals that a 429 of Toloka can name in payload.interval.
 const (
 	IntervalMinute = "MIN"
@@ -43,7 +30,7 @@ type Pause struct {
 	Reason Reason
 }
 
-// Refusal is what an answer 429 says about the time to wait. Both parts may be
+// Refusal is what an answer 429 has about the time to wait. Both may be
 // empty.
 type Refusal struct {
 	// RetryAfter is the header of that name: seconds, or an HTTP date.
@@ -54,7 +41,7 @@ type Refusal struct {
 	Day time.Duration
 }
 
-// PauseAfter says how long to wait after a 429. Retry-After wins; then the
+// PauseAfter returns how long to wait after a 429. Retry-After wins; then the
 // interval: MIN 60 seconds, HOUR an hour, DAY until midnight, UTC; and where
 // nothing is said, 1, 2, 4 … up to 60 seconds, by the number of refusals in a
 // row (1 is the first). A Retry-After that lies in the past or can't be read
@@ -80,15 +67,12 @@ func base(r Refusal, inARow int, now time.Time) Pause {
 	case IntervalDay:
 		return Pause{untilNextDay(now, r.Day), ReasonDay}
 	}
-	wait := time.Second
-	for i := 1; i < inARow && wait < maxBackOff; i++ {
-		wait *= 2
-	}
-	return Pause{min(wait, maxBackOff), ReasonBackOff}
+	const doublings = 6 // which are more than maxBackOff
+	return Pause{min(time.Second<<min(max(inARow, 1)-1, doublings), maxBackOff), ReasonBackOff}
 }
 
 // ParseRetryAfter reads a Retry-After header, which holds seconds or an HTTP
-// date, and gives at most a day. It gives 0 where the header is empty, can't
+// date, and returns at most a day. It returns 0 where the header is empty, can't
 // be read, or lies in the past.
 func ParseRetryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)

@@ -12,44 +12,44 @@ const fastestMemory = 1024
 // with those behind them.
 //
 // How late one came is not known, but bounded by how much longer than the
-// fastest its answer took, or is taking. It counts for a second from its leaving
+// fastest its answer took, or is taking. It counts for a second from its sending
 // and that time. So answers that all take long cost nothing, and those that
 // are late are never too many at once.
 //
-// It has no clock and no lock; the times given to it must not go backwards.
+// It has no clock and no lock; the times that it gets must not go backwards.
 type second struct {
-	requests []*request // in the order in which they left
+	requests []*request // in the order in which they were sent
 	fastest  [2]time.Duration
 }
 
 // margin is how much longer than a second a request counts: as little as clocks and
-// the fastest answer are known by, and as much as those that leave together after a
+// the fastest answer are known by, and as much as those that are sent together after a
 // standstill need, a second after others that did.
 const margin = 2 * time.Millisecond
 
-// request is one that has left.
+// request is one that was sent.
 type request struct {
 	kind     int // requests with tasks take longer than those without
-	left     time.Time
+	sent     time.Time
 	answered time.Time // zero until then
 }
 
 func kindOf(tasks int) int { return min(tasks, 1) }
 
-func (s *second) leave(now time.Time, tasks int) *request {
-	r := &request{kind: kindOf(tasks), left: now}
+func (s *second) add(now time.Time, tasks int) *request {
+	r := &request{kind: kindOf(tasks), sent: now}
 	s.requests = append(s.requests, r)
 	return r
 }
 
-// end notes that there will be nothing more of a request; with usual, that its
-// answer took as long as others may take.
-func (s *second) end(now time.Time, r *request, usual bool) {
+// end notes that there will be nothing more of a request. The answer of one that was
+// used took as long as others may take.
+func (s *second) end(now time.Time, r *request, use Use) {
 	r.answered = now
-	if !usual {
+	if use == Unused {
 		return
 	}
-	took, fastest := now.Sub(r.left), &s.fastest[r.kind]
+	took, fastest := now.Sub(r.sent), &s.fastest[r.kind]
 	if *fastest == 0 || took < *fastest {
 		*fastest = took
 	} else {
@@ -57,15 +57,15 @@ func (s *second) end(now time.Time, r *request, usual bool) {
 	}
 }
 
-// until says until when a request counts, as far as is known now.
+// until returns until when a request counts, as far as is known now.
 func (s *second) until(now time.Time, r *request) time.Time {
 	if !r.answered.IsZero() {
 		now = r.answered
 	}
-	return r.left.Add(max(0, now.Sub(r.left)-s.fastest[r.kind]) + time.Second + margin)
+	return r.sent.Add(max(0, now.Sub(r.sent)-s.fastest[r.kind]) + time.Second + margin)
 }
 
-// wait forgets what is over and says when to look for room again, where there are
+// wait forgets what is over and returns after how long to look for room again, where there are
 // so many requests already.
 func (s *second) wait(now time.Time, limit int) time.Duration {
 	kept, counted, wait := s.requests[:0], 0, time.Second

@@ -22,11 +22,11 @@ func TestASecondCountsLateRequestsLonger(t *testing.T) {
 		{"none yet, and it is very late", 0, 30, 30*time.Second + 900*time.Millisecond},
 	} {
 		var s second
-		first := s.leave(at(-1), 1)
+		first := s.add(at(-1), 1)
 		s.end(at(-1).Add(usual), first, true)
-		s.end(at(-0.95), s.leave(at(-0.96), 0), true) // of another kind
-		s.end(at(-0.9), s.leave(at(-0.9), 1), false)  // none at all
-		r := s.leave(at(0), 1)
+		s.end(at(-0.95), s.add(at(-0.96), 0), true) // of another kind
+		s.end(at(-0.9), s.add(at(-0.9), 1), false)  // none at all
+		r := s.add(at(0), 1)
 		if tc.answered > 0 {
 			s.end(at(tc.answered), r, false)
 		}
@@ -38,7 +38,7 @@ func TestASecondCountsLateRequestsLonger(t *testing.T) {
 
 func TestASecondHasRoomAgain(t *testing.T) {
 	var s second
-	s.end(at(0.1), s.leave(at(0), 1), true)
+	s.end(at(0.1), s.add(at(0), 1), true)
 	for i, tc := range []struct {
 		now  float64
 		want time.Duration
@@ -46,7 +46,7 @@ func TestASecondHasRoomAgain(t *testing.T) {
 		if got := s.wait(at(tc.now), 2).Round(time.Millisecond); got != tc.want {
 			t.Errorf("at %v: waits %v, want %v", tc.now, got, tc.want)
 		} else if got == 0 {
-			if r := s.leave(at(tc.now), 1); i == 0 {
+			if r := s.add(at(tc.now), 1); i == 0 {
 				s.end(at(0.8), r, true) // 0.2 seconds late
 			}
 		}
@@ -58,9 +58,9 @@ func TestASecondHasRoomAgain(t *testing.T) {
 
 func TestASecondForgetsTheFastestAnswer(t *testing.T) {
 	var s second
-	s.end(at(0.001), s.leave(at(0), 1), true)
+	s.end(at(0.001), s.add(at(0), 1), true)
 	for range 10 * fastestMemory {
-		s.end(at(0.1), s.leave(at(0), 1), true)
+		s.end(at(0.1), s.add(at(0), 1), true)
 	}
 	if got := s.fastest[1].Round(time.Millisecond); got != 100*time.Millisecond {
 		t.Errorf("when all take 100 ms for long, the fastest takes %v", got)

@@ -1,11 +1,27 @@
 package ratelimit
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Minute is how long a task counts in the minute's window after its answer. The
 // millisecond on top settles the question to which of two windows a task at the
 // very border belongs, also for clocks that know only milliseconds.
 const Minute = time.Minute + time.Millisecond
+
+// Reason is why nothing may be sent, in words for people.
+type Reason string
+
+// The reasons of a pause.
+const (
+	ReasonMinute     Reason = "the quota of a minute is used up"
+	ReasonHour       Reason = "the quota of an hour is used up"
+	ReasonDay        Reason = "the quota of the day is used up"
+	ReasonRetryAfter Reason = "the server asked to wait"
+	ReasonBackOff    Reason = "the server had too many requests"
+	ReasonShared     Reason = "other uploads make room for this one"
+)
 
 // Limits are the most tasks that may be created; 0 means no limit.
 type Limits struct {
@@ -19,7 +35,7 @@ type Limits struct {
 // any reports whether tasks are limited at all.
 func (l Limits) any() bool { return l.TasksPerMinute > 0 || l.TasksPerDay > 0 }
 
-// Check gives a *TooManyTasksError where a request with so many tasks can never
+// Check returns a *TooManyTasksError where a request with so many tasks can never
 // pass, however long it waits.
 func (l Limits) Check(tasks int) error {
 	if l.TasksPerMinute > 0 && tasks > l.TasksPerMinute {
@@ -31,15 +47,27 @@ func (l Limits) Check(tasks int) error {
 	return nil
 }
 
+// TooManyTasksError is returned for a request with more tasks than a limit ever lets
+// pass at once.
+type TooManyTasksError struct {
+	Tasks, Limit int
+	Per          string // "minute" or "day"
+}
+
+func (e *TooManyTasksError) Error() string {
+	return fmt.Sprintf("a request with %d tasks can never be sent, as only %d tasks a %s are allowed: make the chunks smaller, or raise the limit",
+		e.Tasks, e.Limit, e.Per)
+}
+
 // Counted are tasks that count in the minute's window, and until when.
 type Counted struct {
 	Tasks int
 	Until time.Time
 }
 
-// Wait says how long a grant of so many tasks, which pass the limits' Check,
+// Wait returns how long a grant of so many tasks, which pass the limits' Check,
 // has to wait, and for which of the limits: 0 and no reason where there is room.
-// What counts is given in the order of its end, today's tasks include those
+// What counts is in the order of its end, today's tasks include those
 // under way. It is how a Book decides.
 func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (time.Duration, Reason) {
 	if limits.TasksPerDay > 0 && today+tasks > limits.TasksPerDay {
@@ -48,13 +76,11 @@ func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (ti
 	if limits.TasksPerMinute == 0 {
 		return 0, ""
 	}
-	missing := tasks - limits.TasksPerMinute
+	w := window{limit: limits.TasksPerMinute, answered: counted}
 	for _, c := range counted {
-		if c.Until.After(now) {
-			missing += c.Tasks
-		}
+		w.counted += c.Tasks
 	}
-	wait, known := untilRoom(counted, missing, now)
+	wait, known := w.wait(now, tasks)
 	switch {
 	case !known: // more tasks than the limit: never
 		return Minute, ReasonMinute
@@ -64,30 +90,12 @@ func Wait(limits Limits, counted []Counted, today, tasks int, now time.Time) (ti
 	return 0, ""
 }
 
-// untilRoom says when so many of the counted tasks will have ended. It is not
-// known where these are too few.
-func untilRoom(counted []Counted, missing int, now time.Time) (wait time.Duration, known bool) {
-	if missing <= 0 {
-		return 0, true
-	}
-	for _, c := range counted {
-		if !c.Until.After(now) {
-			continue
-		}
-		missing -= c.Tasks
-		if missing <= 0 {
-			return c.Until.Sub(now), true
-		}
-	}
-	return 0, false
-}
-
 // window counts the tasks that the server may see in its last minute. A task
 // counts from its grant, since the server may count it from then on, until a
 // minute after its answer, since the server may have counted it as late as
 // that. So, whatever the latency, the server never sees more than the limit.
 //
-// It has no clock and no lock; the times given to it must not go backwards.
+// It has no clock and no lock; the times that it gets must not go backwards.
 type window struct {
 	limit int // 0 = none
 
@@ -108,7 +116,7 @@ func (w *window) done(now time.Time, tasks int) {
 	w.counted += tasks
 }
 
-// used expires what is too old and says how many tasks count.
+// used expires what is too old and returns how many tasks count.
 func (w *window) used(now time.Time) int {
 	old := 0
 	for old < len(w.answered) && !w.answered[old].Until.After(now) {
@@ -119,14 +127,22 @@ func (w *window) used(now time.Time) int {
 	return w.open + w.counted
 }
 
-// wait says how long a grant of so many tasks has to wait. It is not known
+// wait returns how long a grant of so many tasks has to wait. It is not known
 // where the room depends on answers that are still to come.
 func (w *window) wait(now time.Time, tasks int) (wait time.Duration, known bool) {
 	if w.limit == 0 {
 		return 0, true
 	}
 	missing := w.used(now) + tasks - w.limit
-	return untilRoom(w.answered, missing, now)
+	if missing <= 0 {
+		return 0, true
+	}
+	for _, c := range w.answered {
+		if missing -= c.Tasks; missing <= 0 {
+			return c.Until.Sub(now), true
+		}
+	}
+	return 0, false
 }
 
 // day counts the tasks since midnight, UTC, which is when Toloka's day begins.
@@ -166,7 +182,7 @@ func (d *day) roll(now time.Time) {
 	}
 }
 
-// wait says how long a grant of so many tasks has to wait.
+// wait returns how long a grant of so many tasks has to wait.
 func (d *day) wait(now time.Time, tasks int) time.Duration {
 	d.roll(now)
 	if d.limit == 0 || d.used+tasks <= d.limit {

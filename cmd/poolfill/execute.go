@@ -77,9 +77,9 @@ func (f *outputFlags) enterState(cfg *pipeline.Config) (leave func() error, err 
 	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
 	switch {
 	case unusable(err):
-		return nil, &usageError{err}
+		return nil, &usageError{adviseFolder(err)}
 	case err != nil:
-		return nil, err
+		return nil, adviseFolder(err)
 	}
 	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
 	cfg.OpenLedger = l.open
@@ -93,9 +93,21 @@ func (f *outputFlags) stateFolder() (string, error) {
 	}
 	dir, err := state.DefaultDir()
 	if err != nil {
-		return "", &usageError{err}
+		return "", &usageError{adviseFolder(err)}
 	}
 	return dir, nil
+}
+
+// adviseFolder adds what to do about a folder for the state that can't be used.
+func adviseFolder(err error) error {
+	var folder *state.FolderError
+	switch {
+	case !errors.As(err, &folder):
+		return err
+	case folder.Dir == "":
+		return fmt.Errorf("there is no folder for the state: name one with --state-dir (%w)", folder.Err)
+	}
+	return fmt.Errorf("the folder for the state, %s, can't be used: name another with --state-dir (%w)", folder.Dir, folder.Err)
 }
 
 // unusable reports whether a folder can't be used as it is, so that its rights or a

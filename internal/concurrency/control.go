@@ -6,7 +6,7 @@ const (
 	// minRound is the fewest uploads that a decision rests on.
 	minRound = 4
 	// leastRound is the shortest time that a decision rests on: uploads of a few
-	// milliseconds all stand still when the disk does, and that tells nothing.
+	// milliseconds all stand still when the disk does, which means nothing.
 	leastRound = 200 * time.Millisecond
 	// A probe must bring half of what it would if nothing got slower.
 	worthwhile = 0.5

@@ -27,7 +27,7 @@ const (
 	TasksPerDay       = 4_000_000
 )
 
-// The validation codes that the API gives for a field of a task. Local checks
+// The validation codes that the API has for a field of a task. Local checks
 // use the same ones.
 const (
 	CodeValueRequired              = "VALUE_REQUIRED"
@@ -61,5 +61,4 @@ const (
 	CodeInappropriateStatus    = "INAPPROPRIATE_STATUS"
 	CodePoolTasksCountExceeded = "POOL_TASKS_COUNT_EXCEEDED"
 	CodeMixerConfigRequired    = "MIXER_CONFIG_REQUIRED"
-	CodeDoesNotExist           = "DOES_NOT_EXIST"
 )

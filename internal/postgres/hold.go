@@ -22,7 +22,7 @@ type Hold struct {
 	session session   // the last one that had it
 }
 
-// session is one of the server, told from all that it ever had.
+// session is one of the server, unlike all others that it ever had.
 type session struct {
 	pid   int64
 	begun time.Time
@@ -53,14 +53,14 @@ func (h *Hold) Keep(ctx context.Context) (held bool, err error) {
 		if _, err := h.conn.ExecContext(ctx, `SELECT -- ping`); err == nil {
 			return true, nil
 		}
-		if err := h.leave(); err != nil {
+		if err := h.disconnect(); err != nil {
 			return false, err
 		}
 	}
 	return h.take(ctx)
 }
 
-// Release lets go of the name.
+// Release releases the name.
 func (h *Hold) Release() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,7 +75,7 @@ func (h *Hold) Release() error {
 	if Lost(err) {
 		err = nil
 	}
-	return errors.Join(err, h.leave())
+	return errors.Join(err, h.disconnect())
 }
 
 // take takes the name with a new connection. It needs h.mu, where others have h.
@@ -87,7 +87,7 @@ func (h *Hold) take(ctx context.Context) (held bool, err error) {
 	h.conn = conn
 	defer func() {
 		if err != nil || !held {
-			err = errors.Join(err, h.leave())
+			err = errors.Join(err, h.disconnect())
 		}
 	}()
 	if err := h.end(ctx); err != nil {
@@ -122,8 +122,8 @@ func (h *Hold) end(ctx context.Context) error {
 	}
 }
 
-// leave gives the connection back. It needs h.mu.
-func (h *Hold) leave() error {
+// disconnect returns the connection to its pool. It needs h.mu.
+func (h *Hold) disconnect() error {
 	err := h.conn.Close()
 	h.conn = nil
 	if Lost(err) || errors.Is(err, sql.ErrConnDone) {

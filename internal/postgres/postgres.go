@@ -24,6 +24,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"poolfill/internal/backoff"
 )
 
 const (
@@ -140,17 +142,13 @@ func Patiently(ctx context.Context, f func() error) error {
 		if err == nil || !Lost(err) || ctx.Err() != nil || time.Since(begun) > patience {
 			return err
 		}
-		timer := time.NewTimer(wait/2 + rand.N(wait))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if backoff.Sleep(ctx, wait/2+rand.N(wait)) != nil {
 			return err
-		case <-timer.C:
 		}
 	}
 }
 
-// Public gives an address without any password, so that it can be shown and kept.
+// Public returns an address without any password, so that it can be shown and kept.
 func Public(address string) string {
 	u, ok := parse(address)
 	if !ok || u.Host == "" {
@@ -176,9 +174,9 @@ func (*Database) Shared() bool { return true }
 // it again as Patiently does, in a new one, but not where the first was committed
 // after all.
 //
-// Each leaves a mark in a table of its own, first thing, which the next one takes
+// Each sets a mark in a table of its own, first thing, which the next one takes
 // away. That of one that is done again waits there for what became of the first.
-// The number of a transaction would not do: a server that crashed gives those
+// The number of a transaction would not do: a server that crashed uses those
 // again that it had not kept.
 //
 // A try takes a minute at the most, see TransactLong.
@@ -220,7 +218,7 @@ func (d *Database) transact(ctx context.Context, try func(context.Context, func(
 	if err == nil {
 		old = []int64{mark}
 	}
-	d.leaveMarks(old)
+	d.keepMarks(old)
 	return err
 }
 
@@ -281,7 +279,7 @@ func Has(ctx context.Context, tx *sql.Tx, names ...string) (bool, error) {
 	return n == len(names), err
 }
 
-// takeMarks gives the marks that nobody asks for any more.
+// takeMarks returns the marks that nobody asks for any more.
 func (d *Database) takeMarks() []int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -290,13 +288,13 @@ func (d *Database) takeMarks() []int64 {
 	return marks
 }
 
-func (d *Database) leaveMarks(marks []int64) {
+func (d *Database) keepMarks(marks []int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.marks = append(d.marks, marks...)
 }
 
-// rollback gives no error where the transaction is over already, as it is when
+// rollback returns no error where the transaction is over already, as it is when
 // its connection was lost or its context has ended.
 func rollback(tx *sql.Tx) error {
 	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, driver.ErrBadConn) && !Lost(err) {
@@ -305,7 +303,7 @@ func rollback(tx *sql.Tx) error {
 	return nil
 }
 
-// Explain gives the errors of a database words for people.
+// Explain returns an error of a database in words for people.
 func Explain(where string, err error) error {
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {
@@ -314,22 +312,24 @@ func Explain(where string, err error) error {
 		}
 		return err
 	}
+	text := "the database %s: %w"
 	switch server.Code {
 	case "28P01", "28000":
-		return fmt.Errorf("the database %s doesn't let this user in: check user and password (%w)", where, err)
+		text = "the database %s doesn't let this user in: check user and password (%w)"
 	case "3D000":
-		return fmt.Errorf("there is no such database: %s. Make it with createdb (%w)", where, err)
+		text = "there is no such database: %s. Make it with createdb (%w)"
 	case "42501":
-		return fmt.Errorf("the user may not do this in the database %s: it needs a schema in which it may make tables (%w)", where, err)
+		text = "the user may not do this in the database %s: it needs a schema in which it may make tables (%w)"
 	case "25006":
-		return fmt.Errorf("the database %s can only be read: name the primary server (%w)", where, err)
+		text = "the database %s can only be read: name the primary server (%w)"
 	case "53100":
-		return fmt.Errorf("the disk of the database %s is full: make space and run the same command again (%w)", where, err)
+		text = "the disk of the database %s is full: make space and run the same command again (%w)"
 	case "53300":
-		return fmt.Errorf("the database %s has as many connections as it allows: raise max_connections, or let fewer machines work (%w)", where, err)
+		text = "the database %s has as many connections as it allows: raise max_connections, or let fewer machines work (%w)"
+	default:
+		if Lost(err) {
+			text = "the database %s can't be used just now: run the same command again in a while (%w)"
+		}
 	}
-	if Lost(err) {
-		return fmt.Errorf("the database %s can't be used just now: run the same command again in a while (%w)", where, err)
-	}
-	return fmt.Errorf("the database %s: %w", where, err)
+	return fmt.Errorf(text, where, err)
 }

@@ -3,12 +3,11 @@ package quota
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 )
 
 // Copy adds what all accounts have used in one database to what they have used in
-// a PostgreSQL, and gives the number of days. Both have been prepared. Do it once:
+// a PostgreSQL, and returns the number of days. Both have been prepared. Do it once:
 // to do it again would count everything twice.
 func Copy(ctx context.Context, from, into *sql.Tx) (days int64, err error) {
 	days, err = eachRow(ctx, from, `SELECT account, day, tasks FROM quota_day ORDER BY account, day`, 3, func(day []any) error {
@@ -31,27 +30,4 @@ func Copy(ctx context.Context, from, into *sql.Tx) (days int64, err error) {
 		return 0, fmt.Errorf("copying the quota: %w", err)
 	}
 	return days, nil
-}
-
-// eachRow calls yield for each row of a query's answer, of so many columns.
-func eachRow(ctx context.Context, tx *sql.Tx, query string, columns int, yield func([]any) error) (n int64, err error) {
-	rows, err := tx.QueryContext(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	values, into := make([]any, columns), make([]any, columns)
-	for i := range values {
-		into[i] = &values[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return n, err
-		}
-		if err := yield(values); err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, rows.Err()
 }

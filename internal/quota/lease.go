@@ -87,7 +87,7 @@ func (h *holding) begin(l *lease, tasks int) (id int64) {
 	return h.grant(l, tasks)
 }
 
-// grant gives a grant a number that is never given twice.
+// grant numbers a grant, with a number that is never used twice.
 func (h *holding) grant(l *lease, tasks int) (id int64) {
 	if h.grants == nil {
 		h.grants = make(map[int64]grant)
@@ -99,14 +99,14 @@ func (h *holding) grant(l *lease, tasks int) (id int64) {
 }
 
 // settle ends a grant, unless that was done before.
-func (h *holding) settle(id int64, used bool, now time.Time) {
+func (h *holding) settle(id int64, use ratelimit.Use, now time.Time) {
 	g, found := h.grants[id]
 	if !found {
 		return
 	}
 	delete(h.grants, id)
 	switch {
-	case used:
+	case use == ratelimit.Used:
 		g.lease.used += g.tasks
 		g.lease.answered = now
 	case g.lease == h.current:
@@ -114,7 +114,7 @@ func (h *holding) settle(id int64, used bool, now time.Time) {
 	default:
 		g.lease.unused += g.tasks
 	}
-	h.tell(g.lease)
+	h.note(g.lease)
 }
 
 // giveBack ends the current lease.
@@ -126,11 +126,18 @@ func (h *holding) giveBack() {
 	h.current = nil
 	l.unused += l.free
 	l.free = 0
-	h.tell(l)
+	h.note(l)
 }
 
-// tell puts a lease among those that the book is told of.
-func (h *holding) tell(l *lease) {
+// expire ends the current lease where its room may not be handed out any more.
+func (h *holding) expire(now time.Time) {
+	if l := h.current; l != nil && !l.fresh(now) {
+		h.giveBack()
+	}
+}
+
+// note puts a lease among those of which there are news.
+func (h *holding) note(l *lease) {
 	if !slices.Contains(h.news, l) {
 		h.news = append(h.news, l)
 	}
@@ -162,15 +169,15 @@ func (h *holding) reports() []report {
 // are, and before those to come.
 func (h *holding) keep(reports []report) { h.kept = reports }
 
-// untold reports whether there is something that the book has not heard yet.
-func (h *holding) untold() bool { return len(h.news)+len(h.kept) > 0 }
+// pending reports whether there is something that the book has not heard yet.
+func (h *holding) pending() bool { return len(h.news)+len(h.kept) > 0 }
 
-// disown gives back a lease that was never handed out, as it isn't known whether
+// disown returns a lease that was never handed out, as it isn't known whether
 // the book has it.
 func (h *holding) disown(l *lease) {
 	l.unused, l.free = l.free, 0
-	h.tell(l)
+	h.note(l)
 }
 
-// newID gives a number that nobody else has.
+// newID returns a number that nobody else has.
 func newID() int64 { return 1 + rand.Int64N(math.MaxInt64) }

@@ -134,13 +134,13 @@ func TestSmallRequestsShareALeaseAndUnusedRoomComesBack(t *testing.T) {
 			t.Errorf("30 requests made %d rows", n)
 		}
 		today(t, two, 100) // what the other process has in hand counts
-		time.Sleep(leaseFor + 2*tellAfter)
+		time.Sleep(leaseFor + 2*flushAfter)
 		synctest.Wait()
 		today(t, two, 90)
 		if n := rowCount(t, one); n != 1 {
 			t.Errorf("after all is told there are %d rows", n)
 		}
-		refused(t, two, 9911, large, ratelimit.Minute-leaseFor-2*tellAfter, ratelimit.ReasonMinute)
+		refused(t, two, 9911, large, ratelimit.Minute-leaseFor-2*flushAfter, ratelimit.ReasonMinute)
 		take(t, two, 9910, large)
 		if err := two.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -263,9 +263,9 @@ func TestATransactionOfUnknownEndCountsOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				b.setClock(c)
-				end := func(id int64, used bool) {
+				end := func(id int64, use ratelimit.Use) {
 					t.Helper()
-					if err := b.Settle(t.Context(), id, used); err != nil {
+					if err := b.Settle(t.Context(), id, use); err != nil {
 						t.Fatal(err)
 					}
 					b.mu.Lock()

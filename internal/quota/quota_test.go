@@ -108,7 +108,7 @@ func newBook(t testing.TB, db database, c *clock) *Book {
 // setClock sets this computer's clock and the book's.
 func (b *Book) setClock(c *clock) {
 	b.now = c.now
-	b.time = func(context.Context, *sql.Tx) (time.Time, error) { return c.at, nil }
+	b.time = func(*page) time.Time { return c.at }
 }
 
 // take wants a grant at once.
@@ -130,9 +130,9 @@ func refused(t testing.TB, b *Book, tasks int, limits ratelimit.Limits, want tim
 	}
 }
 
-func settle(t testing.TB, b *Book, id int64, used bool) {
+func settle(t testing.TB, b *Book, id int64, use ratelimit.Use) {
 	t.Helper()
-	if err := b.Settle(t.Context(), id, used); err != nil {
+	if err := b.Settle(t.Context(), id, use); err != nil {
 		t.Fatal(err)
 	}
 	tell(t, b)
@@ -144,8 +144,8 @@ func tell(t testing.TB, b *Book) {
 	b.mu.Lock()
 	b.stopTimer()
 	b.mu.Unlock()
-	b.telling.Wait()
-	if err := b.tell(t.Context()); err != nil {
+	b.flushing.Wait()
+	if err := b.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

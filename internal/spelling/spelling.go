@@ -7,7 +7,7 @@ package spelling
 
 import "strings"
 
-// Nearest gives the candidate that a mistyped name was most likely meant to
+// Nearest returns the candidate that a mistyped name was most likely meant to
 // be, or "". Candidates must be sorted, so that a draw always ends alike.
 func Nearest(name string, candidates []string) string {
 	limit := 2 // distances below it are near

@@ -2,7 +2,7 @@ package state
 
 // Disk is the file system that a folder is on.
 type Disk struct {
-	// Kind is its name, such as ext4; where the system gives none, a number.
+	// Kind is its name, such as ext4; where the system has none, a number.
 	Kind string
 	// Free is the space that the user may still fill, in bytes.
 	Free uint64
@@ -20,6 +20,3 @@ func (d Disk) Remote() bool {
 
 // Fleeting reports whether it is gone after a restart of the computer.
 func (d Disk) Fleeting() bool { return d.Kind == "tmpfs" || d.Kind == "ramfs" }
-
-// DiskOf looks at the file system of an existing folder.
-func DiskOf(dir string) (Disk, error) { return diskOf(dir) }

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func diskOf(dir string) (Disk, error) {
+// DiskOf returns the file system of an existing folder.
+func DiskOf(dir string) (Disk, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return Disk{}, &os.PathError{Op: "statfs", Path: dir, Err: err}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 )
 
-func diskOf(dir string) (Disk, error) {
+// DiskOf returns the file system of an existing folder.
+func DiskOf(dir string) (Disk, error) {
 	return Disk{}, fmt.Errorf("the space at %s can't be told on this system: %w", dir, errors.ErrUnsupported)
 }

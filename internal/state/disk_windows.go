@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-func diskOf(dir string) (Disk, error) {
+// DiskOf returns the file system of an existing folder.
+func DiskOf(dir string) (Disk, error) {
 	fail := func(err error) (Disk, error) {
 		return Disk{}, &os.PathError{Op: "GetVolumeInformation", Path: dir, Err: err}
 	}

@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,7 +24,7 @@ func DefaultDir() (string, error) {
 	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" {
 		dir, err := os.UserConfigDir()
 		if err != nil {
-			return "", fmt.Errorf("there is no folder for the state: name one with --state-dir (%w)", err)
+			return "", &FolderError{Err: err}
 		}
 		return filepath.Join(dir, "poolfill"), nil
 	}
@@ -34,17 +33,32 @@ func DefaultDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("there is no folder for the state: name one with --state-dir (%w)", err)
+		return "", &FolderError{Err: err}
 	}
 	return filepath.Join(home, ".local", "state", "poolfill"), nil
 }
 
-// HeldError says that another run has the pool.
+// FolderError is returned where there is no folder for the state, or it can't be used.
+type FolderError struct {
+	Dir string // empty where the platform has none
+	Err error
+}
+
+func (e *FolderError) Unwrap() error { return e.Err }
+
+func (e *FolderError) Error() string {
+	if e.Dir == "" {
+		return fmt.Sprintf("there is no folder for the state (%s)", e.Err)
+	}
+	return fmt.Sprintf("the folder for the state, %s, can't be used (%s)", e.Dir, e.Err)
+}
+
+// HeldError is returned where another run has the pool.
 type HeldError struct {
 	Pool string
 	// Owner describes the other run; empty where it can't be read.
 	Owner string
-	// Elsewhere says that it is a run on another machine.
+	// Elsewhere is whether it is a run on another machine.
 	Elsewhere bool
 }
 
@@ -56,8 +70,8 @@ func (e *HeldError) Error() string {
 		e.Pool, cmp.Or(e.Owner, "which one can't be told"))
 }
 
-// Lock is a run's hold on a pool. The system lets go of it when the process
-// ends, however it ends: a dead run is in nobody's way.
+// Lock is a run's lock of a pool. The system releases it when the process ends,
+// however it ends: a dead run is in nobody's way.
 type Lock struct{ file *flock.Flock }
 
 // LockPool takes the lock of a pool of a server. owner describes this run to
@@ -66,40 +80,33 @@ type Lock struct{ file *flock.Flock }
 func LockPool(dir, server, pool, owner string) (*Lock, error) {
 	folder := filepath.Join(dir, "locks")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, unusable(dir, err)
+		return nil, &FolderError{dir, err}
 	}
 	path := filepath.Join(folder, fileName(server, pool))
 	file := flock.New(path, flock.SetPermissions(0o600))
 	locked, err := file.TryLock()
 	if err != nil {
-		return nil, unusable(dir, err)
+		return nil, &FolderError{dir, err}
 	}
 	if !locked {
-		text, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			text = nil // on Windows a locked file can't be read
-		}
+		text, _ := os.ReadFile(path) // on Windows a locked file can't be read
 		return nil, &HeldError{Pool: pool, Owner: strings.TrimSpace(string(text))}
 	}
 	if err := os.WriteFile(path, []byte(owner+"\n"), 0o600); err != nil && runtime.GOOS != "windows" {
-		return nil, errors.Join(unusable(dir, err), file.Close())
+		return nil, errors.Join(&FolderError{dir, err}, file.Close())
 	}
 	return &Lock{file}, nil
 }
 
-// Release lets go of the pool. The file stays: to delete it would take it from
+// Release releases the pool. The file stays: to delete it would take it from
 // a run that opens it just then.
 func (l *Lock) Release() error { return l.file.Close() }
 
-// fileName gives a name that no other pool has, and that any system allows.
+// fileName returns a name that no other pool has, and that any system allows.
 func fileName(server, pool string) string {
 	host := server
 	if u, err := url.Parse(server); err == nil && u.Host != "" {
 		host = u.Host
 	}
 	return strings.ReplaceAll(url.QueryEscape(host), "%", "_") + "-" + strings.ReplaceAll(url.QueryEscape(pool), "%", "_") + ".lock"
-}
-
-func unusable(dir string, err error) error {
-	return fmt.Errorf("the folder for the state, %s, can't be used: name another with --state-dir (%w)", dir, err)
 }

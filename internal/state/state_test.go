@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 
 	"poolfill/internal/state"
@@ -47,7 +46,8 @@ func TestAFolderThatCannotBeUsedIsNamed(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := state.LockPool(file, "https://toloka.dev", "7", "r"); err == nil || !strings.Contains(err.Error(), "--state-dir") {
+	var folder *state.FolderError
+	if _, err := state.LockPool(file, "https://toloka.dev", "7", "r"); !errors.As(err, &folder) || folder.Dir != file {
 		t.Errorf("the error is %v", err)
 	}
 }

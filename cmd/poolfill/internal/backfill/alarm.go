@@ -6,7 +6,7 @@ import (
 	"poolfill/internal/ledger"
 )
 
-// alarm tells of the first error that no waiting mends: the ledger is a file, and
+// alarm reports the first error that no waiting fixes: the ledger is a file, and
 // its disk is full or fails, or it is damaged. A database that is away comes back.
 // It is safe for concurrent use.
 type alarm struct {

@@ -8,11 +8,17 @@
 //
 //	manifest.go   typed rows of the manifest, their globs expanded
 //	plan.go       files cut into segments, and segments laid out over pools: pure
-//	store.go      the plan and how far it has come, in the ledger's database
-//	segment.go    the job: one segment through the same pipeline as an upload
+//	alarm.go      errors that no waiting fixes
+//	job.go        what River knows of a job, and when it has it again
+//	tables.go     the tables in the ledger's database, and how their columns are read
+//	store.go      the plan and how far it has come, in those tables
 //	pools.go      the next pool, cloned from its template
+//	segment.go    the job: one segment through the same pipeline as an upload
 //	keeper.go     what no job does: jobs for segments, segments of dead workers
 //	schedule.go   uploads that come again
+//	manager.go    what a command asks for: plan, begin, pause, cancel, schedule
+//	status.go     how far backfills have come
+//	report.go     the report over all of one
 //	engine.go     River, which runs the jobs
 //
 // A segment is a range of the rows of one file and belongs to one pool, both of

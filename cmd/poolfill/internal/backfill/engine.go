@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -42,10 +41,7 @@ const (
 	uploadsName = "poolfill_uploads"
 	// attempts is how often a job may fail, with growing pauses: an hour and a quarter.
 	attempts = 16
-	// firstRetry and lastRetry bound the pauses.
-	firstRetry = 2 * time.Second
-	lastRetry  = 10 * time.Minute
-	// pollEvery is how often it is looked for jobs. On PostgreSQL new ones are told
+	// pollEvery is how often it is looked for jobs. On PostgreSQL new ones are known
 	// at once; this is for those whose time has come.
 	pollEvery = 500 * time.Millisecond
 	// pollUploadsEvery is the same for scheduled uploads, which come by the minute.
@@ -55,25 +51,8 @@ const (
 	overtime = 5 * time.Minute
 )
 
-// noStack is above all levels: a stack of River's tells nobody what to do.
+// noStack is above all levels: a stack of River's helps nobody.
 const noStack = slog.LevelError + 1
-
-// segmentArgs are what River knows of a segment's job. Its kind tells the version
-// of what is stored: a worker fetches no job of another.
-type segmentArgs struct {
-	Backfill   int64 `json:"backfill"`
-	Segment    int   `json:"segment"`
-	Generation int64 `json:"generation"`
-}
-
-func (segmentArgs) Kind() string { return fmt.Sprintf("poolfill_segment_%d", format) }
-
-// queue takes jobs.
-type queue interface {
-	insert(context.Context, []wanted) error
-	// running gives the jobs that River takes for running.
-	running(context.Context) ([]jobKey, error)
-}
 
 // engine is a River client of one of its drivers.
 type engine interface {
@@ -85,7 +64,7 @@ type engine interface {
 	ui(prefix string, log *slog.Logger) (*riverui.Handler, error)
 }
 
-// Place says where the state of backfills is.
+// Place is where the state of backfills is.
 type Place struct {
 	// Ledger is the ledger, whose database has the tables of this package too.
 	Ledger *ledger.Ledger
@@ -94,7 +73,7 @@ type Place struct {
 	Dir      string
 }
 
-// Options say how a worker works.
+// Options are how a worker works.
 type Options struct {
 	// API is the server and the account that it uploads to; backfills of others
 	// are left to other workers.
@@ -108,18 +87,16 @@ type Options struct {
 
 // Engine works at backfills until it is stopped.
 type Engine struct {
-	store  store
 	engine engine
 	keeper *keeper
 	log    *slog.Logger
-	sched  *scheduler
 	close  func() error
 	alarm  *alarm
 
 	stopping chan struct{}
 	stopOnce sync.Once
 	keeping  sync.WaitGroup
-	leave    context.CancelFunc
+	cancel   context.CancelFunc
 }
 
 // Start begins to work. The caller ends it with Stop.
@@ -128,19 +105,18 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{
-		store: s, log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), alarm: newAlarm(at.Ledger), stopping: make(chan struct{}),
-	}
+	e := &Engine{log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), alarm: newAlarm(at.Ledger), stopping: make(chan struct{})}
 	e.keeper = &keeper{store: s, api: o.API, log: o.Log, alarm: e.alarm, wake: make(chan struct{}, 1)}
-	segments := &worker{store: s, ledger: at.Ledger, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, left: e.keeper.nudge}
+	segments := &worker{store: s, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, ended: e.keeper.nudge}
+	uploads := &scheduler{schedules: schedules(s), upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &segmentJob{work: segments}); err != nil {
-		return nil, err
-	}
-	e.sched = &scheduler{store: s, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
 	// River knows scheduled uploads everywhere: one that goes on for long it would
-	// otherwise take for lost, and discard.
-	if err := river.AddWorkerSafely(workers, &scheduledJob{sched: e.sched}); err != nil {
+	// otherwise take for lost, and discard. An upload takes as long as it takes, and
+	// the lock of its pool keeps a second one away.
+	if err := errors.Join(
+		river.AddWorkerSafely(workers, &jobs[jobKey]{work: segments.work, alarm: e.alarm}),
+		river.AddWorkerSafely(workers, &jobs[scheduleArgs]{work: uploads.work, alarm: e.alarm, timeout: -1}),
+	); err != nil {
 		return nil, err
 	}
 	config := &river.Config{
@@ -151,19 +127,19 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 	if o.Upload != nil {
 		config.Queues[uploadsName] = river.QueueConfig{MaxWorkers: o.Jobs, FetchPollInterval: pollUploadsEvery}
 	}
-	if e.engine, e.close, err = connect(ctx, at, config); err != nil {
+	if e.engine, e.close, err = connect(ctx, s.database, at, config); err != nil {
 		return nil, err
 	}
 	// What is under way is finished after the end of ctx, by Stop.
-	ctx, e.leave = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.engine.Start(ctx); err != nil {
-		e.leave()
+		e.cancel()
 		return nil, errors.Join(fmt.Errorf("the engine can't start: %w", err), e.close())
 	}
-	e.sched.queue = e.engine
+	uploads.queue = e.engine
 	e.keeper.queue = e.engine
 	e.keeping.Go(func() { e.keeper.run(ctx) })
-	e.keeping.Go(func() { e.sched.run(ctx) })
+	e.keeping.Go(func() { uploads.run(ctx) })
 	return e, nil
 }
 
@@ -182,12 +158,12 @@ func (e *Engine) Stop(ctx context.Context) error {
 		defer cancel()
 		err = e.engine.StopAndCancel(last)
 	}
-	e.leave()
+	e.cancel()
 	e.keeping.Wait()
 	return errors.Join(err, e.close())
 }
 
-// Failed gives the error, in words for people, of which no waiting helps the
+// Failed returns the error, in words for people, of which no waiting helps the
 // engine: its disk is full, say. It goes on trying until Stop. Errors of a
 // database that is away for a while don't come here.
 func (e *Engine) Failed() <-chan error { return e.alarm.raised }
@@ -202,23 +178,23 @@ func (e *Engine) UI(ctx context.Context, prefix string) (http.Handler, error) {
 	return h, err
 }
 
-// connect opens River's tables, makes them where they are missing, and gives a
+// connect opens River's tables, makes them where they are missing, and returns a
 // client.
-func connect(ctx context.Context, at Place, config *river.Config) (engine, func() error, error) {
+func connect(ctx context.Context, d database, at Place, config *river.Config) (engine, func() error, error) {
 	config.FetchPollInterval = pollEvery
 	if at.Postgres != "" {
 		pool, err := pgxpool.New(ctx, at.Postgres)
 		if err != nil {
 			return nil, nil, errors.New("the URL of the database can't be understood") // it may hold a password
 		}
-		e, err := alone(ctx, at.Ledger, func() (engine, error) { return newClient(ctx, riverpgxv5.New(pool), config) })
+		e, err := alone(ctx, d, func() (engine, error) { return newClient(ctx, riverpgxv5.New(pool), config) })
 		if err != nil {
 			pool.Close()
 			return nil, nil, err
 		}
 		return e, func() error { pool.Close(); return nil }, nil
 	}
-	// What is told through SQLite is found by asking it ten times a second; looking
+	// Notifications through SQLite are found by asking it ten times a second; looking
 	// for jobs is enough.
 	config.PollOnly = true
 	path := filepath.Join(at.Dir, queueFile)
@@ -235,7 +211,7 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 		return nil, nil, err
 	}
 	db.SetMaxOpenConns(1) // as River's driver wants
-	e, err := alone(ctx, at.Ledger, func() (engine, error) { return newClient(ctx, riversqlite.New(db), config) })
+	e, err := alone(ctx, d, func() (engine, error) { return newClient(ctx, riversqlite.New(db), config) })
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
@@ -243,16 +219,10 @@ func connect(ctx context.Context, at Place, config *river.Config) (engine, func(
 }
 
 // alone calls connect while no other worker does: two that begin at the same moment
-// would make the same tables, of which one can't. What keeps the others out is a
-// transaction of the ledger: a file has one at a time.
-func alone(ctx context.Context, l *ledger.Ledger, connect func() (engine, error)) (e engine, err error) {
+// would make the same tables, of which one can't.
+func alone(ctx context.Context, d database, connect func() (engine, error)) (e engine, err error) {
 	var failed error // which is not the ledger's
-	err = l.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if l.Shared() {
-			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('poolfill queue'))`); err != nil {
-				return err
-			}
-		}
+	err = d.exclusively(ctx, "queue", func(context.Context, *sql.Tx) error {
 		e, failed = connect()
 		return nil
 	})
@@ -281,9 +251,9 @@ func (c client[T]) insert(ctx context.Context, all []wanted) error {
 	params := make([]river.InsertManyParams, len(all))
 	for i, w := range all {
 		params[i] = river.InsertManyParams{
-			Args: segmentArgs{w.backfill, w.number, w.generation},
+			Args: w.jobKey,
 			InsertOpts: &river.InsertOpts{
-				Queue: queueName, Priority: w.priority, ScheduledAt: w.notBefore, MaxAttempts: attempts,
+				Queue: queueName, Priority: w.rules.Priority, ScheduledAt: w.rules.NotBefore, MaxAttempts: attempts,
 				UniqueOpts: river.UniqueOpts{ByArgs: true}, // a job that was made and not noted is not made again
 			},
 		}
@@ -297,17 +267,15 @@ func (c client[T]) insert(ctx context.Context, all []wanted) error {
 const mostRunning = 10_000
 
 func (c client[T]) running(ctx context.Context) ([]jobKey, error) {
-	list, err := c.JobList(ctx, river.NewJobListParams().Kinds(segmentArgs{}.Kind()).States(rivertype.JobStateRunning).First(mostRunning))
+	list, err := c.JobList(ctx, river.NewJobListParams().Kinds(jobKey{}.Kind()).States(rivertype.JobStateRunning).First(mostRunning))
 	if err != nil {
 		return nil, err
 	}
-	jobs := make([]jobKey, 0, len(list.Jobs))
-	for _, job := range list.Jobs {
-		var a segmentArgs
-		if err := json.Unmarshal(job.EncodedArgs, &a); err != nil {
+	jobs := make([]jobKey, len(list.Jobs))
+	for i, job := range list.Jobs {
+		if err := json.Unmarshal(job.EncodedArgs, &jobs[i]); err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, jobKey{a.Backfill, a.Segment, a.Generation})
 	}
 	return jobs, nil
 }
@@ -319,40 +287,4 @@ func (c client[T]) insertScheduled(ctx context.Context, a scheduleArgs) error {
 
 func (c client[T]) ui(prefix string, log *slog.Logger) (*riverui.Handler, error) {
 	return riverui.NewHandler(&riverui.HandlerOpts{Endpoints: riverui.NewEndpoints(c.Client, nil), Logger: log, Prefix: prefix})
-}
-
-// segmentJob is the job of a segment.
-type segmentJob struct {
-	river.WorkerDefaults[segmentArgs]
-	work *worker
-}
-
-// Work is part of river.Worker.
-func (j *segmentJob) Work(ctx context.Context, job *river.Job[segmentArgs]) error {
-	a := job.Args
-	err := j.work.work(ctx, a.Backfill, a.Segment, a.Generation, job.Attempt >= job.MaxAttempts)
-	j.work.alarm.see(err)
-	return forRiver(err)
-}
-
-// NextRetry is part of river.Worker.
-func (*segmentJob) NextRetry(job *river.Job[segmentArgs]) time.Time {
-	return time.Now().Add(pause(job.Attempt))
-}
-
-// forRiver translates how a job ended.
-func forRiver(err error) error {
-	var again *snooze
-	switch {
-	case errors.As(err, &again):
-		return river.JobSnooze(max(again.wait, 0))
-	case final(err):
-		return river.JobCancel(err)
-	}
-	return err
-}
-
-// pause is how long a job waits after so many failures.
-func pause(failures int) time.Duration {
-	return min(lastRetry, time.Duration(float64(firstRetry)*math.Pow(2, float64(max(failures, 1)-1))))
 }

@@ -60,7 +60,7 @@ func enter(t *testing.T, m *Manager, api uploader.ClientConfig, file Source, s S
 		t.Fatal(err)
 	}
 	defer client.Close()
-	p, err := MakePlan(t.Context(), client, []Source{file}, nil, s, nil)
+	p, err := MakePlan(t.Context(), client, []Source{file}, nil, s, func(Input) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,12 +95,12 @@ func (q *queued) insert(_ context.Context, all []wanted) error {
 	return nil
 }
 
-// keeping gives the queue of a keeper, and a function that has it keep after more
+// keeping returns the queue of a keeper, and a function that has it keep after more
 // time has passed.
 func keeping(t *testing.T, m *Manager, server *tolokatest.Server) (q *queued, keep func(after time.Duration)) {
 	t.Helper()
 	q = &queued{}
-	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.ledger)}
+	k := &keeper{store: m.store, queue: q, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.store.ledger)}
 	now := time.Now()
 	return q, func(after time.Duration) {
 		t.Helper()
@@ -118,7 +118,7 @@ func TestASegmentOfADeadWorkerGoesToAnother(t *testing.T) {
 	q, keep := keeping(t, m, server)
 	keep(0)
 	keep(time.Second)
-	if len(q.jobs) != 1 || q.jobs[0].generation != 1 {
+	if len(q.jobs) != 1 || q.jobs[0].Generation != 1 {
 		t.Fatalf("the jobs are %+v", q.jobs)
 	}
 	g, err := m.store.segment(t.Context(), b.ID, 0)
@@ -142,14 +142,14 @@ func TestASegmentOfADeadWorkerGoesToAnother(t *testing.T) {
 		t.Fatal("a segment was taken away from a worker that is alive")
 	}
 	keep(time.Second)
-	if len(q.jobs) != 2 || q.jobs[1].generation != 2 {
+	if len(q.jobs) != 2 || q.jobs[1].Generation != 2 {
 		t.Fatalf("the jobs are %+v", q.jobs)
 	}
 	// The dead one comes back: it has lost the segment, and changes nothing.
 	if _, lost, err := m.store.beat(t.Context(), g, "one"); !lost || err != nil {
 		t.Fatalf("lost %t, %v", lost, err)
 	}
-	if err := m.store.leave(t.Context(), g, "one", result{state: Finished, created: 3}); err != nil {
+	if err := m.store.release(t.Context(), g, "one", result{state: Finished, created: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if g, err = m.store.segment(t.Context(), b.ID, 0); err != nil || g.state != Waiting {
@@ -176,7 +176,7 @@ func TestAJobThatWasLostWithItsWorkerIsReplaced(t *testing.T) {
 		t.Fatal("a job was replaced too early")
 	}
 	keep(time.Second)
-	if len(q.jobs) != 2 || q.jobs[1].generation != 2 {
+	if len(q.jobs) != 2 || q.jobs[1].Generation != 2 {
 		t.Fatalf("the jobs are %+v", q.jobs)
 	}
 	keep(10 * abandoned)
@@ -191,7 +191,7 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 			server := tolokatest.New(t, tolokatest.Config{})
 			m := manage(t, place(t))
 			b := begin(t, m, server.API(), 3)
-			w := &worker{store: m.store, ledger: m.ledger, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}}
+			w := cloner{m.store, zap.NewNop()}
 			client, err := uploader.NewClient(server.API())
 			if err != nil {
 				t.Fatal(err)

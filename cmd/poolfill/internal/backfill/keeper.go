@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -24,6 +25,13 @@ const (
 	openFor = time.Minute
 )
 
+// queue takes jobs.
+type queue interface {
+	insert(context.Context, []wanted) error
+	// running returns the jobs that River takes for running.
+	running(context.Context) ([]jobKey, error)
+}
+
 // keeper does what no job does. Each worker has one; all that it does may be done
 // by several at the same time.
 type keeper struct {
@@ -32,20 +40,9 @@ type keeper struct {
 	api     uploader.ClientConfig
 	log     *zap.Logger
 	alarm   *alarm
-	wake    chan struct{} // holds one where there is something to conclude before the next time
-	seen    map[beatKey]sighting
+	wake    chan struct{}        // holds one where there is something to conclude before the next time
+	seen    map[held]time.Time   // when it was first seen like this
 	orphans map[jobKey]time.Time // jobs that nobody seems to be at, and since when
-}
-
-type beatKey struct {
-	backfill int64
-	number   int
-}
-
-type sighting struct {
-	owner string
-	beat  int64
-	at    time.Time // when it was first seen like this
 }
 
 // nudge has it conclude at once. It waits for nothing.
@@ -59,29 +56,15 @@ func (k *keeper) nudge() {
 // run keeps and concludes until ctx ends. Each has its own time: what dead workers
 // left doesn't wait for a server that opens pools.
 func (k *keeper) run(ctx context.Context) {
-	var both sync.WaitGroup
-	both.Go(func() { k.repeat(ctx, nil, func() error { return k.keep(ctx, time.Now()) }) })
-	both.Go(func() { k.repeat(ctx, k.wake, func() error { return k.conclude(ctx) }) })
-	both.Wait()
-}
-
-// repeat does something until ctx ends, now and then and when it is woken.
-func (k *keeper) repeat(ctx context.Context, wake <-chan struct{}, do func() error) {
-	ticker := time.NewTicker(keepEvery)
-	defer ticker.Stop()
-	for {
-		if err := do(); err != nil && ctx.Err() == nil {
-			// The database comes back, or the jobs fail for the same reason and say so.
-			k.alarm.see(err)
-			k.log.Warn("looking after the backfills failed and is tried again", zap.Error(err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-ticker.C:
-		}
+	// The database comes back, or the jobs fail for the same reason and say so.
+	failed := func(err error) {
+		k.alarm.see(err)
+		k.log.Warn("looking after the backfills failed and is tried again", zap.Error(err))
 	}
+	var both sync.WaitGroup
+	both.Go(func() { repeat(ctx, keepEvery, nil, func() error { return k.keep(ctx, time.Now()) }, failed) })
+	both.Go(func() { repeat(ctx, keepEvery, k.wake, func() error { return k.conclude(ctx) }, failed) })
+	both.Wait()
 }
 
 // keep sees to it once that each segment has a job, and a worker that is alive.
@@ -98,15 +81,10 @@ func (k *keeper) rescue(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	seen := make(map[beatKey]sighting, len(all))
+	seen := make(map[held]time.Time, len(all))
 	for _, h := range all {
-		key := beatKey{h.backfill, h.number}
-		s := k.seen[key]
-		if s.owner != h.owner || s.beat != h.beat {
-			s = sighting{h.owner, h.beat, now}
-		}
-		seen[key] = s
-		if now.Sub(s.at) < abandoned {
+		seen[h] = cmp.Or(k.seen[h], now)
+		if now.Sub(seen[h]) < abandoned {
 			continue
 		}
 		freed, err := k.store.free(ctx, h)
@@ -138,18 +116,14 @@ func (k *keeper) replace(ctx context.Context, now time.Time) error {
 		if !idle {
 			continue
 		}
-		since, known := k.orphans[job]
-		if !known {
-			since = now
-		}
-		orphans[job] = since
-		if now.Sub(since) < abandoned {
+		orphans[job] = cmp.Or(k.orphans[job], now)
+		if now.Sub(orphans[job]) < abandoned {
 			continue
 		}
 		if err := k.store.renew(ctx, job); err != nil {
 			return err
 		}
-		k.log.Warn("a job was lost with its worker: there is another one for its segment", zap.Int("segment", job.number))
+		k.log.Warn("a job was lost with its worker: there is another one for its segment", zap.Int("segment", job.Segment))
 	}
 	k.orphans = orphans
 	return nil
@@ -174,7 +148,7 @@ func (k *keeper) enqueue(ctx context.Context) error {
 // conclude opens the pools that are complete, where that is asked for, and ends
 // the backfills that are. One that is in trouble keeps no other one waiting.
 func (k *keeper) conclude(ctx context.Context) error {
-	running, err := k.store.list(ctx, Running)
+	running, err := k.store.backfills(ctx, Running)
 	if err != nil {
 		return err
 	}
@@ -218,7 +192,7 @@ func (k *keeper) open(ctx context.Context, b Backfill) error {
 	return errors.Join(errs...)
 }
 
-// openOne opens a pool, or tells that it can't be opened as it is: an empty one,
+// openOne opens a pool, or logs that it can't be opened as it is: an empty one,
 // say. Then it stays so, and the backfill goes on.
 func (k *keeper) openOne(ctx context.Context, client *uploader.Client, pool string) error {
 	ctx, cancel := context.WithTimeout(ctx, openFor)

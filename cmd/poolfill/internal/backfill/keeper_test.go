@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/reader"
 	"poolfill/uploader"
 )
 
@@ -25,7 +26,7 @@ type opener struct {
 	pools []string
 }
 
-// newOpener gives one that answers with what open says of a pool.
+// newOpener returns one that answers with what open says of a pool.
 func newOpener(open func(pool string, w http.ResponseWriter, r *http.Request)) *opener {
 	o := &opener{open: open}
 	o.api = uploader.ClientConfig{BaseURL: "https://toloka.example", Token: "t", HTTP: &http.Client{Transport: o}}
@@ -46,7 +47,7 @@ func (o *opener) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// asked gives the pools that were asked for, in order.
+// asked returns the pools that were asked for, in order.
 func (o *opener) asked() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -56,10 +57,10 @@ func (o *opener) asked() string {
 // enterPools enters a backfill that opens its pools, with one segment each.
 func enterPools(t *testing.T, m *Manager, api uploader.ClientConfig, name string, pools ...string) Backfill {
 	t.Helper()
-	p := Plan{files: []file{{path: name}}}
+	p := Plan{Inputs: []Input{{Source: Source{Path: name}}}}
 	for i, pool := range pools {
 		p.Layout.Slots = append(p.Layout.Slots, Slot{Pool: pool, Rows: 3})
-		p.Layout.Pieces = append(p.Layout.Pieces, Piece{Range: Range{Rows: 3}, Slot: i})
+		p.Layout.Pieces = append(p.Layout.Pieces, Piece{Range: reader.Segment{Rows: 3}, Slot: i})
 	}
 	b, err := m.Begin(t.Context(), name, "", Settings{Server: api.BaseURL, OpenPools: true}, p)
 	if err != nil {
@@ -75,13 +76,13 @@ func end(t *testing.T, m *Manager, b Backfill, number int, as State) {
 	if ours, err := m.store.claim(t.Context(), g, "one"); err != nil || !ours {
 		t.Errorf("%t %v", ours, err)
 	}
-	if err := m.store.leave(t.Context(), g, "one", result{state: as, created: 3}); err != nil {
+	if err := m.store.release(t.Context(), g, "one", result{state: as, created: 3}); err != nil {
 		t.Error(err)
 	}
 }
 
 func concluding(m *Manager, api uploader.ClientConfig) *keeper {
-	return &keeper{store: m.store, queue: &queued{}, api: api, log: zap.NewNop(), alarm: newAlarm(m.ledger)}
+	return &keeper{store: m.store, queue: &queued{}, api: api, log: zap.NewNop(), alarm: newAlarm(m.store.ledger)}
 }
 
 func state(t *testing.T, m *Manager, name string) State {

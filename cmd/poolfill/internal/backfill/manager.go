@@ -3,9 +3,7 @@ package backfill
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,114 +17,72 @@ import (
 	"poolfill/uploader/toloka"
 )
 
-// Manager begins backfills, changes them and tells of them. It does no work at
+// Manager begins backfills, changes them and reports on them. It does no work at
 // them: an Engine does.
-type Manager struct {
-	store  store
-	ledger *ledger.Ledger
-}
+type Manager struct{ store store }
 
 // Manage opens the tables of backfills in a ledger's database.
 func Manage(ctx context.Context, l *ledger.Ledger) (*Manager, error) {
 	s, err := openStore(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	return &Manager{s, l}, nil
-}
-
-// Plan is what a backfill will do, before it is begun.
-type Plan struct {
-	Inputs []Input
-	Layout Layout
-
-	files []file
-}
-
-// Rows are all rows that are to be uploaded, those for each pool as often as
-// there are pools.
-func (p Plan) Rows() (n int64) {
-	for _, s := range p.Layout.Slots {
-		n += s.Rows
-	}
-	return n
+	return &Manager{s}, err
 }
 
 // MakePlan reads the files and lays them out. client answers what is asked of the
 // pools; nil plans without, and takes pools for empty. each are files whose rows
-// every pool gets. found is told of each file as it was read; it may be nil.
+// every pool gets. found is called for each file that was read.
 //
 // Its error joins all that stands against the backfill.
 func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Source, s Settings, found func(Input)) (Plan, error) {
 	var (
-		p      Plan
-		errs   []error
-		common []int
+		p    Plan
+		errs []error
 	)
 	targets := targets{client: client, settings: s, pools: map[string]target{}}
-	for i, source := range append(append([]Source{}, sources...), each...) {
+	for _, source := range slices.Concat(sources, each) {
 		if err := ctx.Err(); err != nil {
 			return p, err
 		}
-		isEach := i >= len(sources)
-		t := target{reading: s.Reader}
-		if !isEach {
-			var err error
-			if t, err = targets.of(ctx, source); err != nil {
-				errs = append(errs, err)
-				continue
-			}
+		t, err := targets.of(ctx, source)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		in, f, err := cut(ctx, source, t.reading, s.SegmentRows)
+		in, err := cut(ctx, source, t.reading, s.SegmentRows)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		for _, pool := range t.pools {
-			if problem := pipeline.TrainingProblem(pool, f.info); problem != nil {
+			if problem := pipeline.TrainingProblem(pool, in.info); problem != nil {
 				errs = append(errs, problem)
 			}
 		}
-		f.number, f.rules.Each = len(p.files), isEach
-		if isEach {
-			common = append(common, len(p.Inputs))
-		}
-		p.files = append(p.files, f)
 		p.Inputs = append(p.Inputs, in)
-		if found != nil {
-			found(in)
-		}
+		found(in)
 	}
 	if len(errs) > 0 {
 		return p, errors.Join(errs...)
 	}
 	var err error
-	p.Layout, err = lay(p.Inputs, targets.room(), s.PoolTasks, common)
+	p.Layout, err = lay(p.Inputs, targets.room(), s.PoolTasks)
 	return p, err
 }
 
 // cut reads a file and cuts it into ranges.
-func cut(ctx context.Context, source Source, reading reader.Config, rows int64) (in Input, f file, err error) {
+func cut(ctx context.Context, source Source, reading reader.Config, rows int64) (in Input, err error) {
 	in.Source = source
-	was, err := reader.Identify(ctx, source.Path)
-	if err != nil {
-		return in, f, fmt.Errorf("%s%w", source.place, err)
+	if in.identity, err = reader.Identify(ctx, source.Path); err != nil {
+		return in, fmt.Errorf("%s%w", source.place, err)
 	}
-	if reader.IsURL(source.Path) && !was.Known() {
-		return in, f, fmt.Errorf("%s%s: the server gives neither ETag nor Last-Modified, so that workers would not see that the file has changed between two segments: put it on another server, or on a disk", source.place, source.Path)
+	if reader.IsURL(source.Path) && !in.identity.Known() {
+		return in, fmt.Errorf("%s%s: the server gives neither ETag nor Last-Modified, so that workers would not see that the file has changed between two segments: put it on another server, or on a disk", source.place, source.Path)
 	}
 	reading = withMap(reading, source.Map)
-	info, err := reader.Cut(ctx, source.Path, reading, rows, func(s reader.Segment) error {
-		in.Ranges = append(in.Ranges, Range{From: s.From, Rows: s.Rows, Bytes: s.Bytes})
+	in.info, err = reader.Cut(ctx, source.Path, reading, rows, func(s reader.Segment) error {
+		in.Ranges = append(in.Ranges, s)
 		return nil
 	})
-	if err != nil {
-		return in, f, err
-	}
-	return in, file{
-		path: source.Path, size: was.Size, modified: was.Modified, ends: was.Ends, info: info,
-		rules: rules{Map: source.Map, Priority: source.Priority, NotBefore: source.NotBefore},
-	}, nil
+	return in, err
 }
 
 // targets asks the server about the pools that are to be filled, each once.
@@ -143,8 +99,9 @@ type target struct {
 	err     error
 }
 
+// of returns the target of a source: how it is read, and the pools that must take it.
 func (t *targets) of(ctx context.Context, s Source) (target, error) {
-	var last target
+	all := target{reading: t.settings.Reader}
 	for _, id := range []string{s.Template, s.Pool} {
 		if id == "" {
 			continue
@@ -157,11 +114,10 @@ func (t *targets) of(ctx context.Context, s Source) (target, error) {
 		if known.err != nil {
 			return known, known.err
 		}
-		pools := slices.Concat(last.pools, known.pools)
-		last = known
-		last.pools = pools
+		all.pools = append(all.pools, known.pools...)
+		all.reading = known.reading
 	}
-	return last, nil
+	return all, nil
 }
 
 func (t *targets) ask(ctx context.Context, id string) target {
@@ -206,39 +162,37 @@ func (t *targets) room() map[string]int64 {
 func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
 	var errs []error
 	runsOf := map[string][]ledger.Run{} // by pool: most files have theirs in common
-	for i, in := range p.Inputs {
-		f := p.files[i]
-		if f.rules.Each {
+	for _, in := range p.Inputs {
+		if in.Each {
 			continue
 		}
-		var name string
-		err := m.store.db.QueryRowContext(ctx, `SELECT b.name FROM backfill b JOIN backfill_file f ON f.backfill = b.id
+		before, err := list(ctx, m.store.db, (*Backfill).fields, `SELECT `+backfillColumns+` FROM backfill b JOIN backfill_file f ON f.backfill = b.id
 			JOIN backfill_segment s ON s.backfill = b.id AND s.file = f.number JOIN backfill_pool p ON p.backfill = b.id AND p.number = s.pool
-			WHERE b.server = $1 AND b.state <> $2 AND (f.path = $3 OR f.size = $4 AND f.ends = $5)
+			WHERE b.server = $1 AND b.state <> $2 AND (in.Path = $3 OR f.size = $4 AND f.ends = $5)
 			AND ($6 <> '' AND p.template = $6 OR $7 <> '' AND p.pool = $7) LIMIT 1`,
-			s.Server, string(Cancelled), f.path, f.size, hex.EncodeToString(f.ends), in.Template, in.Pool).Scan(&name)
-		if err == nil {
-			errs = append(errs, fmt.Errorf("%s is in backfill %s already, for the same pools", f.path, name))
-			continue
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
+			s.Server, Cancelled, in.Path, in.identity.Size, hex.EncodeToString(in.identity.Ends), in.Template, in.Pool)
+		if err != nil {
 			return err
+		}
+		if len(before) > 0 {
+			errs = append(errs, fmt.Errorf("%s is in backfill %s already, for the same pools", in.Path, before[0].Name))
+			continue
 		}
 		if in.Pool == "" {
 			continue
 		}
 		runs, read := runsOf[in.Pool]
 		if !read {
-			if runs, err = m.ledger.Runs(ctx, s.Server, in.Pool); err != nil {
+			if runs, err = m.store.ledger.Runs(ctx, s.Server, in.Pool); err != nil {
 				return err
 			}
 			runsOf[in.Pool] = runs
 		}
 		for _, r := range runs {
 			if r.Created > 0 && slices.ContainsFunc(r.Files, func(old ledger.File) bool {
-				return old.Path == f.path || len(old.Ends) > 0 && old.Size == f.size && bytes.Equal(old.Ends, f.ends)
+				return old.Path == in.Path || len(old.Ends) > 0 && old.Size == in.identity.Size && bytes.Equal(old.Ends, in.identity.Ends)
 			}) {
-				errs = append(errs, fmt.Errorf("%s was uploaded to pool %s before, by run %s", f.path, in.Pool, r.Name))
+				errs = append(errs, fmt.Errorf("%s was uploaded to pool %s before, by run %s", in.Path, in.Pool, r.Name))
 				break
 			}
 		}
@@ -249,104 +203,54 @@ func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
 	return errors.Join(errs...)
 }
 
-// Begin enters a backfill. Workers begin with it at once.
+// Begin stores a backfill. Workers begin with it at once.
 func (m *Manager) Begin(ctx context.Context, name, command string, s Settings, p Plan) (Backfill, error) {
 	b := Backfill{ID: 1 + rand.Int64N(1<<53), Name: name, State: Running, Settings: s, Begun: time.Now(), Command: command}
-	if _, err := m.store.find(ctx, name); err == nil {
+	if _, err := m.Find(ctx, name); err == nil {
 		return b, fmt.Errorf("there is a backfill %s already: 'poolfill backfill status %s' shows it; choose another --name for a new one", name, name)
 	}
-	return b, m.store.enter(ctx, b, p.files, p.Layout)
+	return b, m.store.add(ctx, b, p)
 }
 
-// Find gives a backfill by its name; "" is the latest.
+// Find returns a backfill by its name; "" is the latest. Without one the error is
+// ErrUnknown.
 func (m *Manager) Find(ctx context.Context, name string) (Backfill, error) {
-	return m.store.find(ctx, name)
-}
-
-// StateError says that a backfill is in a state in which something can't be done.
-type StateError struct {
-	Name  string
-	State State
-	Verb  string
-}
-
-func (e *StateError) Error() string {
-	return fmt.Sprintf("backfill %s is %s: it can't be %s", e.Name, e.State, e.Verb)
+	return m.store.find(ctx, m.store.db, name)
 }
 
 // Pause lets what is under way come to a good place to stop, and begins nothing
 // until Resume.
 func (m *Manager) Pause(ctx context.Context, name string) (Backfill, error) {
-	return m.move(ctx, name, "paused", Paused, Running)
+	b, _, err := m.store.change(ctx, name, change{verb: "paused", to: Paused, from: []State{Running}})
+	return b, err
 }
 
 // Cancel ends a backfill for good. What was created stays.
 func (m *Manager) Cancel(ctx context.Context, name string) (Backfill, error) {
-	return m.move(ctx, name, "cancelled", Cancelled, Running, Paused, Failed)
+	b, _, err := m.store.change(ctx, name, change{verb: "cancelled", to: Cancelled, from: []State{Running, Paused, Failed}})
+	return b, err
 }
 
 // Resume goes on with a paused backfill.
 func (m *Manager) Resume(ctx context.Context, name string) (Backfill, error) {
-	b, _, err := m.again(ctx, name, "resumed", Waiting, Paused)
+	b, _, err := m.store.change(ctx, name, change{verb: "resumed", to: Running, from: []State{Paused}, again: Waiting})
 	return b, err
 }
 
-// Retry does the segments again that failed, and gives their number.
+// Retry does the segments again that failed, and returns their number.
 func (m *Manager) Retry(ctx context.Context, name string) (Backfill, int64, error) {
-	return m.again(ctx, name, "retried", Failed, Running, Failed)
+	return m.store.change(ctx, name, change{verb: "retried", to: Running, from: []State{Running, Failed}, again: Failed})
 }
 
-func (m *Manager) again(ctx context.Context, name, verb string, segments State, from ...State) (Backfill, int64, error) {
-	b, err := m.store.find(ctx, name)
-	if err != nil {
-		return b, 0, err
-	}
-	n, moved, err := m.store.again(ctx, b.ID, segments, from...)
-	if err == nil && !moved {
-		err = &StateError{b.Name, b.State, verb}
-	}
-	b.State = Running
-	return b, n, err
-}
+// Schedule stores an upload that comes again, or changes the one of its name.
+func (m *Manager) Schedule(ctx context.Context, s Scheduled) error { return m.schedules().set(ctx, s) }
 
-func (m *Manager) move(ctx context.Context, name, verb string, to State, from ...State) (Backfill, error) {
-	b, err := m.store.find(ctx, name)
-	if err != nil {
-		return b, err
-	}
-	moved, err := m.store.move(ctx, b.ID, to, from...)
-	if err == nil && !moved {
-		err = &StateError{b.Name, b.State, verb}
-	}
-	b.State = to
-	return b, err
-}
-
-// Schedule enters an upload that comes again, or changes the one of its name.
-func (m *Manager) Schedule(ctx context.Context, s Scheduled) error {
-	s.Made = time.Now()
-	if _, err := s.Next(s.Made); err != nil {
-		return err
-	}
-	args, err := json.Marshal(s.Args)
-	if err != nil {
-		return err
-	}
-	_, err = m.store.db.ExecContext(ctx, `INSERT INTO schedule (name, cron, zone, args, server, made, due, last_begun, last_ended, last_run, last_result)
-		VALUES ($1, $2, $3, $4, $5, $6, $6, 0, 0, '', '')
-		ON CONFLICT (name) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, args = excluded.args, server = excluded.server, made = excluded.made, due = excluded.due`,
-		s.Name, s.Cron, s.Zone, string(args), s.Server, s.Made.UnixMilli())
-	return err
-}
-
-// Schedules gives the uploads that come again, by name.
-func (m *Manager) Schedules(ctx context.Context) ([]Scheduled, error) { return m.store.schedules(ctx) }
+// Schedules returns the uploads that come again, by name.
+func (m *Manager) Schedules(ctx context.Context) ([]Scheduled, error) { return m.schedules().all(ctx) }
 
 // Unschedule removes an upload that comes again. A run of it that has begun goes on.
 func (m *Manager) Unschedule(ctx context.Context, name string) error {
-	ok, err := m.store.changed(m.store.db.ExecContext(ctx, `DELETE FROM schedule WHERE name = $1`, name))
-	if err == nil && !ok {
-		err = &unknownError{"schedule", name}
-	}
-	return err
+	return m.schedules().remove(ctx, name)
 }
+
+func (m *Manager) schedules() schedules { return schedules(m.store) }

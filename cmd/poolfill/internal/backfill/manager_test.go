@@ -62,7 +62,7 @@ func TestResumingIsDoneAsAWholeOrNotAtAll(t *testing.T) {
 		if _, err := m.Resume(t.Context(), "b"); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.enqueue(t.Context()); err != nil || len(q.jobs) != 2 || q.jobs[1].generation != 2 {
+		if err := k.enqueue(t.Context()); err != nil || len(q.jobs) != 2 || q.jobs[1].Generation != 2 {
 			t.Errorf("the jobs are %+v, %v", q.jobs, err)
 		}
 		var wrong *StateError

@@ -30,7 +30,7 @@ type Entry struct {
 	Template string `csv:"pool_template"`
 	// Priority orders the segments: 1 first, 4 last. Empty is 2.
 	Priority string `csv:"priority"`
-	// Mapping says what columns are: "picture=INPUT:image;note=HINT:text".
+	// Mapping is what columns are: "picture=INPUT:image;note=HINT:text".
 	Mapping string `csv:"mapping"`
 	// NotBefore is a time, RFC 3339 or a day (UTC), before which nothing of it is
 	// uploaded; empty is now.
@@ -42,14 +42,20 @@ type Entry struct {
 	line int // in the manifest; 0 where there is none
 }
 
+// Rules are what a file has of its own.
+type Rules struct {
+	Map       map[string]string `json:",omitempty"` // what columns are
+	Priority  int               // 1 to 4
+	NotBefore time.Time         `json:",omitzero"`  // zero is now
+	Each      bool              `json:",omitempty"` // every pool gets its rows
+}
+
 // Source is one file of a backfill and its rules.
 type Source struct {
-	Path      string // absolute or a URL, so that each worker finds it
-	Pool      string
-	Template  string
-	Priority  int // 1 to 4
-	Map       map[string]string
-	NotBefore time.Time // zero is now
+	Path     string // absolute or a URL, so that each worker finds it
+	Pool     string
+	Template string
+	Rules
 
 	place string // what messages call its entry
 }
@@ -70,18 +76,18 @@ func ReadManifest(path string) ([]Entry, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	header, _, _ := bytes.Cut(data, []byte("\n"))
-	var entries []Entry
 	in := csv.NewReader(bytes.NewReader(data))
 	if bytes.ContainsRune(header, '\t') {
 		in.Comma = '\t'
+	} else {
+		in.TrimLeadingSpace = true // a tab is a space too
 	}
-	lines, err := unmarshal(in, &entries)
+	entries, err := readEntries(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
 	for i := range entries {
-		entries[i].line = lines[i]
 		if f := entries[i].File; f != "" && !filepath.IsAbs(f) && !reader.IsURL(f) {
 			entries[i].File = inFolder(dir, f)
 		}
@@ -92,7 +98,7 @@ func ReadManifest(path string) ([]Entry, error) {
 	return entries, nil
 }
 
-// inFolder gives a file or glob of a folder, whose own name is no glob.
+// inFolder returns a file or glob of a folder, whose own name is no glob.
 func inFolder(dir, name string) string {
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err == nil || runtime.GOOS == "windows" || !strings.ContainsAny(name, "*?[") {
@@ -101,69 +107,45 @@ func inFolder(dir, name string) string {
 	return filepath.Join(strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(dir), name)
 }
 
-// unmarshal reads the rows, gives the lines on which they begin, and refuses
-// columns that nothing is known of: a misspelt one would be left out in silence.
-func unmarshal(in *csv.Reader, entries *[]Entry) (lines []int, err error) {
-	head, err := in.Read()
+// readEntries refuses columns that nothing is known of: a misspelt one would be left
+// out in silence.
+func readEntries(in *csv.Reader) (entries []Entry, err error) {
+	rows, err := gocsv.NewUnmarshaller(in, Entry{})
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the manifest is no CSV: %w", err)
 	}
-	names := slices.Clone(head)
-	for i, name := range names {
-		head[i] = strings.ToLower(strings.TrimSpace(name))
-	}
-	const columns = "file, pool, pool_template, priority, mapping, not_before and mode"
-	if !slices.Contains(head, "file") {
-		return nil, errors.New("this is no manifest, as it has no column file. A file of tasks needs the pool that it is for: give --pool or --pool-template. The columns of a manifest are " + columns)
-	}
-	known := []string{"file", "pool", "pool_template", "priority", "mapping", "not_before", "mode"}
-	for i, name := range names {
-		if !slices.Contains(known, head[i]) {
-			return nil, fmt.Errorf("there is no column %q: the columns are "+columns, name)
+	names := rows.Headers
+	if err := rows.RenormalizeHeaders(func(names []string) (columns []string) {
+		for _, name := range names {
+			columns = append(columns, strings.ToLower(strings.TrimSpace(name)))
 		}
-	}
-	in.TrimLeadingSpace = true
-	rows := &withHeader{Reader: in, header: head}
-	if err := gocsv.UnmarshalCSV(rows, entries); err != nil && !errors.Is(err, gocsv.ErrEmptyCSVFile) {
+		return columns
+	}); err != nil {
 		return nil, err
 	}
-	return rows.lines, nil
-}
-
-// withHeader gives a header that was read before, and remembers the lines of the
-// rows.
-type withHeader struct {
-	*csv.Reader
-	header []string
-	lines  []int
-}
-
-func (r *withHeader) Read() ([]string, error) {
-	if h := r.header; h != nil {
-		r.header = nil
-		return h, nil
+	const columns = "file, pool, pool_template, priority, mapping, not_before and mode"
+	if slices.Contains(rows.MismatchedStructFields, "file") {
+		return nil, errors.New("this is no manifest, as it has no column file. A file of tasks needs the pool that it is for: give --pool or --pool-template. The columns of a manifest are " + columns)
 	}
-	row, err := r.Reader.Read()
-	if err == nil {
-		line, _ := r.FieldPos(0)
-		r.lines = append(r.lines, line)
+	for i, column := range rows.Headers {
+		if slices.Contains(rows.MismatchedHeaders, column) {
+			return nil, fmt.Errorf("there is no column %q: the columns are "+columns, names[i])
+		}
 	}
-	return row, err
-}
-
-func (r *withHeader) ReadAll() (rows [][]string, err error) {
 	for {
-		row, err := r.Read()
+		row, err := rows.Read()
 		if errors.Is(err, io.EOF) {
-			return rows, nil
+			return entries, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
+		entry := row.(Entry)
+		entry.line, _ = in.FieldPos(0)
+		entries = append(entries, entry)
 	}
 }
 
@@ -174,7 +156,7 @@ func Sources(entries []Entry) ([]Source, error) {
 		errs    []error
 	)
 	for _, e := range entries {
-		rules, err := e.rules()
+		source, err := e.source()
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -185,7 +167,7 @@ func Sources(entries []Entry) ([]Source, error) {
 			continue
 		}
 		for _, path := range paths {
-			s := rules
+			s := source
 			if s.Path, err = everywhere(path); err != nil {
 				errs = append(errs, fmt.Errorf("%s%w", e.place(), err))
 			}
@@ -206,7 +188,7 @@ func Sources(entries []Entry) ([]Source, error) {
 	return sources, errors.Join(errs...)
 }
 
-// EachPool gives files whose rows every pool gets, before all others.
+// EachPool returns files whose rows every pool gets, before all others.
 func EachPool(paths []string) ([]Source, error) {
 	expanded, err := reader.Expand(paths)
 	if err != nil {
@@ -220,7 +202,7 @@ func EachPool(paths []string) ([]Source, error) {
 		if path, err = everywhere(path); err != nil {
 			return nil, err
 		}
-		sources[i] = Source{Path: path, Priority: firstPriority}
+		sources[i] = Source{Path: path, Rules: Rules{Priority: firstPriority, Each: true}}
 	}
 	return sources, nil
 }
@@ -244,9 +226,9 @@ func (e Entry) place() string {
 	return fmt.Sprintf("manifest line %d: ", e.line)
 }
 
-// rules translates an entry; the path is left out.
-func (e Entry) rules() (Source, error) {
-	s := Source{Pool: strings.TrimSpace(e.Pool), Template: strings.TrimSpace(e.Template), Priority: defaultPriority, place: e.place()}
+// source translates an entry; the path is left out.
+func (e Entry) source() (Source, error) {
+	s := Source{Pool: strings.TrimSpace(e.Pool), Template: strings.TrimSpace(e.Template), Rules: Rules{Priority: defaultPriority}, place: e.place()}
 	fail := func(format string, args ...any) (Source, error) {
 		return s, fmt.Errorf("%s"+format, append([]any{e.place()}, args...)...)
 	}

@@ -46,14 +46,21 @@ func TestAManifest(t *testing.T) {
 	}
 	dir := filepath.Dir(path)
 	a := Source{
-		Path: filepath.Join(dir, "a1.tsv"), Template: "9", Priority: 1, place: "manifest line 2: ",
-		Map: map[string]string{"url": "INPUT:image", "label": "GOLDEN:result"}, NotBefore: time.Date(2026, 12, 1, 6, 0, 0, 0, time.UTC),
+		Path: filepath.Join(dir, "a1.tsv"), Template: "9", place: "manifest line 2: ",
+		Rules: Rules{Priority: 1, Map: map[string]string{"url": "INPUT:image", "label": "GOLDEN:result"}, NotBefore: time.Date(2026, 12, 1, 6, 0, 0, 0, time.UTC)},
 	}
 	a2 := a
 	a2.Path = filepath.Join(dir, "a2.tsv")
-	b := Source{Path: filepath.Join(dir, "b.tsv"), Pool: "5", Priority: 2, NotBefore: time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC), place: "manifest line 3: "}
+	b := Source{Path: filepath.Join(dir, "b.tsv"), Pool: "5", Rules: Rules{Priority: 2, NotBefore: time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC)}, place: "manifest line 3: "}
 	if diff := cmp.Diff([]Source{a, a2, b}, got, cmp.AllowUnexported(Source{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAnEmptyCellBetweenTabs(t *testing.T) {
+	got, err := sources(t, manifest(t, "file\tpool\tpool_template\na.tsv\t\t9\n", "a.tsv"))
+	if err != nil || len(got) != 1 || got[0].Pool != "" || got[0].Template != "9" {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

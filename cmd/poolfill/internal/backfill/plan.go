@@ -8,17 +8,13 @@ import (
 	"poolfill/reader"
 )
 
-// Range is a piece of a file: where it begins, and how many rows it has.
-type Range struct {
-	From  reader.Mark
-	Rows  int64
-	Bytes int64 // of text
-}
-
 // Input is a source and what was found in it.
 type Input struct {
 	Source
-	Ranges []Range
+	Ranges []reader.Segment
+
+	identity reader.Identity
+	info     reader.Info
 }
 
 func (in Input) rows() (n int64) {
@@ -40,10 +36,8 @@ type Slot struct {
 // Piece is a segment as it is planned: a range of a file for one pool.
 type Piece struct {
 	File  int // in the inputs
-	Range Range
+	Range reader.Segment
 	Slot  int
-	// Each says that the piece belongs to the file that every pool gets.
-	Each bool
 }
 
 // Layout is what a backfill will do.
@@ -52,7 +46,22 @@ type Layout struct {
 	Pieces []Piece // in the order in which they are best done
 }
 
-// TooFewPoolsError says that a pool without a template has no room for its rows.
+// Plan is what a backfill will do, before it is begun.
+type Plan struct {
+	Inputs []Input
+	Layout Layout
+}
+
+// Rows are all rows that are to be uploaded, those for each pool as often as
+// there are pools.
+func (p Plan) Rows() (n int64) {
+	for _, s := range p.Layout.Slots {
+		n += s.Rows
+	}
+	return n
+}
+
+// TooFewPoolsError is returned where a pool without a template has no room for its rows.
 type TooFewPoolsError struct {
 	Pool       string
 	Rows, Room int64
@@ -63,36 +72,40 @@ func (e *TooFewPoolsError) Error() string {
 }
 
 // lay lays the ranges out over pools. Files with the same pool and template
-// share pools, in their order. room gives how many tasks a named pool may still
-// take; perPool is that of a new one. each are the inputs that every pool gets;
-// their rows count in each of them.
+// share pools, in their order. room has how many tasks a named pool may still
+// take; perPool is that of a new one. The rows of inputs that every pool gets count
+// in each of them.
 //
 // A range that doesn't fit begins the next pool, so that all of it is in one.
 // Ranges are at most as large as a pool.
-func lay(inputs []Input, room map[string]int64, perPool int64, each []int) (Layout, error) {
+func lay(inputs []Input, room map[string]int64, perPool int64) (Layout, error) {
 	var l Layout
 	common := int64(0)
-	for _, i := range each {
-		common += inputs[i].rows()
+	for _, in := range inputs {
+		if in.Each {
+			common += in.rows()
+		}
 	}
-	open := map[[2]string]int{} // the slot that is being filled, by pool and template
-	owner := map[string][2]string{}
 	add := func(s Slot) (int, error) {
 		if common > s.Room {
 			return 0, fmt.Errorf("the files for each pool have %d rows, which is more than a pool may take (%d)", common, s.Room)
 		}
 		n := len(l.Slots)
 		l.Slots = append(l.Slots, s)
-		for _, i := range each {
-			for _, r := range inputs[i].Ranges {
-				l.Pieces = append(l.Pieces, Piece{File: i, Range: r, Slot: n, Each: true})
+		for i, in := range inputs {
+			for _, r := range in.Ranges {
+				if in.Each {
+					l.Pieces = append(l.Pieces, Piece{File: i, Range: r, Slot: n})
+				}
 			}
 		}
 		l.Slots[n].Rows, l.Slots[n].Room = common, s.Room-common
 		return n, nil
 	}
+	open := map[[2]string]int{} // the slot that is being filled, by pool and template
+	owner := map[string][2]string{}
 	for i, in := range inputs {
-		if slices.Contains(each, i) {
+		if in.Each {
 			continue
 		}
 		target := [2]string{in.Pool, in.Template}
@@ -104,24 +117,18 @@ func lay(inputs []Input, room map[string]int64, perPool int64, each []int) (Layo
 		}
 		for _, r := range in.Ranges {
 			n, begun := open[target]
-			if !begun {
-				first := Slot{Pool: in.Pool, Room: room[in.Pool]}
-				if in.Pool == "" {
-					first = Slot{Template: in.Template, Room: perPool}
-				}
-				var err error
-				if first.Room < common+r.Rows && in.Pool != "" && in.Template != "" {
-					first = Slot{Template: in.Template, Room: perPool} // the named one is full already
-				}
-				if n, err = add(first); err != nil {
+			var err error
+			// A named pool that is full already is left out where there is a template.
+			if !begun && in.Pool != "" && (in.Template == "" || room[in.Pool] >= common+r.Rows) {
+				begun = true
+				if n, err = add(Slot{Pool: in.Pool, Room: room[in.Pool]}); err != nil {
 					return Layout{}, err
 				}
 			}
-			if l.Slots[n].Room < r.Rows {
+			if !begun || l.Slots[n].Room < r.Rows {
 				if in.Template == "" {
 					return Layout{}, &TooFewPoolsError{in.Pool, rowsFor(inputs, target), room[in.Pool]}
 				}
-				var err error
 				if n, err = add(Slot{Template: in.Template, Room: perPool}); err != nil {
 					return Layout{}, err
 				}

@@ -10,19 +10,19 @@ import (
 	"poolfill/reader"
 )
 
-// input gives an input of segments with so many rows.
+// input returns an input of segments with so many rows.
 func input(pool, template string, rows ...int64) Input {
-	in := Input{Source: Source{Path: pool + template, Pool: pool, Template: template, Priority: defaultPriority}}
+	in := Input{Source: Source{Path: pool + template, Pool: pool, Template: template, Rules: Rules{Priority: defaultPriority}}}
 	at := int64(1)
 	for _, n := range rows {
-		in.Ranges = append(in.Ranges, Range{From: reader.Mark{Offset: at, Line: at, Record: at}, Rows: n})
+		in.Ranges = append(in.Ranges, reader.Segment{From: reader.Mark{Offset: at, Line: at, Record: at}, Rows: n})
 		at += n
 	}
 	return in
 }
 
 func TestSegmentsFillPoolsInOrder(t *testing.T) {
-	l, err := lay([]Input{input("", "9", 60, 30), input("", "9", 20, 50)}, nil, 100, nil)
+	l, err := lay([]Input{input("", "9", 60, 30), input("", "9", 20, 50)}, nil, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,14 +32,14 @@ func TestSegmentsFillPoolsInOrder(t *testing.T) {
 }
 
 func TestAPoolThatIsThereIsFilledFirst(t *testing.T) {
-	l, err := lay([]Input{input("5", "9", 60, 60)}, map[string]int64{"5": 70}, 100, nil)
+	l, err := lay([]Input{input("5", "9", 60, 60)}, map[string]int64{"5": 70}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(l.Slots) != 2 || l.Slots[0].Pool != "5" || l.Slots[1].Template != "9" || l.Slots[1].Pool != "" {
 		t.Errorf("the pools are %+v", l.Slots)
 	}
-	_, err = lay([]Input{input("5", "", 60, 60)}, map[string]int64{"5": 70}, 100, nil)
+	_, err = lay([]Input{input("5", "", 60, 60)}, map[string]int64{"5": 70}, 100)
 	var few *TooFewPoolsError
 	if !errors.As(err, &few) || few.Rows != 120 || few.Room != 70 {
 		t.Errorf("a pool without a template that is too small: %v", err)
@@ -47,7 +47,7 @@ func TestAPoolThatIsThereIsFilledFirst(t *testing.T) {
 }
 
 func TestAPoolHasOneWayOn(t *testing.T) {
-	_, err := lay([]Input{input("5", "", 1), input("5", "9", 1)}, map[string]int64{"5": 70}, 100, nil)
+	_, err := lay([]Input{input("5", "", 1), input("5", "9", 1)}, map[string]int64{"5": 70}, 100)
 	if err == nil || !strings.Contains(err.Error(), "different templates") {
 		t.Errorf("got %v", err)
 	}
@@ -55,14 +55,16 @@ func TestAPoolHasOneWayOn(t *testing.T) {
 
 func TestFilesForEachPoolCountInEach(t *testing.T) {
 	all := []Input{input("", "9", 80, 80), input("", "", 10)}
-	l, err := lay(all, nil, 100, []int{1})
+	all[1].Each = true
+	l, err := lay(all, nil, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(l.Slots) != 2 || l.Slots[0].Rows != 90 || l.Slots[1].Rows != 90 || len(l.Pieces) != 4 {
 		t.Errorf("the pools are %+v, the pieces %+v", l.Slots, l.Pieces)
 	}
-	if _, err := lay([]Input{input("", "9", 80), input("", "", 101)}, nil, 100, []int{1}); err == nil {
+	all[1].Ranges[0].Rows = 101
+	if _, err := lay(all, nil, 100); err == nil {
 		t.Error("control tasks that fill more than a pool went through")
 	}
 }
@@ -81,11 +83,11 @@ func TestNoPoolOverflowsAndNoRowIsForgotten(t *testing.T) {
 			inputs = append(inputs, input(pool, "9"+pool, rows...))
 			want += inputs[len(inputs)-1].rows()
 		}
-		l, err := lay(inputs, room, perPool, nil)
+		l, err := lay(inputs, room, perPool)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, _ := lay(inputs, room, perPool, nil)
+		again, _ := lay(inputs, room, perPool)
 		if len(again.Pieces) != len(l.Pieces) {
 			t.Fatal("the same files gave another layout")
 		}

@@ -15,14 +15,20 @@ import (
 // clocks differ.
 const adoptMargin = 10 * time.Minute
 
-// pool gives the pool of a segment, and clones it where it isn't there yet. While
+// cloner clones pools for segments.
+type cloner struct {
+	store store
+	log   *zap.Logger
+}
+
+// pool returns the pool of a segment, and clones it where it isn't there yet. While
 // that has to wait, it fails with a *snooze.
-func (w *worker) pool(ctx context.Context, client *uploader.Client, g segment, owner string) (string, error) {
-	p, err := w.store.slot(ctx, g.backfill.ID, g.slot)
+func (c cloner) pool(ctx context.Context, client *uploader.Client, g segment, owner string) (string, error) {
+	p, err := c.store.slot(ctx, g.backfill.ID, g.slot)
 	if err != nil || p.pool != "" {
 		return p.pool, err
 	}
-	wait, err := w.store.ask(ctx, p, owner, g.backfill.Settings, time.Now())
+	wait, err := c.store.ask(ctx, p, owner, g.backfill.Settings, time.Now())
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +40,7 @@ func (w *worker) pool(ctx context.Context, client *uploader.Client, g segment, o
 		return "", fmt.Errorf("the template for the next pool: %w", err)
 	}
 	name := fmt.Sprintf("%s [%s, pool %d]", template.PrivateName, g.backfill.Name, p.number+1)
-	id, err := w.adopt(ctx, client, template, p, name)
+	id, err := c.adopt(ctx, client, template, p, name)
 	if err != nil {
 		return "", err
 	}
@@ -42,19 +48,19 @@ func (w *worker) pool(ctx context.Context, client *uploader.Client, g segment, o
 		if id, err = client.ClonePool(ctx, p.template); err != nil {
 			return "", fmt.Errorf("cloning pool %s: %w", p.template, err)
 		}
-		w.log.Info("a pool was cloned", zap.String("template", p.template), zap.String("pool", id))
+		c.log.Info("a pool was cloned", zap.String("template", p.template), zap.String("pool", id))
 	}
 	if err := client.RenamePool(ctx, id, name); err != nil {
 		return "", fmt.Errorf("naming the new pool %s: %w", id, err)
 	}
-	return id, w.store.cloned(ctx, p, owner, id)
+	return id, c.store.cloned(ctx, p, owner, id)
 }
 
 // adopt finds the clone that was asked for before and whose id got lost, with the
 // worker or with the answer: the one with its name, or else one that still has
 // the template's and is empty. Neither may be another slot's, though a worker that
 // was taken for dead may have given it this slot's name.
-func (w *worker) adopt(ctx context.Context, client *uploader.Client, template toloka.Pool, p slot, name string) (string, error) {
+func (c cloner) adopt(ctx context.Context, client *uploader.Client, template toloka.Pool, p slot, name string) (string, error) {
 	if p.asked.IsZero() {
 		return "", nil
 	}
@@ -67,7 +73,7 @@ func (w *worker) adopt(ctx context.Context, client *uploader.Client, template to
 		if !named && (pool.PrivateName != template.PrivateName || pool.ID == template.ID || nameless != "") {
 			continue
 		}
-		used, err := w.store.usesPool(ctx, pool.ID)
+		used, err := c.store.usesPool(ctx, pool.ID)
 		if err != nil {
 			return "", err
 		}

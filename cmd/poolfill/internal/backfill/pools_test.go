@@ -17,7 +17,7 @@ import (
 // and 1, the second for segment 2.
 type cloning struct {
 	m      *Manager
-	w      *worker
+	w      cloner
 	client *uploader.Client
 	b      Backfill
 }
@@ -28,7 +28,7 @@ func newCloning(t *testing.T) cloning {
 	m := manage(t, place(t))
 	c := cloning{
 		m: m, b: begin(t, m, server.API(), 9),
-		w: &worker{store: m.store, ledger: m.ledger, api: server.API(), log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}},
+		w: cloner{m.store, zap.NewNop()},
 	}
 	var err error
 	if c.client, err = uploader.NewClient(server.API()); err != nil {
@@ -67,7 +67,7 @@ func (c cloning) ask(t *testing.T, number int, owner string) slot {
 // fail has an owner's attempt at a segment fail.
 func (c cloning) fail(t *testing.T, number int, owner string) {
 	t.Helper()
-	if err := c.m.store.leave(t.Context(), c.segment(t, number), owner, result{state: Waiting, err: "503"}); err != nil {
+	if err := c.m.store.release(t.Context(), c.segment(t, number), owner, result{state: Waiting, err: "503"}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -71,7 +71,7 @@ func TestAnErrorThatIsNoTextIsKept(t *testing.T) {
 	if ours, err := m.store.claim(t.Context(), g, "one"); err != nil || !ours {
 		t.Fatalf("%t %v", ours, err)
 	}
-	if err := m.store.leave(t.Context(), g, "one", result{state: Failed, err: "a\x00b\xffc"}); err != nil {
+	if err := m.store.release(t.Context(), g, "one", result{state: Failed, err: "a\x00b\xffc"}); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := m.Status(t.Context(), b.Name); err != nil || len(s.Trouble) != 1 || s.Trouble[0].Error != "a\ufffdb\ufffdc" {

@@ -2,32 +2,35 @@ package backfill
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"poolfill/pipeline"
 	"poolfill/reader"
 )
 
-// part is a segment as a report needs it.
-type part struct {
-	run  string
-	path string
-	pool string
-	each bool // of a file that every pool gets
-	rows int64
+// reported is a segment as a report needs it.
+type reported struct {
+	run   string
+	path  string
+	pool  string
+	rules Rules
+	rows  int64
 	// What the segment itself keeps of its outcome.
 	created, rejected int64
 	info              reader.Info // of the whole file, as it was when the backfill began
 }
 
-// name is what the report calls the part's file: one that every pool gets is
+func (p *reported) fields() []any {
+	return []any{&p.run, &p.path, &p.pool, jsonText{&p.rules}, jsonText{&p.info}, &p.rows, &p.created, &p.rejected}
+}
+
+// name is what the report calls the segment's file: one that every pool gets is
 // another one for each of them.
-func (p part) name() string {
-	if p.each {
+func (p reported) name() string {
+	if p.rules.Each {
 		return fmt.Sprintf("%s (pool %s)", p.path, p.pool)
 	}
 	return p.path
@@ -41,24 +44,9 @@ const CodeForgotten = "RUN_FORGOTTEN"
 // segment has not begun are in no file of it; they count as unsent. Nor are those
 // whose run was pruned: they count as the segment has counted them.
 func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) (pipeline.Report, error) {
-	var parts []part
-	err := m.store.each(ctx, `SELECT s.run, f.path, p.pool, f.rules, f.info, s.rows_planned, s.created, s.rejected
-		FROM backfill_segment s JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
-		JOIN backfill_pool p ON p.backfill = s.backfill AND p.number = s.pool
-		WHERE s.backfill = $1 ORDER BY s.file, p.number, s.from_record`, func(scan func(...any) error) error {
-		var p part
-		var text, info string
-		if err := scan(&p.run, &p.path, &p.pool, &text, &info, &p.rows, &p.created, &p.rejected); err != nil {
-			return err
-		}
-		var r rules
-		if err := errors.Join(json.Unmarshal([]byte(text), &r), json.Unmarshal([]byte(info), &p.info)); err != nil {
-			return err
-		}
-		p.each = r.Each
-		parts = append(parts, p)
-		return nil
-	}, b.ID)
+	segments, err := list(ctx, m.store.db, (*reported).fields, `SELECT s.run, f.path, p.pool, f.rules, f.info, s.rows_planned, s.created, s.rejected
+		FROM `+segmentFiles+` JOIN backfill_pool p ON p.backfill = s.backfill AND p.number = s.pool
+		WHERE s.backfill = $1 ORDER BY s.file, p.number, s.from_record`, b.ID)
 	if err != nil {
 		return pipeline.Report{}, err
 	}
@@ -75,11 +63,11 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 	announced := map[string]bool{}
 	var pools []string
 	var forgotten int64 // rows that were created or rejected
-	for _, p := range parts {
+	for _, p := range segments {
 		if p.pool != "" && !slices.Contains(pools, p.pool) {
 			pools = append(pools, p.pool)
 		}
-		run, found, err := m.ledger.Called(ctx, p.run)
+		run, found, err := m.store.ledger.Called(ctx, p.run)
 		if err != nil {
 			return all, err
 		}
@@ -95,7 +83,7 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 		if to != nil {
 			recorder = once{to, p.name(), announced}
 		}
-		r, err := pipeline.Rebuild(ctx, m.ledger, run, recorder)
+		r, err := pipeline.Rebuild(ctx, m.store.ledger, run, recorder)
 		if err != nil {
 			return all, fmt.Errorf("segment %s: %w", p.run, err)
 		}
@@ -114,7 +102,7 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 		})
 	}
 	whole := make(map[string]reader.Info, len(all.Files))
-	for _, p := range parts {
+	for _, p := range segments {
 		whole[p.name()] = p.info
 	}
 	for i := range all.Files {
@@ -125,7 +113,7 @@ func (m *Manager) Report(ctx context.Context, b Backfill, to pipeline.Recorder) 
 	return all, nil
 }
 
-// once gives a file its name in the report, and announces it only the first time.
+// once calls a file by its name in the report, and announces it only the first time.
 type once struct {
 	pipeline.Recorder
 	name      string
@@ -153,13 +141,7 @@ func (o once) Record(results []pipeline.Result) error {
 // joinNames names a few things, and counts the rest.
 func joinNames(names []string) string {
 	const most = 3
-	text := ""
-	for i, n := range names[:min(len(names), most)] {
-		if i > 0 {
-			text += ", "
-		}
-		text += n
-	}
+	text := strings.Join(names[:min(len(names), most)], ", ")
 	if more := len(names) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}

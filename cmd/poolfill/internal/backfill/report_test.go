@@ -35,7 +35,7 @@ func TestTheReportCountsRowsWhoseRunsAreForgotten(t *testing.T) {
 	if ours, err := m.store.claim(t.Context(), g, "one"); err != nil || !ours {
 		t.Fatalf("%t %v", ours, err)
 	}
-	if err := m.store.leave(t.Context(), g, "one", result{state: Finished, created: 2, rejected: 1}); err != nil {
+	if err := m.store.release(t.Context(), g, "one", result{state: Finished, created: 2, rejected: 1}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := m.Report(t.Context(), b, nil)

@@ -3,14 +3,12 @@ package backfill
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/netresearch/go-cron"
-	"github.com/riverqueue/river"
 	"go.uber.org/zap"
 )
 
@@ -26,7 +24,7 @@ type Scheduled struct {
 	Server string
 	Made   time.Time
 	// Due is the last time for which a run was begun, or the time at which the
-	// schedule was made. Begun and Ended are those of the run that was told of last,
+	// schedule was made. Begun and Ended are those of the last run,
 	// zero where there is none; Run is its name and Result what became of it.
 	Due, Begun, Ended time.Time
 	Run, Result       string
@@ -39,7 +37,7 @@ type Outcome struct {
 	Until   time.Time // set where the run goes on then: the day's quota is used up, or it was interrupted
 }
 
-// Next gives the first time after another at which the upload is due.
+// Next returns the first time after another at which the upload is due.
 func (s Scheduled) Next(after time.Time) (time.Time, error) {
 	zone := time.UTC
 	if s.Zone != "" {
@@ -60,7 +58,7 @@ func (s Scheduled) Next(after time.Time) (time.Time, error) {
 	return next, nil
 }
 
-// cronProblem says which part of a cron expression can't be, as the parser's own
+// cronProblem returns which field of a cron expression can't be, as the parser's own
 // errors name none.
 func cronProblem(expression string) string {
 	parts := strings.Fields(expression)
@@ -99,49 +97,40 @@ func (scheduleArgs) Kind() string { return fmt.Sprintf("poolfill_schedule_%d", f
 // syncEvery is how often a worker looks whether a schedule is due.
 const syncEvery = 10 * time.Second
 
-// scheduler enters the jobs of scheduled uploads that are due, and carries them out.
+// scheduler queues the jobs of scheduled uploads that are due, and carries them out.
 // Each worker of a schedule's server does so: a job is that of a schedule and a
 // time, of which River takes one. (River's own periodic jobs are those of one
 // worker, which may be another server's, and are lost with it.) Times that were
 // missed, as no worker was there, become one run when there is one again.
 type scheduler struct {
-	store  store
-	queue  scheduleQueue
-	upload func(context.Context, Scheduled) (Outcome, error)
-	server string
-	log    *zap.Logger
-	alarm  *alarm
+	schedules schedules
+	queue     scheduleQueue
+	upload    func(context.Context, Scheduled) (Outcome, error)
+	server    string
+	log       *zap.Logger
+	alarm     *alarm
 }
 
-// scheduleQueue takes the jobs of scheduled uploads. One that it has is not entered
+// scheduleQueue takes the jobs of scheduled uploads. One that it has is not added
 // again.
 type scheduleQueue interface {
 	insertScheduled(context.Context, scheduleArgs) error
 }
 
-// run enters what is due until ctx ends.
+// run queues what is due until ctx ends.
 func (s *scheduler) run(ctx context.Context) {
 	if s.upload == nil {
 		return
 	}
-	ticker := time.NewTicker(syncEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.sync(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.alarm.see(err)
-			s.log.Warn("looking after the schedules failed and is tried again", zap.Error(err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
+	repeat(ctx, syncEvery, nil, func() error { return s.sync(ctx, time.Now()) }, func(err error) {
+		s.alarm.see(err)
+		s.log.Warn("looking after the schedules failed and is tried again", zap.Error(err))
+	})
 }
 
-// sync enters what is due now.
+// sync queues what is due now.
 func (s *scheduler) sync(ctx context.Context, now time.Time) error {
-	all, err := s.store.schedules(ctx)
+	all, err := s.schedules.all(ctx)
 	if err != nil {
 		return err
 	}
@@ -161,7 +150,7 @@ func (s *scheduler) sync(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// lastMissed gives the last time until now that is due and was not begun, or zero
+// lastMissed returns the last time until now that is due and was not begun, or zero
 // where there is none.
 func lastMissed(s Scheduled, now time.Time) (due time.Time, err error) {
 	// It is looked back further and further, so that a schedule that was left alone
@@ -186,33 +175,11 @@ func lastMissed(s Scheduled, now time.Time) (due time.Time, err error) {
 	}
 }
 
-// scheduledJob is the job of one scheduled upload.
-type scheduledJob struct {
-	river.WorkerDefaults[scheduleArgs]
-	sched *scheduler
-}
-
-// Work is part of river.Worker.
-func (j *scheduledJob) Work(ctx context.Context, job *river.Job[scheduleArgs]) error {
-	err := j.sched.work(ctx, job.Args)
-	j.sched.alarm.see(err)
-	return forRiver(err)
-}
-
-// NextRetry is part of river.Worker.
-func (*scheduledJob) NextRetry(job *river.Job[scheduleArgs]) time.Time {
-	return time.Now().Add(pause(job.Attempt))
-}
-
-// Timeout is part of river.Worker: an upload takes as long as it takes, and the
-// lock of its pool keeps a second one away.
-func (*scheduledJob) Timeout(*river.Job[scheduleArgs]) time.Duration { return -1 }
-
-func (s *scheduler) work(ctx context.Context, a scheduleArgs) error {
-	one, err := s.store.schedule(ctx, a.Schedule)
-	var unknown *unknownError
+// work carries out a scheduled upload. A *snooze asks for it again.
+func (s *scheduler) work(ctx context.Context, a scheduleArgs, _ int) error {
+	one, err := s.schedules.find(ctx, a.Schedule)
 	switch {
-	case errors.As(err, &unknown):
+	case errors.Is(err, ErrUnknown):
 		return nil // it was removed
 	case err != nil:
 		return err
@@ -220,7 +187,7 @@ func (s *scheduler) work(ctx context.Context, a scheduleArgs) error {
 		return &snooze{later} // until a worker of that server has it
 	}
 	one.Due, one.Begun, one.Ended, one.Run, one.Result = a.Due, time.Now(), time.Time{}, "", "running"
-	if begun, err := s.store.begin(ctx, one); err != nil || !begun {
+	if begun, err := s.schedules.begin(ctx, one); err != nil || !begun {
 		return err // where it didn't, a later one has, or the schedule was changed
 	}
 	o, failed := s.upload(ctx, one)
@@ -228,7 +195,7 @@ func (s *scheduler) work(ctx context.Context, a scheduleArgs) error {
 	if failed != nil {
 		one.Result = "failed: " + failed.Error()
 	}
-	if err := s.store.note(context.WithoutCancel(ctx), one); err != nil {
+	if err := s.schedules.note(context.WithoutCancel(ctx), one); err != nil {
 		return errors.Join(failed, err)
 	}
 	if !o.Until.IsZero() {
@@ -239,59 +206,60 @@ func (s *scheduler) work(ctx context.Context, a scheduleArgs) error {
 
 const scheduleColumns = `name, cron, zone, args, server, made, due, last_begun, last_ended, last_run, last_result`
 
-func scanSchedule(scan func(...any) error) (s Scheduled, err error) {
-	var args string
-	var made, due, begun, ended int64
-	if err := scan(&s.Name, &s.Cron, &s.Zone, &args, &s.Server, &made, &due, &begun, &ended, &s.Run, &s.Result); err != nil {
-		return s, err
-	}
-	for _, t := range []struct {
-		to   *time.Time
-		from int64
-	}{{&s.Made, made}, {&s.Due, due}, {&s.Begun, begun}, {&s.Ended, ended}} {
-		if t.from != 0 {
-			*t.to = time.UnixMilli(t.from)
-		}
-	}
-	err = json.Unmarshal([]byte(args), &s.Args)
-	return s, err
+func (s *Scheduled) fields() []any {
+	at := func(t *time.Time) instant { return instant{t, time.Millisecond} }
+	return []any{&s.Name, &s.Cron, &s.Zone, jsonText{&s.Args}, &s.Server, at(&s.Made), at(&s.Due), at(&s.Begun), at(&s.Ended), &s.Run, &s.Result}
 }
 
-func (s store) schedules(ctx context.Context) (all []Scheduled, err error) {
-	err = s.each(ctx, `SELECT `+scheduleColumns+` FROM schedule ORDER BY name`, func(scan func(...any) error) error {
-		one, err := scanSchedule(scan)
-		all = append(all, one)
-		return err
-	})
-	return all, err
+// schedules has what is stored of uploads that come again. It is safe for concurrent
+// use.
+type schedules struct{ database }
+
+func (s schedules) all(ctx context.Context) ([]Scheduled, error) {
+	return list(ctx, s.db, (*Scheduled).fields, `SELECT `+scheduleColumns+` FROM schedule ORDER BY name`)
 }
 
-func (s store) schedule(ctx context.Context, name string) (Scheduled, error) {
-	one, err := scanSchedule(s.db.QueryRowContext(ctx, `SELECT `+scheduleColumns+` FROM schedule WHERE name = $1`, name).Scan)
+// find returns the upload of a name. Without one the error is ErrUnknown.
+func (s schedules) find(ctx context.Context, name string) (Scheduled, error) {
+	found, err := one(ctx, s.db, (*Scheduled).fields, `SELECT `+scheduleColumns+` FROM schedule WHERE name = $1`, name)
 	if errors.Is(err, sql.ErrNoRows) {
-		return one, &unknownError{"schedule", name}
+		err = &unknownError{"schedule", name}
 	}
-	return one, err
+	return found, err
+}
+
+// set stores an upload, or changes the one of its name.
+func (s schedules) set(ctx context.Context, one Scheduled) error {
+	now := time.Now()
+	if _, err := one.Next(now); err != nil {
+		return err
+	}
+	_, err := s.db.ExecContext(ctx, `INSERT INTO schedule (name, cron, zone, args, server, made, due, last_begun, last_ended, last_run, last_result)
+		VALUES ($1, $2, $3, $4, $5, $6, $6, 0, 0, '', '')
+		ON CONFLICT (name) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, args = excluded.args, server = excluded.server, made = excluded.made, due = excluded.due`,
+		one.Name, one.Cron, one.Zone, jsonText{one.Args}, one.Server, millis(now))
+	return err
+}
+
+func (s schedules) remove(ctx context.Context, name string) error {
+	removed, err := changed(s.db.ExecContext(ctx, `DELETE FROM schedule WHERE name = $1`, name))
+	if err == nil && !removed {
+		err = &unknownError{"schedule", name}
+	}
+	return err
 }
 
 // begin notes that a run begins for the time that is due. It reports whether it
 // may: the time doesn't go back.
-func (s store) begin(ctx context.Context, one Scheduled) (bool, error) {
-	return s.changed(s.db.ExecContext(ctx, `UPDATE schedule SET due = $1, last_begun = $2, last_ended = 0, last_run = '', last_result = $3 WHERE name = $4 AND due <= $1`,
+func (s schedules) begin(ctx context.Context, one Scheduled) (bool, error) {
+	return changed(s.db.ExecContext(ctx, `UPDATE schedule SET due = $1, last_begun = $2, last_ended = 0, last_run = '', last_result = $3 WHERE name = $4 AND due <= $1`,
 		millis(one.Due), millis(one.Begun), one.Result, one.Name))
 }
 
 // note keeps what became of a scheduled upload. The time that is due isn't touched:
 // it is that of a later run, or of another expression, where one came meanwhile.
-func (s store) note(ctx context.Context, one Scheduled) error {
+func (s schedules) note(ctx context.Context, one Scheduled) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE schedule SET last_begun = $1, last_ended = $2, last_run = $3, last_result = $4 WHERE name = $5`,
 		millis(one.Begun), millis(one.Ended), one.Run, s.ledger.Text(one.Result), one.Name)
 	return err
-}
-
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }

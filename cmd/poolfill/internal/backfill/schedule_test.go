@@ -31,7 +31,7 @@ func schedule(t *testing.T, m *Manager, name, cron, server string, made time.Tim
 }
 
 func scheduling(m *Manager, q scheduleQueue, server string, upload func(Scheduled)) *scheduler {
-	return &scheduler{store: m.store, queue: q, server: server, log: zap.NewNop(), alarm: newAlarm(m.ledger), upload: func(_ context.Context, one Scheduled) (Outcome, error) {
+	return &scheduler{schedules: m.schedules(), queue: q, server: server, log: zap.NewNop(), alarm: newAlarm(m.store.ledger), upload: func(_ context.Context, one Scheduled) (Outcome, error) {
 		if upload != nil {
 			upload(one)
 		}
@@ -68,11 +68,11 @@ func TestEachTimeIsEnteredOnceByTheWorkersOfItsServer(t *testing.T) {
 		t.Fatalf("the jobs are %+v", q.jobs)
 	}
 	for _, job := range q.jobs {
-		if err := first.work(t.Context(), job); (err == nil) != (job.Schedule == "a") {
+		if err := first.work(t.Context(), job, 1); (err == nil) != (job.Schedule == "a") {
 			t.Fatalf("%s: %v", job.Schedule, err)
 		}
 	}
-	if err := third.work(t.Context(), want[1]); err != nil {
+	if err := third.work(t.Context(), want[1], 1); err != nil {
 		t.Fatal(err)
 	}
 	sync(third, 50*time.Second)
@@ -119,14 +119,14 @@ func TestTheEndOfARunBringsNoTimeBack(t *testing.T) {
 		ran++
 		schedule(t, m, "s", "0 3 * * *", "one", changed)
 	})
-	if err := s.work(t.Context(), scheduleArgs{"s", due}); err != nil {
+	if err := s.work(t.Context(), scheduleArgs{"s", due}, 1); err != nil {
 		t.Fatal(err)
 	}
-	one, err := m.store.schedule(t.Context(), "s")
+	one, err := m.schedules().find(t.Context(), "s")
 	if err != nil || !one.Due.Equal(changed) || one.Result != "finished" {
 		t.Errorf("the schedule is %+v, %v", one, err)
 	}
-	if err := s.work(t.Context(), scheduleArgs{"s", due.Add(time.Minute)}); err != nil || ran > 1 {
+	if err := s.work(t.Context(), scheduleArgs{"s", due.Add(time.Minute)}, 1); err != nil || ran > 1 {
 		t.Errorf("a time of the old expression is run, %v", err)
 	}
 }

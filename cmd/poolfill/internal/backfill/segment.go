@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"poolfill/batcher"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
@@ -35,49 +34,29 @@ const (
 	// shift is how long a job works at most before it makes room for others; it
 	// goes on where it was.
 	shift = 10 * time.Minute
-	// later is when a job looks again for what stands in its way just now.
-	later = 15 * time.Second
-	// soon is when it looks again for what takes a moment.
-	soon = time.Second
 )
 
 // worker carries out jobs. It is safe for concurrent use.
 type worker struct {
-	store  store
-	ledger *ledger.Ledger
-	api    uploader.ClientConfig
-	log    *zap.Logger
-	alarm  *alarm
-	stop   <-chan struct{} // closed when no work is to be begun any more
-	left   func()          // is called when a segment was left, whatever came of it
+	store store
+	api   uploader.ClientConfig
+	log   *zap.Logger
+	alarm *alarm
+	stop  <-chan struct{} // closed when no work is to be begun any more
+	ended func()          // is called when the work at a segment has ended, whatever came of it
 
 	buffers batcher.Buffers // of all segments
 }
 
-// errChanged says that a file is not what it was when the backfill began.
-var errChanged = errors.New("the file changed since the backfill began: put the old one back and run 'poolfill backfill retry', or cancel this backfill and begin another one")
-
-// errMixed says that a file is what it was again, but rows of another one were
-// uploaded in its place.
-var errMixed = errors.New("rows of another version of the file were uploaded, and stay in the pool: cancel this backfill and begin another one, for a new pool")
-
-// final reports an error of which no further attempt helps.
-func final(err error) bool { return errors.Is(err, errChanged) || errors.Is(err, errMixed) }
-
-// snooze is a job that is tried again, though nothing failed.
-type snooze struct{ wait time.Duration }
-
-func (s *snooze) Error() string { return fmt.Sprintf("again in %s", s.wait) }
-
-// work carries out a segment. A *snooze asks for the job again; any other error
-// is a failure, of which last says that it is the last that is borne.
-func (w *worker) work(ctx context.Context, backfill int64, number int, generation int64, last bool) error {
-	g, err := w.store.segment(ctx, backfill, number)
+// work carries out a job. A *snooze asks for it again; any other error is a failure,
+// after which so many tries are left.
+func (w *worker) work(ctx context.Context, job jobKey, triesLeft int) error {
+	g, err := w.store.segment(ctx, job.Backfill, job.Segment)
 	if err != nil {
 		return err
 	}
 	switch {
-	case g.generation != generation || g.state == Finished || g.backfill.State != Running:
+	case g.generation != job.Generation || g.state == Finished || g.backfill.State != Running:
 		return nil // there is another job for it, or none is wanted
 	case !g.backfill.Settings.isFor(w.api):
 		w.log.Warn("a backfill is for another server or account than this worker's", zap.String("backfill", g.backfill.Name), zap.String("server", g.backfill.Settings.Server))
@@ -86,7 +65,7 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 		return &snooze{later}
 	}
 	// A segment that can send nothing today would still have its pool cloned.
-	until, err := w.store.parked(ctx, backfill)
+	until, err := w.store.parked(ctx, job.Backfill)
 	if err != nil {
 		return err
 	}
@@ -108,26 +87,23 @@ func (w *worker) work(ctx context.Context, backfill int64, number int, generatio
 		switch {
 		case errors.As(err, &again):
 			r.err = ""
-		case last || final(err):
+		case triesLeft <= 0 || final(err):
 			r.state = Failed
 		}
 	}
-	defer w.left()
+	defer w.ended()
 	// What became of the segment is kept whether or not the worker is stopped.
-	if failed := w.store.leave(context.WithoutCancel(ctx), g, owner, r); failed != nil {
-		return errors.Join(err, failed)
-	}
-	return err
+	return errors.Join(err, w.store.release(context.WithoutCancel(ctx), g, owner, r))
 }
 
 // attempt works at a claimed segment. From the beginning others see that the owner
 // is alive: to look at a file, or to clone a pool, takes as long as servers do.
 func (w *worker) attempt(ctx context.Context, g segment, owner string) (result, error) {
-	ctx, leave := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	going, stop := context.WithCancel(ctx) // ends at a soft stop
-	ended := w.watch(ctx, g, owner, stop, leave)
+	ended := w.watch(ctx, g, owner, stop, cancel)
 	defer func() {
-		leave()
+		cancel()
 		stop()
 		ended()
 	}()
@@ -173,14 +149,14 @@ func (w *worker) prepare(ctx context.Context, g segment, owner string) (*pipelin
 		return nil, err
 	}
 	defer client.Close()
-	pool, err := w.pool(ctx, client, g, owner)
+	pool, err := cloner{w.store, w.log}.pool(ctx, client, g, owner)
 	if err != nil {
 		return nil, err
 	}
 	return pipeline.New(w.config(g, pool))
 }
 
-// unlessStopped gives an error of what goes on until ctx ends. That it was broken
+// unlessStopped returns an error of what goes on until ctx ends. That it was broken
 // off is no failure.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !final(err) {
@@ -192,13 +168,13 @@ func unlessStopped(ctx context.Context, err error) error {
 // config is the run of a segment.
 func (w *worker) config(g segment, pool string) pipeline.Config {
 	s := g.backfill.Settings
-	reading := reader.Segment{From: g.from, Rows: g.rows}.Config(withMap(s.Reader, g.file.rules.Map))
+	reading := g.rows.Config(withMap(s.Reader, g.file.rules.Map))
 	limits := s.Limits
 	limits.Park = true
 	return pipeline.Config{
 		Files: []string{g.file.path}, Reader: reading, NoSpec: s.NoSpec,
 		PoolID: pool, API: w.api, Limits: limits, Mode: uploader.Async, ChunkSize: s.ChunkSize, Buffers: &w.buffers,
-		Part: g.run, Ledger: w.ledger, Command: "poolfill backfill resume " + g.backfill.Name,
+		Part: g.run, Ledger: w.store.ledger, Command: "poolfill backfill resume " + g.backfill.Name,
 		Log: w.log.With(zap.String("segment", g.run)),
 	}
 }
@@ -214,10 +190,10 @@ func withMap(c reader.Config, columns map[string]string) reader.Config {
 	return c
 }
 
-// watch shows that the owner is alive until ctx ends, after which the function that
-// it gives waits for it. It calls stop when the work is to end softly, and leave when
+// watch shows that the owner is alive until ctx ends; the function that it returns
+// waits for that. It calls stop when the work is to end softly, and cancel when
 // the segment is not the owner's any more.
-func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave func()) (ended func()) {
+func (w *worker) watch(ctx context.Context, g segment, owner string, stop, cancel func()) (ended func()) {
 	var group sync.WaitGroup
 	group.Go(func() {
 		over := time.NewTimer(shift)
@@ -230,12 +206,12 @@ func (w *worker) watch(ctx context.Context, g segment, owner string, stop, leave
 		}
 		stop()
 	})
-	group.Go(func() { w.show(ctx, g, owner, stop, leave) })
+	group.Go(func() { w.show(ctx, g, owner, stop, cancel) })
 	return group.Wait
 }
 
 // show beats until ctx ends.
-func (w *worker) show(ctx context.Context, g segment, owner string, stop, leave func()) {
+func (w *worker) show(ctx context.Context, g segment, owner string, stop, cancel func()) {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
 	alive := time.Now()
@@ -251,10 +227,10 @@ func (w *worker) show(ctx context.Context, g segment, owner string, stop, leave 
 		switch {
 		case lost:
 			w.log.Warn("a segment was taken away", zap.String("segment", g.run))
-			leave()
+			cancel()
 		case err != nil && time.Since(alive) > unsure:
 			w.log.Warn("the database can't be told that this worker is alive", zap.String("segment", g.run), zap.Error(err))
-			leave()
+			cancel()
 		case err == nil && state != Running:
 			stop()
 		}
@@ -279,13 +255,13 @@ func unchanged(ctx context.Context, f file) error {
 		return fmt.Errorf("%s: this worker has no such file: each worker must reach each file under the same path", f.path)
 	case err != nil:
 		return err
-	case !now.Equal(reader.Identity{Size: f.size, Modified: f.modified, Ends: f.ends}):
+	case !now.Equal(f.identity):
 		return fmt.Errorf("%s: %w", f.path, errChanged)
 	}
 	return nil
 }
 
-// newToken gives a name that nobody else has.
+// newToken returns a name that nobody else has.
 func newToken() string {
 	var id [12]byte
 	_, _ = rand.Read(id[:]) // never fails, by its contract

@@ -29,9 +29,9 @@ import (
 	"poolfill/uploader/tolokatest"
 )
 
-// working gives a worker without an engine.
+// working returns a worker without an engine.
 func working(m *Manager, api uploader.ClientConfig) *worker {
-	return &worker{store: m.store, ledger: m.ledger, api: api, log: zap.NewNop(), alarm: newAlarm(m.ledger), left: func() {}}
+	return &worker{store: m.store, api: api, log: zap.NewNop(), alarm: newAlarm(m.store.ledger), ended: func() {}}
 }
 
 func TestAUsedUpQuotaKeepsTheOtherSegmentsWaiting(t *testing.T) {
@@ -43,7 +43,7 @@ func TestAUsedUpQuotaKeepsTheOtherSegmentsWaiting(t *testing.T) {
 	waits := func(number int) {
 		t.Helper()
 		var again *snooze
-		if err := w.work(t.Context(), b.ID, number, 1, false); !errors.As(err, &again) || again.wait <= 0 {
+		if err := w.work(t.Context(), jobKey{b.ID, number, 1}, 1); !errors.As(err, &again) || again.wait <= 0 {
 			t.Fatalf("segment %d ended with %v", number, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestAUsedUpQuotaKeepsTheOtherSegmentsWaiting(t *testing.T) {
 	}
 }
 
-// behind gives the API of a server behind a handler that sees each request first.
+// behind returns the API of a server behind a handler that sees each request first.
 func behind(t *testing.T, server *tolokatest.Server, see func(*http.Request)) uploader.ClientConfig {
 	t.Helper()
 	target, err := url.Parse(server.URL)
@@ -125,14 +125,14 @@ func TestAFileThatChangesUnderItsSegment(t *testing.T) {
 			m := manage(t, place(t))
 			b := enter(t, m, api, Source{Path: path, Template: "1"}, Settings{ChunkSize: 2, SegmentRows: 4, PoolTasks: 4})
 			w := working(m, api)
-			if err := w.work(t.Context(), b.ID, 0, 1, false); !errors.Is(err, errChanged) {
+			if err := w.work(t.Context(), jobKey{b.ID, 0, 1}, 1); !errors.Is(err, errChanged) {
 				t.Fatalf("it ended with %v", err)
 			}
 			put(old, was)
 			if _, n, err := m.Retry(t.Context(), b.Name); n != 1 || err != nil {
 				t.Fatalf("%d segments have failed: %v", n, err)
 			}
-			if err := w.work(t.Context(), b.ID, 0, 2, false); !errors.Is(err, tt.again) {
+			if err := w.work(t.Context(), jobKey{b.ID, 0, 2}, 1); !errors.Is(err, tt.again) {
 				t.Errorf("with the old file it ended with %v", err)
 			}
 			want := Finished
@@ -155,7 +155,7 @@ func TestTheReportHasTheWarningsOfAllSegments(t *testing.T) {
 	m := manage(t, place(t))
 	b := enter(t, m, server.API(), Source{Path: path, Template: "1"}, Settings{ChunkSize: 2, SegmentRows: 2, PoolTasks: 4, NoSpec: true})
 	for number := range 2 {
-		if err := working(m, server.API()).work(t.Context(), b.ID, number, 1, false); err != nil {
+		if err := working(m, server.API()).work(t.Context(), jobKey{b.ID, number, 1}, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -201,7 +201,7 @@ func TestAWorkerIsWatchfulBeforeItsSegmentIsRead(t *testing.T) {
 				close(stop)
 			}()
 			var again *snooze
-			if err := w.work(t.Context(), b.ID, 0, 1, true); !errors.As(err, &again) {
+			if err := w.work(t.Context(), jobKey{b.ID, 0, 1}, 0); !errors.As(err, &again) {
 				t.Fatalf("it ended with %v", err)
 			}
 			s, err := m.Status(t.Context(), b.Name)
@@ -211,7 +211,7 @@ func TestAWorkerIsWatchfulBeforeItsSegmentIsRead(t *testing.T) {
 			// It goes on where it was.
 			hangs.Store(false)
 			w.stop = nil
-			if err := w.work(t.Context(), b.ID, 0, 1, true); err != nil {
+			if err := w.work(t.Context(), jobKey{b.ID, 0, 1}, 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -236,7 +236,7 @@ func TestAWorkerLetsGoOfASegmentWhereTheDatabaseIsSilent(t *testing.T) {
 	l := place(t).Ledger
 	synctest.Test(t, func(t *testing.T) {
 		stop := make(chan struct{})
-		w := &worker{store: store{db: sql.OpenDB(silent{})}, log: zap.NewNop(), alarm: newAlarm(l), stop: stop}
+		w := &worker{store: store{database{db: sql.OpenDB(silent{})}}, log: zap.NewNop(), alarm: newAlarm(l), stop: stop}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		begun := time.Now()

@@ -7,20 +7,7 @@ import (
 	"poolfill/uploader"
 )
 
-// counts gives the segments of a backfill by their state.
-func (s store) counts(ctx context.Context, backfill int64) (map[State]int64, error) {
-	counts := make(map[State]int64)
-	err := s.each(ctx, `SELECT state, count(*) FROM backfill_segment WHERE backfill = $1 GROUP BY state`, func(scan func(...any) error) error {
-		var state State
-		var n int64
-		err := scan((*string)(&state), &n)
-		counts[state] = n
-		return err
-	}, backfill)
-	return counts, err
-}
-
-// Status says how far a backfill has come. Its JSON form is what
+// Status is how far a backfill has come. Its JSON form is what
 // 'poolfill backfill status --json' prints.
 type Status struct {
 	Name     string           `json:"name"`
@@ -53,6 +40,10 @@ type PoolStatus struct {
 	Finished bool   `json:"finished"`
 }
 
+func (p *PoolStatus) fields() []any {
+	return []any{&p.Pool, &p.Template, &p.Rows, &p.Created, &p.Rejected, &p.Finished}
+}
+
 // SegmentTrouble is a segment whose last attempt failed.
 type SegmentTrouble struct {
 	Segment string `json:"segment"`
@@ -64,21 +55,25 @@ type SegmentTrouble struct {
 	Attempts int64 `json:"attempts"`
 }
 
+func (t *SegmentTrouble) fields() []any {
+	return []any{&t.Segment, &t.File, &t.State, &t.Error, &t.Attempts}
+}
+
 // mostTrouble bounds the segments that a Status names.
 const mostTrouble = 10
 
-// Status tells how far a backfill has come; "" is the latest.
+// Status returns how far a backfill has come; "" is the latest.
 func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
-	b, err := m.store.find(ctx, name)
+	b, err := m.store.find(ctx, m.store.db, name)
 	if err != nil {
 		return Status{}, err
 	}
 	return m.store.status(ctx, b)
 }
 
-// Statuses tells of all backfills, the latest first.
+// Statuses returns the status of all backfills, the latest first.
 func (m *Manager) Statuses(ctx context.Context) ([]Status, error) {
-	all, err := m.store.list(ctx, "")
+	all, err := m.store.backfills(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +90,7 @@ func (m *Manager) Statuses(ctx context.Context) ([]Status, error) {
 
 // Idle reports whether no backfill for a server and account is left to do.
 func (m *Manager) Idle(ctx context.Context, api uploader.ClientConfig) (bool, error) {
-	running, err := m.store.list(ctx, Running)
+	running, err := m.store.backfills(ctx, Running)
 	if err != nil {
 		return false, err
 	}
@@ -109,61 +104,57 @@ func (m *Manager) Idle(ctx context.Context, api uploader.ClientConfig) (bool, er
 
 func (s store) status(ctx context.Context, b Backfill) (out Status, err error) {
 	out = Status{
-		Name: b.Name, State: b.State, Server: b.Settings.Server, Begun: b.Begun.UTC(), Command: b.Command,
+		Name: b.Name, State: b.State, Server: b.Settings.Server, Begun: b.Begun.UTC(), Ended: timeOrNil(b.Ended), Command: b.Command,
 		Segments: map[State]int64{}, Pools: []PoolStatus{}, Trouble: []SegmentTrouble{},
 	}
-	if !b.Ended.IsZero() {
-		ended := b.Ended.UTC()
-		out.Ended = &ended
-	}
-	if err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM backfill_file WHERE backfill = $1`, b.ID).Scan(&out.Files); err != nil {
+	if out.Files, err = number(ctx, s.db, `SELECT count(*) FROM backfill_file WHERE backfill = $1`, b.ID); err != nil {
 		return out, err
 	}
-	if out.Segments, err = s.counts(ctx, b.ID); err != nil {
+	type count struct {
+		state    State
+		segments int64
+	}
+	counts, err := list(ctx, s.db, func(c *count) []any { return []any{&c.state, &c.segments} },
+		`SELECT state, count(*) FROM backfill_segment WHERE backfill = $1 GROUP BY state`, b.ID)
+	if err != nil {
 		return out, err
 	}
-	// What is under way is told by its chunks, which are in the same database.
-	err = s.each(ctx, `SELECT p.pool, p.template, p.rows_planned,
+	for _, c := range counts {
+		out.Segments[c.state] = c.segments
+	}
+	// What is under way is known by its chunks, which are in the same database.
+	pools, err := list(ctx, s.db, (*PoolStatus).fields, `SELECT p.pool, p.template, p.rows_planned,
 			coalesce(sum(CASE WHEN s.state = $2 THEN s.created ELSE c.created END), 0),
 			coalesce(sum(CASE WHEN s.state = $2 THEN s.rejected ELSE c.rejected END), 0),
-			coalesce(sum(CASE WHEN s.state = $2 THEN 0 ELSE 1 END), 0)
+			min(CASE WHEN s.state = $2 THEN 1 ELSE 0 END)
 		FROM backfill_pool p JOIN backfill_segment s ON s.backfill = p.backfill AND s.pool = p.number
 		LEFT JOIN (SELECT r.name, sum(k.created) created, sum(k.rejected) rejected FROM run r JOIN chunk k ON k.run_id = r.id
 			WHERE r.name IN (SELECT run FROM backfill_segment WHERE backfill = $1 AND state <> $2) GROUP BY r.name) c ON c.name = s.run
-		WHERE p.backfill = $1 GROUP BY p.number, p.pool, p.template, p.rows_planned ORDER BY p.number`, func(scan func(...any) error) error {
-		var p PoolStatus
-		var open int64
-		if err := scan(&p.Pool, &p.Template, &p.Rows, &p.Created, &p.Rejected, &open); err != nil {
-			return err
-		}
-		p.Finished = open == 0
+		WHERE p.backfill = $1 GROUP BY p.number, p.pool, p.template, p.rows_planned ORDER BY p.number`, b.ID, Finished)
+	if err != nil {
+		return out, err
+	}
+	for _, p := range pools {
 		out.Rows, out.Created, out.Rejected = out.Rows+p.Rows, out.Created+p.Created, out.Rejected+p.Rejected
-		out.Pools = append(out.Pools, p)
-		return nil
-	}, b.ID, string(Finished))
+	}
+	out.Pools = append(out.Pools, pools...)
+	trouble, err := list(ctx, s.db, (*SegmentTrouble).fields, `SELECT s.run, f.path, s.state, s.error, s.attempts FROM `+segmentFiles+`
+		WHERE s.backfill = $1 AND s.error <> '' AND s.state <> $2 ORDER BY s.number LIMIT $3`, b.ID, Finished, mostTrouble)
 	if err != nil {
 		return out, err
 	}
-	err = s.each(ctx, `SELECT s.run, f.path, s.state, s.error, s.attempts FROM backfill_segment s JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
-		WHERE s.backfill = $1 AND s.error <> '' AND s.state <> $2 ORDER BY s.number LIMIT $3`, func(scan func(...any) error) error {
-		var t SegmentTrouble
-		if err := scan(&t.Segment, &t.File, (*string)(&t.State), &t.Error, &t.Attempts); err != nil {
-			return err
-		}
-		out.Trouble = append(out.Trouble, t)
+	out.Trouble = append(out.Trouble, trouble...)
+	until, err := one(ctx, s.db, func(t *time.Time) []any { return []any{instant{t, time.Millisecond}} },
+		`SELECT coalesce(min(until), 0) FROM backfill_segment WHERE backfill = $1 AND state = $2 AND until > 0`, b.ID, Waiting)
+	out.Until = timeOrNil(until)
+	return out, err
+}
+
+// timeOrNil returns a time as JSON shows it; nil for none.
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
 		return nil
-	}, b.ID, string(Finished), mostTrouble)
-	if err != nil {
-		return out, err
 	}
-	var until int64
-	if err := s.db.QueryRowContext(ctx, `SELECT coalesce(min(until), 0) FROM backfill_segment WHERE backfill = $1 AND state = $2 AND until > 0`,
-		b.ID, string(Waiting)).Scan(&until); err != nil {
-		return out, err
-	}
-	if until > 0 {
-		at := time.UnixMilli(until).UTC()
-		out.Until = &at
-	}
-	return out, nil
+	t = t.UTC()
+	return &t
 }

@@ -4,23 +4,18 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"poolfill/internal/ledger"
-	"poolfill/internal/postgres"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
 )
 
-// format is the version of what is stored. A worker leaves backfills of another
-// one alone.
-const format = 1
-
-// State says how far a backfill, or one of its segments, has come.
+// State is how far a backfill, or one of its segments, has come.
 type State string
 
 // The states.
@@ -30,7 +25,7 @@ const (
 	Paused    State = "paused"
 	Cancelled State = "cancelled"
 	Finished  State = "finished" // every row was created or rejected
-	Failed    State = "failed"   // a segment was given up; its rows are told by the report
+	Failed    State = "failed"   // a segment was given up; the report has its rows
 )
 
 // Settings are the rules of a backfill, which all its workers keep.
@@ -67,23 +62,18 @@ type Backfill struct {
 	Command  string
 }
 
+const backfillColumns = `b.id, b.name, b.state, b.settings, b.command, b.begun, b.ended`
+
+func (b *Backfill) fields() []any {
+	return []any{&b.ID, &b.Name, &b.State, jsonText{&b.Settings}, &b.Command, instant{&b.Begun, time.Millisecond}, instant{&b.Ended, time.Millisecond}}
+}
+
 // file is an input as it is stored.
 type file struct {
 	number   int
 	path     string
-	size     int64
-	modified time.Time
-	ends     []byte
-	rules    rules
-	info     reader.Info
-}
-
-// rules are what a file has of its own.
-type rules struct {
-	Map       map[string]string `json:",omitempty"`
-	Priority  int
-	NotBefore time.Time `json:",omitzero"`
-	Each      bool      `json:",omitempty"`
+	identity reader.Identity
+	rules    Rules
 }
 
 // segment is one segment and all that its job needs.
@@ -91,8 +81,7 @@ type segment struct {
 	backfill   Backfill
 	number     int
 	file       file
-	from       reader.Mark
-	rows       int64
+	rows       reader.Segment
 	slot       int
 	state      State
 	generation int64
@@ -100,116 +89,31 @@ type segment struct {
 	run        string // the name of its run in the ledger
 }
 
-// schema is repeated at each start, so all of it must bear that. Times are
-// milliseconds since 1970; 0 is none.
-var schema = []string{
-	`CREATE TABLE IF NOT EXISTS backfill (
-		id bigint PRIMARY KEY,
-		name text NOT NULL UNIQUE,
-		format bigint NOT NULL,
-		server text NOT NULL,
-		state text NOT NULL,
-		settings text NOT NULL,
-		command text NOT NULL,
-		begun bigint NOT NULL,
-		ended bigint NOT NULL
-	)`,
-	`CREATE TABLE IF NOT EXISTS backfill_file (
-		backfill bigint NOT NULL REFERENCES backfill (id) ON DELETE CASCADE,
-		number bigint NOT NULL,
-		path text NOT NULL,
-		size bigint NOT NULL,
-		modified bigint NOT NULL,
-		ends text NOT NULL,
-		rules text NOT NULL,
-		info text NOT NULL,
-		PRIMARY KEY (backfill, number)
-	)`,
-	`CREATE TABLE IF NOT EXISTS backfill_pool (
-		backfill bigint NOT NULL REFERENCES backfill (id) ON DELETE CASCADE,
-		number bigint NOT NULL,
-		template text NOT NULL,
-		pool text NOT NULL,
-		rows_planned bigint NOT NULL,
-		owner text NOT NULL,
-		asked bigint NOT NULL,
-		opened bigint NOT NULL,
-		PRIMARY KEY (backfill, number)
-	)`,
-	`CREATE TABLE IF NOT EXISTS backfill_segment (
-		backfill bigint NOT NULL REFERENCES backfill (id) ON DELETE CASCADE,
-		number bigint NOT NULL,
-		file bigint NOT NULL,
-		from_bytes bigint NOT NULL,
-		from_line bigint NOT NULL,
-		from_record bigint NOT NULL,
-		rows_planned bigint NOT NULL,
-		pool bigint NOT NULL,
-		state text NOT NULL,
-		generation bigint NOT NULL,
-		queued bigint NOT NULL,
-		owner text NOT NULL,
-		beat bigint NOT NULL,
-		run text NOT NULL,
-		created bigint NOT NULL,
-		rejected bigint NOT NULL,
-		attempts bigint NOT NULL,
-		until bigint NOT NULL,
-		error text NOT NULL,
-		PRIMARY KEY (backfill, number)
-	)`,
-	`CREATE INDEX IF NOT EXISTS backfill_segment_by_state ON backfill_segment (state, backfill)`,
-	`CREATE TABLE IF NOT EXISTS schedule (
-		name text PRIMARY KEY,
-		cron text NOT NULL,
-		zone text NOT NULL,
-		args text NOT NULL,
-		server text NOT NULL,
-		made bigint NOT NULL,
-		due bigint NOT NULL,
-		last_begun bigint NOT NULL,
-		last_ended bigint NOT NULL,
-		last_run text NOT NULL,
-		last_result text NOT NULL
-	)`,
+const (
+	segmentColumns = backfillColumns + `, s.number, s.from_bytes, s.from_line, s.from_record, s.rows_planned, s.pool, s.state, s.generation, s.owner, s.run,
+		f.number, f.path, f.size, f.modified, f.ends, f.rules`
+	// segmentFiles are segments s with their backfills b and files f.
+	segmentFiles = `backfill_segment s JOIN backfill b ON b.id = s.backfill JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file`
+)
+
+func (g *segment) fields() []any {
+	f := &g.file
+	return append(g.backfill.fields(), &g.number, &g.rows.From.Offset, &g.rows.From.Line, &g.rows.From.Record, &g.rows.Rows, &g.slot, &g.state, &g.generation, &g.owner, &g.run,
+		&f.number, &f.path, &f.identity.Size, instant{&f.identity.Modified, time.Nanosecond}, hexText{&f.identity.Ends}, jsonText{&f.rules})
 }
 
-// names are those of what schema makes.
-var names = []string{"backfill", "backfill_file", "backfill_pool", "backfill_segment", "backfill_segment_by_state", "schedule"}
-
-// store is the tables of the package. It is safe for concurrent use.
-type store struct {
-	db     *sql.DB
-	ledger *ledger.Ledger
-}
+// store has what is stored of backfills. It is safe for concurrent use.
+type store struct{ database }
 
 func openStore(ctx context.Context, l *ledger.Ledger) (store, error) {
-	err := l.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if l.Shared() { // there two can't make the same table at once
-			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('poolfill backfill'))`); err != nil {
-				return err
-			}
-			if made, err := postgres.Has(ctx, tx, names...); err != nil || made {
-				return err
-			}
-		}
-		for _, table := range schema {
-			if _, err := tx.ExecContext(ctx, table); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return store{}, fmt.Errorf("making the tables of backfills: %w", err)
-	}
-	return store{l.DB(), l}, nil
+	d, err := openDatabase(ctx, l)
+	return store{d}, err
 }
 
-// ErrUnknown says that there is nothing of a name.
+// ErrUnknown is returned where there is nothing of a name.
 var ErrUnknown = errors.New("unknown")
 
-// unknownError says what is unknown.
+// unknownError is ErrUnknown with what is unknown.
 type unknownError struct{ what, name string }
 
 func (e *unknownError) Is(target error) bool { return target == ErrUnknown }
@@ -221,211 +125,155 @@ func (e *unknownError) Error() string {
 	return fmt.Sprintf("there is no %s %q: 'poolfill %s list' shows those that there are", e.what, e.name, e.what)
 }
 
-// tx carries out a change, again where the connection is lost before it is done.
-func (s store) tx(ctx context.Context, do func(*sql.Tx) error) error {
-	return s.ledger.Transact(ctx, func(_ context.Context, tx *sql.Tx) error { return do(tx) })
+// StateError is returned where the state of a backfill doesn't allow a change.
+type StateError struct {
+	Name  string
+	State State
+	Verb  string
 }
 
-// serially is tx for a change that rests on what it reads: no other such change is
-// under way meanwhile. A file has one transaction at a time.
-func (s store) serially(ctx context.Context, do func(*sql.Tx) error) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
-		if s.ledger.Shared() {
-			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('poolfill backfill change'))`); err != nil {
+func (e *StateError) Error() string {
+	return fmt.Sprintf("backfill %s is %s: it can't be %s", e.Name, e.State, e.Verb)
+}
+
+// add stores a backfill and its plan.
+func (s store) add(ctx context.Context, b Backfill, p Plan) error {
+	return s.ledger.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := insert(ctx, tx, `backfill (id, name, format, server, state, settings, command, begun, ended)`,
+			b.ID, b.Name, format, b.Settings.Server, Running, jsonText{b.Settings}, b.Command, millis(b.Begun), 0); err != nil {
+			return fmt.Errorf("the backfill %s can't be entered: %w", b.Name, err)
+		}
+		for i, in := range p.Inputs {
+			if err := insert(ctx, tx, `backfill_file (backfill, number, path, size, modified, ends, rules, info)`, b.ID, i, in.Path,
+				in.identity.Size, units(in.identity.Modified, time.Nanosecond), hex.EncodeToString(in.identity.Ends), jsonText{in.Rules}, jsonText{in.info}); err != nil {
 				return err
 			}
 		}
-		return do(tx)
+		for i, slot := range p.Layout.Slots {
+			if err := insert(ctx, tx, `backfill_pool (backfill, number, template, pool, rows_planned, owner, asked, opened)`,
+				b.ID, i, slot.Template, slot.Pool, slot.Rows, "", 0, 0); err != nil {
+				return err
+			}
+		}
+		for i, piece := range p.Layout.Pieces {
+			from, run := piece.Range.From, fmt.Sprintf("%s-%05d", b.Name, i+1)
+			if err := insert(ctx, tx, `backfill_segment (backfill, number, file, from_bytes, from_line, from_record, rows_planned, pool, state, generation, run,
+				queued, owner, beat, created, rejected, attempts, until, error)`,
+				b.ID, i, piece.File, from.Offset, from.Line, from.Record, piece.Range.Rows, piece.Slot, Waiting, 1, run, 0, "", 0, 0, 0, 0, 0, ""); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
-// each calls yield for every row of a query's answer.
-func (s store) each(ctx context.Context, query string, yield func(scan func(...any) error) error, args ...any) (err error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
+// find returns a backfill by its name; "" is the latest.
+func (s store) find(ctx context.Context, from querier, name string) (Backfill, error) {
+	b, err := one(ctx, from, (*Backfill).fields, `SELECT `+backfillColumns+` FROM backfill b WHERE name = $1 OR $1 = '' ORDER BY begun DESC, id DESC LIMIT 1`, name)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = &unknownError{"backfill", name}
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := yield(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return b, err
 }
 
-// enter stores a backfill and its plan.
-func (s store) enter(ctx context.Context, b Backfill, files []file, l Layout) error {
-	settings, err := json.Marshal(b.Settings)
-	if err != nil {
-		return err
-	}
-	return s.tx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO backfill (id, name, format, server, state, settings, command, begun, ended) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
-			b.ID, b.Name, format, b.Settings.Server, string(Running), string(settings), b.Command, b.Begun.UnixMilli()); err != nil {
-			return fmt.Errorf("the backfill %s can't be entered: %w", b.Name, err)
+// backfills returns all backfills, the latest first; with a state only those in it.
+func (s store) backfills(ctx context.Context, state State) ([]Backfill, error) {
+	return list(ctx, s.db, (*Backfill).fields, `SELECT `+backfillColumns+` FROM backfill b WHERE $1 = '' OR state = $1 ORDER BY begun DESC, id DESC`, state)
+}
+
+// change is a change of a backfill's state.
+type change struct {
+	verb string // what it is then, for messages
+	to   State
+	from []State // those that allow it
+	// again is the state of the segments that get a new job, where nobody is at
+	// them; empty is none.
+	again State
+}
+
+// change changes the state of a backfill, and returns it and the number of segments
+// that get a new job. The error is a *StateError where the state doesn't allow that.
+func (s store) change(ctx context.Context, name string, c change) (b Backfill, renewed int64, err error) {
+	err = s.exclusively(ctx, changes, func(ctx context.Context, tx *sql.Tx) error {
+		if b, err = s.find(ctx, tx, name); err != nil {
+			return err
 		}
-		for _, f := range files {
-			rules, err := json.Marshal(f.rules)
-			if err != nil {
-				return err
-			}
-			info, err := json.Marshal(f.info)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO backfill_file (backfill, number, path, size, modified, ends, rules, info) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-				b.ID, f.number, f.path, f.size, unixNano(f.modified), hex.EncodeToString(f.ends), string(rules), string(info)); err != nil {
-				return err
-			}
+		if !slices.Contains(c.from, b.State) {
+			return &StateError{b.Name, b.State, c.verb}
 		}
-		for i, p := range l.Slots {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO backfill_pool (backfill, number, template, pool, rows_planned, owner, asked, opened) VALUES ($1, $2, $3, $4, $5, '', 0, 0)`,
-				b.ID, i, p.Template, p.Pool, p.Rows); err != nil {
-				return err
-			}
-		}
-		insert, err := tx.PrepareContext(ctx, `INSERT INTO backfill_segment (backfill, number, file, from_bytes, from_line, from_record, rows_planned, pool, state,
-			generation, queued, owner, beat, run, created, rejected, attempts, until, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, '', 0, $10, 0, 0, 0, 0, '')`)
+		result, err := tx.ExecContext(ctx, `UPDATE backfill_segment SET state = $1, generation = generation + 1, queued = 0, until = 0
+			WHERE backfill = $2 AND state = $3 AND owner = ''`, Waiting, b.ID, c.again)
 		if err != nil {
 			return err
 		}
-		for i, p := range l.Pieces {
-			if _, err := insert.ExecContext(ctx, b.ID, i, p.File, p.Range.From.Offset, p.Range.From.Line, p.Range.From.Record, p.Range.Rows, p.Slot, string(Waiting),
-				fmt.Sprintf("%s-%05d", b.Name, i+1)); err != nil {
-				return errors.Join(err, insert.Close())
-			}
-		}
-		return insert.Close()
-	})
-}
-
-const backfillColumns = `id, name, state, settings, command, begun, ended`
-
-func scanBackfill(scan func(...any) error) (b Backfill, err error) {
-	var settings string
-	var begun, ended int64
-	if err := scan(&b.ID, &b.Name, (*string)(&b.State), &settings, &b.Command, &begun, &ended); err != nil {
-		return b, err
-	}
-	b.Begun = time.UnixMilli(begun)
-	if ended != 0 {
-		b.Ended = time.UnixMilli(ended)
-	}
-	err = json.Unmarshal([]byte(settings), &b.Settings)
-	return b, err
-}
-
-// find gives a backfill by its name; "" is the latest.
-func (s store) find(ctx context.Context, name string) (Backfill, error) {
-	b, err := scanBackfill(s.db.QueryRowContext(ctx, `SELECT `+backfillColumns+` FROM backfill WHERE name = $1 OR $1 = '' ORDER BY begun DESC, id DESC LIMIT 1`, name).Scan)
-	if errors.Is(err, sql.ErrNoRows) {
-		return b, &unknownError{"backfill", name}
-	}
-	return b, err
-}
-
-// list gives all backfills, the latest first; with a state only those in it.
-func (s store) list(ctx context.Context, state State) (all []Backfill, err error) {
-	err = s.each(ctx, `SELECT `+backfillColumns+` FROM backfill WHERE $1 = '' OR state = $1 ORDER BY begun DESC, id DESC`, func(scan func(...any) error) error {
-		b, err := scanBackfill(scan)
-		all = append(all, b)
-		return err
-	}, string(state))
-	return all, err
-}
-
-// move changes a backfill's state, if it is one of from. It reports whether it was.
-func (s store) move(ctx context.Context, id int64, to State, from ...State) (moved bool, err error) {
-	err = s.tx(ctx, func(tx *sql.Tx) error {
-		moved, err = s.moveIn(ctx, tx, id, to, from...)
-		return err
-	})
-	return moved, err
-}
-
-func (s store) moveIn(ctx context.Context, tx *sql.Tx, id int64, to State, from ...State) (bool, error) {
-	ended := int64(0)
-	if to == Finished || to == Failed || to == Cancelled {
-		ended = time.Now().UnixMilli()
-	}
-	for _, f := range from {
-		moved, err := s.changed(tx.ExecContext(ctx, `UPDATE backfill SET state = $1, ended = $2 WHERE id = $3 AND state = $4`, string(to), ended, id, string(f)))
-		if err != nil || moved {
-			return moved, err
-		}
-	}
-	return false, nil
-}
-
-// conclude ends a backfill that has nothing left to do: no segment, and no pool to
-// open. What a retry gives it at the same moment is seen.
-func (s store) conclude(ctx context.Context, b Backfill) error {
-	return s.serially(ctx, func(tx *sql.Tx) error {
-		var left, failed, closed int64
-		if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(CASE WHEN state IN ($1, $2) THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN state = $3 THEN 1 ELSE 0 END), 0)
-			FROM backfill_segment WHERE backfill = $4`, string(Waiting), string(Running), string(Failed), b.ID).Scan(&left, &failed); err != nil {
+		if renewed, err = result.RowsAffected(); err != nil {
 			return err
 		}
-		if b.Settings.OpenPools {
-			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool p WHERE `+isDone, b.ID, string(Finished)).Scan(&closed); err != nil {
-				return err
-			}
+		b.State = c.to
+		return s.move(ctx, tx, b.ID, c.to)
+	})
+	return b, renewed, err
+}
+
+// changes names what no two do at a time: see exclusively.
+const changes = "backfill change"
+
+func (s store) move(ctx context.Context, tx *sql.Tx, id int64, to State) error {
+	ended := time.Now()
+	if to == Running || to == Paused {
+		ended = time.Time{}
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE backfill SET state = $1, ended = $2 WHERE id = $3`, to, millis(ended), id)
+	return err
+}
+
+// conclude ends a running backfill that has nothing left to do: no segment, and no
+// pool to open. What a retry adds at the same moment is seen.
+func (s store) conclude(ctx context.Context, b Backfill) error {
+	return s.exclusively(ctx, changes, func(ctx context.Context, tx *sql.Tx) error {
+		b, err := s.find(ctx, tx, b.Name)
+		if err != nil || b.State != Running {
+			return err
 		}
-		if left > 0 || closed > 0 {
-			return nil
+		left, err := number(ctx, tx, `SELECT count(*) FROM backfill_segment WHERE backfill = $1 AND state IN ($2, $3)`, b.ID, Waiting, Running)
+		if err == nil && left == 0 && b.Settings.OpenPools {
+			left, err = number(ctx, tx, `SELECT count(*) FROM backfill_pool p WHERE `+isDone, b.ID, Finished)
+		}
+		if err != nil || left > 0 {
+			return err
+		}
+		failed, err := number(ctx, tx, `SELECT count(*) FROM backfill_segment WHERE backfill = $1 AND state = $2`, b.ID, Failed)
+		if err != nil {
+			return err
 		}
 		to := Finished
 		if failed > 0 {
 			to = Failed
 		}
-		_, err := s.moveIn(ctx, tx, b.ID, to, Running)
-		return err
+		return s.move(ctx, tx, b.ID, to)
 	})
 }
 
-// segment gives all that a job needs of a segment.
-func (s store) segment(ctx context.Context, backfill int64, number int) (g segment, err error) {
-	var settings, ends, rule string
-	var begun, ended, modified int64
-	b := &g.backfill
-	err = s.db.QueryRowContext(ctx, `SELECT b.id, b.name, b.state, b.settings, b.command, b.begun, b.ended,
-			s.number, s.from_bytes, s.from_line, s.from_record, s.rows_planned, s.pool, s.state, s.generation, s.owner, s.run,
-			f.number, f.path, f.size, f.modified, f.ends, f.rules
-		FROM backfill_segment s JOIN backfill b ON b.id = s.backfill JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
-		WHERE s.backfill = $1 AND s.number = $2`, backfill, number).Scan(
-		&b.ID, &b.Name, (*string)(&b.State), &settings, &b.Command, &begun, &ended,
-		&g.number, &g.from.Offset, &g.from.Line, &g.from.Record, &g.rows, &g.slot, (*string)(&g.state), &g.generation, &g.owner, &g.run,
-		&g.file.number, &g.file.path, &g.file.size, &modified, &ends, &rule)
-	if err != nil {
-		return g, err
-	}
-	b.Begun, g.file.modified = time.UnixMilli(begun), timeOf(modified)
-	if g.file.ends, err = hex.DecodeString(ends); err != nil {
-		return g, err
-	}
-	err = errors.Join(json.Unmarshal([]byte(settings), &b.Settings), json.Unmarshal([]byte(rule), &g.file.rules))
-	return g, err
+// segment returns all that a job needs of a segment.
+func (s store) segment(ctx context.Context, backfill int64, number int) (segment, error) {
+	return one(ctx, s.db, (*segment).fields, `SELECT `+segmentColumns+` FROM `+segmentFiles+` WHERE s.backfill = $1 AND s.number = $2`, backfill, number)
 }
 
 // claim makes owner the one who is at a segment. It reports whether it is.
 func (s store) claim(ctx context.Context, g segment, owner string) (bool, error) {
-	return s.changed(s.db.ExecContext(ctx, `UPDATE backfill_segment SET owner = $1, beat = beat + 1, state = $2, attempts = attempts + 1, until = 0, error = ''
-		WHERE backfill = $3 AND number = $4 AND generation = $5 AND owner = ''`, owner, string(Running), g.backfill.ID, g.number, g.generation))
+	return changed(s.db.ExecContext(ctx, `UPDATE backfill_segment SET owner = $1, beat = beat + 1, state = $2, attempts = attempts + 1, until = 0, error = ''
+		WHERE backfill = $3 AND number = $4 AND generation = $5 AND owner = ''`, owner, Running, g.backfill.ID, g.number, g.generation))
 }
 
-// beat shows that the owner is alive. It gives the state of the backfill; lost
-// says that the segment was taken away.
+// beat shows that the owner is alive. It returns the state of the backfill; lost
+// is whether the segment was taken away.
 func (s store) beat(ctx context.Context, g segment, owner string) (state State, lost bool, err error) {
-	ours, err := s.changed(s.db.ExecContext(ctx, `UPDATE backfill_segment SET beat = beat + 1 WHERE backfill = $1 AND number = $2 AND owner = $3`,
+	ours, err := changed(s.db.ExecContext(ctx, `UPDATE backfill_segment SET beat = beat + 1 WHERE backfill = $1 AND number = $2 AND owner = $3`,
 		g.backfill.ID, g.number, owner))
-	if err != nil {
-		return "", false, err
+	if err != nil || !ours {
+		return "", err == nil, err
 	}
-	if !ours {
-		return "", true, nil
-	}
-	err = s.db.QueryRowContext(ctx, `SELECT state FROM backfill WHERE id = $1`, g.backfill.ID).Scan((*string)(&state))
+	err = s.db.QueryRowContext(ctx, `SELECT state FROM backfill WHERE id = $1`, g.backfill.ID).Scan(&state)
 	return state, false, err
 }
 
@@ -437,29 +285,29 @@ type result struct {
 	err               string
 }
 
-// leave ends an owner's work at a segment. Where the segment was taken away, it
+// release ends an owner's work at a segment. Where the segment was taken away, it
 // changes nothing.
-func (s store) leave(ctx context.Context, g segment, owner string, r result) error {
-	until := int64(0)
-	if !r.until.IsZero() {
-		until = r.until.UnixMilli()
-	}
-	return s.tx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = '' WHERE backfill = $1 AND owner = $2`, g.backfill.ID, owner); err != nil {
-			return err
-		}
+func (s store) release(ctx context.Context, g segment, owner string, r result) error {
+	return s.ledger.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE backfill_segment SET owner = '', state = $1, created = $2, rejected = $3, until = $4, error = $5
 			WHERE backfill = $6 AND number = $7 AND owner = $8`,
-			string(r.state), r.created, r.rejected, until, s.ledger.Text(r.err), g.backfill.ID, g.number, owner)
-		return err
+			r.state, r.created, r.rejected, millis(r.until), s.ledger.Text(r.err), g.backfill.ID, g.number, owner)
+		if err != nil {
+			return err
+		}
+		return releaseSlots(ctx, tx, g.backfill.ID, owner)
 	})
 }
 
-// parked gives when the quota of a day, which a segment of a backfill has met, is a
+func releaseSlots(ctx context.Context, tx *sql.Tx, backfill int64, owner string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = '' WHERE backfill = $1 AND owner = $2`, backfill, owner)
+	return err
+}
+
+// parked returns when the quota of a day, which a segment of a backfill has met, is a
 // new one. Where none has met it, that is long ago.
 func (s store) parked(ctx context.Context, backfill int64) (time.Time, error) {
-	var until int64
-	err := s.db.QueryRowContext(ctx, `SELECT coalesce(max(until), 0) FROM backfill_segment WHERE backfill = $1 AND state = $2`, backfill, string(Waiting)).Scan(&until)
+	until, err := number(ctx, s.db, `SELECT coalesce(max(until), 0) FROM backfill_segment WHERE backfill = $1 AND state = $2`, backfill, Waiting)
 	return time.UnixMilli(until), err
 }
 
@@ -471,126 +319,66 @@ type held struct {
 	beat     int64
 }
 
-func (s store) held(ctx context.Context) (all []held, err error) {
-	err = s.each(ctx, `SELECT backfill, number, owner, beat FROM backfill_segment WHERE state = $1 AND owner <> ''`, func(scan func(...any) error) error {
-		var h held
-		err := scan(&h.backfill, &h.number, &h.owner, &h.beat)
-		all = append(all, h)
-		return err
-	}, string(Running))
-	return all, err
+func (h *held) fields() []any { return []any{&h.backfill, &h.number, &h.owner, &h.beat} }
+
+func (s store) held(ctx context.Context) ([]held, error) {
+	return list(ctx, s.db, (*held).fields, `SELECT backfill, number, owner, beat FROM backfill_segment WHERE state = $1 AND owner <> ''`, Running)
 }
 
 // free takes a segment away from an owner who showed no life since, and asks for
-// another job.
-func (s store) free(ctx context.Context, h held) (bool, error) {
-	freed := false
-	err := s.tx(ctx, func(tx *sql.Tx) error {
-		var err error
-		if freed, err = s.changed(tx.ExecContext(ctx, `UPDATE backfill_segment SET owner = '', state = $1, generation = generation + 1, queued = 0
-			WHERE backfill = $2 AND number = $3 AND owner = $4 AND beat = $5`, string(Waiting), h.backfill, h.number, h.owner, h.beat)); err != nil || !freed {
+// another job. It reports whether it did.
+func (s store) free(ctx context.Context, h held) (freed bool, err error) {
+	err = s.ledger.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if freed, err = changed(tx.ExecContext(ctx, `UPDATE backfill_segment SET owner = '', state = $1, generation = generation + 1, queued = 0
+			WHERE backfill = $2 AND number = $3 AND owner = $4 AND beat = $5`, Waiting, h.backfill, h.number, h.owner, h.beat)); err != nil || !freed {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = '' WHERE backfill = $1 AND owner = $2`, h.backfill, h.owner)
-		return err
+		return releaseSlots(ctx, tx, h.backfill, h.owner)
 	})
 	return freed, err
 }
 
-// jobKey names a job.
-type jobKey struct {
-	backfill   int64
-	number     int
-	generation int64
-}
-
 // idle reports whether a job is the one of a segment, and nobody is at that.
 func (s store) idle(ctx context.Context, j jobKey) (bool, error) {
-	var n int
-	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM backfill_segment WHERE backfill = $1 AND number = $2 AND generation = $3 AND state = $4 AND owner = '' AND queued = 1`,
-		j.backfill, j.number, j.generation, string(Waiting)).Scan(&n)
+	n, err := number(ctx, s.db, `SELECT count(*) FROM backfill_segment WHERE backfill = $1 AND number = $2 AND generation = $3 AND state = $4 AND owner = '' AND queued = 1`,
+		j.Backfill, j.Segment, j.Generation, Waiting)
 	return n > 0, err
 }
 
 // renew asks for another job for a segment that is idle.
 func (s store) renew(ctx context.Context, j jobKey) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE backfill_segment SET generation = generation + 1, queued = 0, until = 0
-		WHERE backfill = $1 AND number = $2 AND generation = $3 AND state = $4 AND owner = ''`, j.backfill, j.number, j.generation, string(Waiting))
+		WHERE backfill = $1 AND number = $2 AND generation = $3 AND state = $4 AND owner = ''`, j.Backfill, j.Segment, j.Generation, Waiting)
 	return err
 }
 
-// wanted is a segment that needs a job.
+// wanted is a job that a segment needs.
 type wanted struct {
-	backfill   int64
-	number     int
-	generation int64
-	priority   int
-	notBefore  time.Time
+	jobKey
+	rules Rules
 }
 
-// wanted gives segments that have no job yet.
-func (s store) wanted(ctx context.Context, most int) (all []wanted, err error) {
-	err = s.each(ctx, `SELECT s.backfill, s.number, s.generation, f.rules
-		FROM backfill_segment s JOIN backfill b ON b.id = s.backfill JOIN backfill_file f ON f.backfill = s.backfill AND f.number = s.file
-		WHERE s.state = $1 AND s.queued = 0 AND b.state = $2 AND b.format = $3 ORDER BY b.begun, s.number LIMIT $4`, func(scan func(...any) error) error {
-		var w wanted
-		var text string
-		if err := scan(&w.backfill, &w.number, &w.generation, &text); err != nil {
-			return err
-		}
-		var r rules
-		if err := json.Unmarshal([]byte(text), &r); err != nil {
-			return err
-		}
-		w.priority, w.notBefore = r.Priority, r.NotBefore
-		all = append(all, w)
-		return nil
-	}, string(Waiting), string(Running), format, most)
-	return all, err
+func (w *wanted) fields() []any {
+	return []any{&w.Backfill, &w.Segment, &w.Generation, jsonText{&w.rules}}
 }
 
-// queued notes that a segment has its job.
+// wanted returns the jobs of segments that have none yet.
+func (s store) wanted(ctx context.Context, most int) ([]wanted, error) {
+	return list(ctx, s.db, (*wanted).fields, `SELECT s.backfill, s.number, s.generation, f.rules FROM `+segmentFiles+`
+		WHERE s.state = $1 AND s.queued = 0 AND b.state = $2 AND b.format = $3 ORDER BY b.begun, s.number LIMIT $4`, Waiting, Running, format, most)
+}
+
+// queued notes that segments have their jobs.
 func (s store) queued(ctx context.Context, all []wanted) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.ledger.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, w := range all {
 			if _, err := tx.ExecContext(ctx, `UPDATE backfill_segment SET queued = 1 WHERE backfill = $1 AND number = $2 AND generation = $3`,
-				w.backfill, w.number, w.generation); err != nil {
+				w.Backfill, w.Segment, w.Generation); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-// again has a backfill run that is in one of from, and gives its segments in a
-// state, which nobody is at, a new job: both or neither. It gives their number, and
-// reports whether the backfill was in such a state.
-func (s store) again(ctx context.Context, id int64, segments State, from ...State) (n int64, moved bool, err error) {
-	err = s.serially(ctx, func(tx *sql.Tx) error {
-		if moved, err = s.moveIn(ctx, tx, id, Running, from...); err != nil || !moved {
-			return err
-		}
-		result, err := tx.ExecContext(ctx, `UPDATE backfill_segment SET state = $1, generation = generation + 1, queued = 0, until = 0
-			WHERE backfill = $2 AND state = $3 AND owner = ''`, string(Waiting), id, string(segments))
-		if err != nil {
-			return err
-		}
-		n, err = result.RowsAffected()
-		return err
-	})
-	return n, moved, err
-}
-
-// slot gives a slot.
-func (s store) slot(ctx context.Context, backfill int64, number int) (p slot, err error) {
-	p.backfill, p.number = backfill, number
-	var asked int64
-	err = s.db.QueryRowContext(ctx, `SELECT template, pool, owner, asked, opened FROM backfill_pool WHERE backfill = $1 AND number = $2`, backfill, number).
-		Scan(&p.template, &p.pool, &p.owner, &asked, &p.opened)
-	if asked != 0 {
-		p.asked = time.UnixMilli(asked)
-	}
-	return p, err
 }
 
 // slot is a pool of a backfill.
@@ -598,33 +386,39 @@ type slot struct {
 	backfill int64
 	number   int
 	template string
-	pool     string // empty until it is there
-	owner    string
+	pool     string    // empty until it is there
 	asked    time.Time // when its clone was asked for first; zero for never
-	opened   int64
 }
 
-// ask makes owner the one who clones a slot's pool, or says how long that has to
+const slotColumns = `p.backfill, p.number, p.template, p.pool, p.asked`
+
+func (p *slot) fields() []any {
+	return []any{&p.backfill, &p.number, &p.template, &p.pool, instant{&p.asked, time.Millisecond}}
+}
+
+func (s store) slot(ctx context.Context, backfill int64, number int) (slot, error) {
+	return one(ctx, s.db, (*slot).fields, `SELECT `+slotColumns+` FROM backfill_pool p WHERE p.backfill = $1 AND p.number = $2`, backfill, number)
+}
+
+// ask makes owner the one who clones a slot's pool, or returns how long that has to
 // wait: while another one has asked, and while any is at a clone of the same
 // template, which has the template's name at first, by which a clone is looked for
 // whose id got lost. Who has lost its segment is at nothing any more. One that was
 // asked for before has been counted by the limits of clones.
 func (s store) ask(ctx context.Context, p slot, owner string, limits Settings, now time.Time) (wait time.Duration, err error) {
-	asked := now
-	if !p.asked.IsZero() {
-		asked = p.asked
-	}
-	err = s.serially(ctx, func(tx *sql.Tx) error {
-		if p.asked.IsZero() {
+	err = s.exclusively(ctx, changes, func(ctx context.Context, tx *sql.Tx) error {
+		asked := p.asked
+		if asked.IsZero() {
+			asked = now
 			if wait, err = untilClone(ctx, tx, limits, now); err != nil || wait > 0 {
 				return err
 			}
 		}
-		ours, err := s.changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = $1, asked = $2 WHERE backfill = $3 AND number = $4 AND pool = '' AND asked = $5
+		ours, err := changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET owner = $1, asked = $2 WHERE backfill = $3 AND number = $4 AND pool = '' AND asked = $5
 			AND NOT EXISTS (SELECT 1 FROM backfill_pool o JOIN backfill b ON b.id = o.backfill
 				JOIN backfill_segment s ON s.backfill = o.backfill AND s.pool = o.number AND s.owner = o.owner AND s.state = $6
 				WHERE o.template = backfill_pool.template AND o.pool = '' AND o.owner <> '' AND o.owner <> $1 AND b.server = $7)`,
-			owner, asked.UnixMilli(), p.backfill, p.number, millis(p.asked), string(Running), limits.Server))
+			owner, millis(asked), p.backfill, p.number, millis(p.asked), Running, limits.Server))
 		if wait = 0; !ours {
 			wait = soon
 		}
@@ -633,7 +427,7 @@ func (s store) ask(ctx context.Context, p slot, owner string, limits Settings, n
 	return wait, err
 }
 
-// untilClone says how long the limits of clones make the next one wait.
+// untilClone returns how long the limits of clones make the next one wait.
 func untilClone(ctx context.Context, tx *sql.Tx, limits Settings, now time.Time) (time.Duration, error) {
 	for _, l := range []struct {
 		limit int
@@ -642,12 +436,12 @@ func untilClone(ctx context.Context, tx *sql.Tx, limits Settings, now time.Time)
 		if l.limit == 0 {
 			continue
 		}
-		n := 0
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool p JOIN backfill b ON b.id = p.backfill WHERE b.server = $1 AND p.asked > $2`,
-			limits.Server, now.Add(-l.span).UnixMilli()).Scan(&n); err != nil {
+		n, err := number(ctx, tx, `SELECT count(*) FROM backfill_pool p JOIN backfill b ON b.id = p.backfill WHERE b.server = $1 AND p.asked > $2`,
+			limits.Server, millis(now.Add(-l.span)))
+		if err != nil {
 			return 0, err
 		}
-		if n >= l.limit {
+		if n >= int64(l.limit) {
 			return min(l.span, 10*time.Minute), nil
 		}
 	}
@@ -657,8 +451,8 @@ func untilClone(ctx context.Context, tx *sql.Tx, limits Settings, now time.Time)
 // cloned keeps the pool of a slot, which no other slot may have.
 func (s store) cloned(ctx context.Context, p slot, owner, pool string) error {
 	ours := false
-	err := s.serially(ctx, func(tx *sql.Tx) (err error) {
-		ours, err = s.changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET pool = $1, owner = '' WHERE backfill = $2 AND number = $3 AND pool = '' AND owner = $4
+	err := s.exclusively(ctx, changes, func(ctx context.Context, tx *sql.Tx) (err error) {
+		ours, err = changed(tx.ExecContext(ctx, `UPDATE backfill_pool SET pool = $1, owner = '' WHERE backfill = $2 AND number = $3 AND pool = '' AND owner = $4
 			AND NOT EXISTS (SELECT 1 FROM backfill_pool o JOIN backfill b ON b.id = o.backfill WHERE o.pool = $1
 				AND b.server = (SELECT server FROM backfill WHERE id = $2))`,
 			pool, p.backfill, p.number, owner))
@@ -672,8 +466,7 @@ func (s store) cloned(ctx context.Context, p slot, owner, pool string) error {
 
 // usesPool reports whether a pool belongs to any backfill.
 func (s store) usesPool(ctx context.Context, pool string) (bool, error) {
-	var n int
-	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM backfill_pool WHERE pool = $1`, pool).Scan(&n)
+	n, err := number(ctx, s.db, `SELECT count(*) FROM backfill_pool WHERE pool = $1`, pool)
 	return n > 0, err
 }
 
@@ -682,41 +475,12 @@ func (s store) usesPool(ctx context.Context, pool string) (bool, error) {
 const isDone = `p.backfill = $1 AND p.pool <> '' AND p.opened = 0 AND NOT EXISTS (
 	SELECT 1 FROM backfill_segment s WHERE s.backfill = p.backfill AND s.pool = p.number AND s.state <> $2)`
 
-// done gives the slots whose pools can be opened.
-func (s store) done(ctx context.Context, backfill int64) (all []slot, err error) {
-	err = s.each(ctx, `SELECT number, pool FROM backfill_pool p WHERE `+isDone+` ORDER BY number`, func(scan func(...any) error) error {
-		p := slot{backfill: backfill}
-		err := scan(&p.number, &p.pool)
-		all = append(all, p)
-		return err
-	}, backfill, string(Finished))
-	return all, err
+// done returns the slots whose pools can be opened.
+func (s store) done(ctx context.Context, backfill int64) ([]slot, error) {
+	return list(ctx, s.db, (*slot).fields, `SELECT `+slotColumns+` FROM backfill_pool p WHERE `+isDone+` ORDER BY p.number`, backfill, Finished)
 }
 
 func (s store) opened(ctx context.Context, p slot) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE backfill_pool SET opened = 1 WHERE backfill = $1 AND number = $2`, p.backfill, p.number)
 	return err
-}
-
-func (s store) changed(r sql.Result, err error) (bool, error) {
-	if err != nil {
-		return false, err
-	}
-	n, err := r.RowsAffected()
-	return n > 0, err
-}
-
-// unixNano is a time as the tables have it: 0 is none. timeOf is the way back.
-func unixNano(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-func timeOf(nano int64) time.Time {
-	if nano == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, nano)
 }

@@ -17,15 +17,15 @@ type Cost struct {
 	// Reward is what each of them costs, Amount all of them.
 	Reward json.Number `json:"reward_per_assignment"`
 	Amount json.Number `json:"amount"`
-	// Balance is what the account has; empty where the server doesn't tell.
+	// Balance is what the account has; empty where it is unknown.
 	Balance json.Number `json:"balance,omitempty"`
 	// Missing is what the balance lacks; empty where it is enough.
 	Missing json.Number `json:"missing,omitempty"`
-	// AtLeast says that tasks without an end of their overlap come on top.
+	// AtLeast is whether tasks without an end of their overlap come on top.
 	AtLeast bool `json:"at_least,omitempty"`
 }
 
-// cost gives nil where the pool doesn't say enough.
+// cost returns nil where the pool has too little for that.
 func cost(c Counts, pool toloka.Pool, balance json.Number) *Cost {
 	mixer, ok := pool.Mixer()
 	reward := decimal(pool.Reward)

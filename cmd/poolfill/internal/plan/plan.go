@@ -1,4 +1,4 @@
-// Package plan says what an upload will do before it does it: how many tasks and
+// Package plan computes what an upload will do before it does it: how many tasks and
 // requests, how long the quotas make it take, whether the pool has room, what it
 // costs, and what would stop it.
 //
@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"poolfill/internal/contract"
 	"poolfill/pipeline"
@@ -246,7 +248,7 @@ func problems(f Facts, room int64) (all []Remark) {
 		if tasks := f.Counts.Tasks(); tasks > room {
 			all = append(all, Remark{contract.CodePoolTasksCountExceeded, fmt.Sprintf(
 				"pool %s has room for %s of the %s, since a pool holds %s: make more pools like it, and upload a part to each (--skip-rows, --limit-rows)",
-				f.Pool.ID, count(room), plural(tasks, "task"), count(contract.MaxPoolTasks))})
+				f.Pool.ID, humanize.Comma(room), plural(tasks, "task"), humanize.Comma(contract.MaxPoolTasks))})
 		}
 	}
 	return append(all, inputProblems(f.Failed)...)
@@ -288,7 +290,7 @@ func notes(f Facts, p Plan) (all []Remark) {
 	}
 	if p.Control != nil && p.Control.Share < p.Control.AdvisedLeast && c.General > 0 {
 		note(CodeControlShare, "%s of the tasks are control tasks (%s of %s): Toloka advises %s. Fill GOLDEN cells of more rows",
-			percent(p.Control.Share), count(c.Control), count(c.Tasks()), p.Control.Advice())
+			percent(p.Control.Share), humanize.Comma(c.Control), humanize.Comma(c.Tasks()), p.Control.Advice())
 	}
 	if f.Pool != nil {
 		mixer, ok := f.Pool.Mixer()
@@ -323,10 +325,10 @@ func notes(f Facts, p Plan) (all []Remark) {
 	return all
 }
 
-// Advice says which share of control tasks Toloka advises.
+// Advice returns which share of control tasks Toloka advises.
 func (c Control) Advice() string {
 	if c.AdvisedMost > 0 {
-		return fmt.Sprintf("%s to %s in a pool of less than %s tasks", percent(c.AdvisedLeast), percent(c.AdvisedMost), count(smallPool))
+		return fmt.Sprintf("%s to %s in a pool of less than %s tasks", percent(c.AdvisedLeast), percent(c.AdvisedMost), humanize.Comma(smallPool))
 	}
 	return "at least " + percent(c.AdvisedLeast)
 }

@@ -10,12 +10,12 @@ import (
 // maxCalendar bounds the days that a Schedule lists.
 const maxCalendar = 60
 
-// Schedule says how long the quotas make an upload take, if it starts now and
+// Schedule is how long the quotas make an upload take, if it starts now and
 // every request is answered at once: the least that it can take.
 type Schedule struct {
 	// Days is the number of days, UTC, on which tasks are sent.
 	Days int64 `json:"days"`
-	// Tomorrow says that none is sent today: the day's quota is used up.
+	// Tomorrow is whether none is sent today: the day's quota is used up.
 	Tomorrow bool `json:"tomorrow"`
 	// Seconds is the time from now to the end, the nights between included.
 	Seconds float64 `json:"seconds"`
@@ -56,7 +56,7 @@ func newPace(limits ratelimit.Config, c Counts, requests int64) pace {
 	return p
 }
 
-// within says how many tasks can be sent before so much time is over. All of a
+// within returns how many tasks can be sent before so much time is over. All of a
 // minute's tasks pass at its beginning.
 func (p pace) within(left time.Duration) int64 {
 	n := int64(math.MaxInt64)
@@ -72,7 +72,7 @@ func (p pace) within(left time.Duration) int64 {
 	return n
 }
 
-// takes says how long it takes to send so many tasks within a day.
+// takes returns how long it takes to send so many tasks within a day.
 func (p pace) takes(tasks int64) time.Duration {
 	var d time.Duration
 	if p.perMinute > 0 {
@@ -81,7 +81,7 @@ func (p pace) takes(tasks int64) time.Duration {
 	return max(d, time.Duration(tasks)*p.perTask)
 }
 
-// ofDay says how many of the tasks can be sent on a day of which so many are
+// ofDay returns how many of the tasks can be sent on a day of which so many are
 // used and so much time is left.
 func (p pace) ofDay(tasks, used int64, left time.Duration) int64 {
 	if p.perDay > 0 {
@@ -90,7 +90,7 @@ func (p pace) ofDay(tasks, used int64, left time.Duration) int64 {
 	return min(tasks, p.within(left))
 }
 
-// ScheduleOf says how long so many tasks in requests of so many each take, of a
+// ScheduleOf returns how long so many tasks in requests of so many each take, of a
 // day's quota that is not used yet.
 func ScheduleOf(tasks int64, chunk int, limits ratelimit.Config, now time.Time) Schedule {
 	c := Counts{General: tasks, Largest: chunk}

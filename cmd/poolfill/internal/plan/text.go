@@ -3,19 +3,16 @@ package plan
 import (
 	"fmt"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
+	"github.com/dustin/go-humanize"
 )
 
-// count writes a number as 1,234,567.
-func count(n int64) string { return message.NewPrinter(language.English).Sprintf("%d", n) }
-
+// plural writes a number of things as 1,234 tasks.
 func plural(n int64, what string) string {
 	if n != 1 {
 		what += "s"
 	}
-	return count(n) + " " + what
+	return humanize.Comma(n) + " " + what
 }
 
-// percent writes a share with as many digits as tell something.
+// percent writes a share with as many digits as mean something.
 func percent(share float64) string { return fmt.Sprintf("%.3g%%", share*100) }
