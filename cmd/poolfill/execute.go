@@ -28,18 +28,15 @@ type runFlags struct {
 }
 
 // prepare fills in what the flags and arguments say of reading, and makes the display.
-func (f *runFlags) prepare(std streams, args []string, cfg *pipeline.Config) (*ui.Display, error) {
-	display, log, err := f.output.display(std)
-	if err != nil {
-		return nil, &usageError{err}
-	}
+func (f *runFlags) prepare(std streams, args []string, cfg *pipeline.Config) (display *ui.Display, err error) {
+	display, cfg.Log = f.output.display(std)
 	if cfg.Files, err = reader.Expand(args); err != nil {
 		return nil, &usageError{err}
 	}
 	if cfg.Reader, err = f.reading.config(); err != nil {
 		return nil, &usageError{err}
 	}
-	cfg.NoSpec, cfg.Stdin, cfg.PoolID, cfg.Log = f.reading.noSpec, std.in, f.api.pool, log
+	cfg.NoSpec, cfg.Stdin, cfg.PoolID = f.reading.noSpec, std.in, f.api.pool
 	return display, nil
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,14 +33,13 @@ POST; one try, of 30 seconds at most`)
 }
 
 func (f *notifyFlags) validate() error {
-	var errs []error
-	if f.on != notifyFailures && f.on != notifyAlways {
-		errs = append(errs, fmt.Errorf("--notify-on is %s or %s, not %q", notifyFailures, notifyAlways, f.on))
+	if f.target == "" {
+		return nil
 	}
-	if f.target != "" {
-		errs = append(errs, notify.Config{Target: f.target}.Validate())
+	if err := (notify.Config{Target: f.target}).Validate(); err != nil {
+		return &usageError{err}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // wants reports whether anybody is notified of a run that ended so.

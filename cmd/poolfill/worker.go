@@ -104,10 +104,7 @@ const lookEvery = time.Second
 func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, at backfill.Place, m *backfill.Manager,
 	api uploader.ClientConfig, done func(context.Context) (bool, error),
 ) (err error) {
-	display, log, err := output.display(std)
-	if err != nil {
-		return &usageError{err}
-	}
+	display, log := output.display(std)
 	if w.ui && w.live.listen == "" {
 		return &usageError{errors.New("--ui needs --listen ADDRESS, such as --listen :9090")}
 	}
