@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/state"
@@ -120,10 +121,11 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 	output := &f.output
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
-	view, err := output.live.prepare(&cfg)
-	if err != nil {
+	if err := output.live.validate(); err != nil {
 		return pipeline.Report{}, err
 	}
+	view := live.New()
+	cfg.API.Observe = view.Observe
 	if std.configure != nil {
 		std.configure(&cfg)
 	}
@@ -152,7 +154,7 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 		}()
 	}
 
-	stopView, err := view.start(ctx, display, p)
+	stopView, err := output.live.serveRun(ctx, display, view, p)
 	if err != nil {
 		return pipeline.Report{}, err
 	}
