@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/state"
 	"poolfill/pipeline"
 	"poolfill/reader"
 )
@@ -80,26 +78,6 @@ func (f *runFlags) execute(cmd *cobra.Command, std streams, args []string, cfg p
 	return f.carryOut(cmd.Context(), std, cfg, display)
 }
 
-// lockPool keeps other runs on this machine from the pool, and hands the run its
-// ledger.
-func (f stateFlags) lockPool(cfg *pipeline.Config) (release func() error, err error) {
-	dir, err := f.folder()
-	if err != nil {
-		return nil, err
-	}
-	owner := fmt.Sprintf("run %s, process %d, since %s", cfg.RunID, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
-	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
-	switch {
-	case unusable(err):
-		return nil, &usageError{err}
-	case err != nil:
-		return nil, err
-	}
-	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
-	cfg.OpenLedger = l.open
-	return func() error { return errors.Join(l.close(), lock.Release()) }, nil
-}
-
 // newRunID names a run: short enough to type, long enough to be alone.
 func newRunID() string {
 	var id [4]byte
@@ -144,15 +122,13 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 		p.Stop()
 	}, cancel, output.grace)
 	defer release()
-	if std.stop != nil {
-		go func() {
-			select {
-			case <-std.stop:
-				p.Stop()
-			case <-ctx.Done():
-			}
-		}()
-	}
+	go func() {
+		select {
+		case <-std.stop:
+			p.Stop()
+		case <-ctx.Done():
+		}
+	}()
 
 	stopView, err := output.live.serveRun(ctx, display, view, p)
 	if err != nil {

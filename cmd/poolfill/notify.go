@@ -42,16 +42,11 @@ func (f *notifyFlags) validate() error {
 	return nil
 }
 
-// wants reports whether anybody is notified of a run that ended so.
-func (f *notifyFlags) wants(exitCode int) bool {
-	return f.target != "" && (f.on == notifyAlways || exitCode != exitOK)
-}
-
-// tell sends the notification of a run. Where that fails, it only warns: the rows are uploaded
-// or not, whoever hears of it.
+// tell sends the notification of a run, where one is wanted. Where that fails, it only
+// warns: the rows are uploaded or not, whoever hears of it.
 func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, outcome error) {
 	code := exitCode(outcome)
-	if !f.wants(code) {
+	if f.target == "" || f.on == notifyFailures && code == exitOK {
 		return
 	}
 	if r.RunID == "" {
