@@ -8,9 +8,7 @@ import (
 
 func newCheckCommand(std streams) *cobra.Command {
 	var (
-		reading     readingFlags
-		api         apiFlags
-		output      outputFlags
+		f           runFlags
 		maxRejected string
 		printTasks  bool
 	)
@@ -36,16 +34,16 @@ or the file as a whole must change first; 3 some rows would be rejected.`,
 			if printTasks {
 				cfg.PrintTasks = std.out
 			}
-			_, err = execute(cmd, std, args, cfg, &reading, &api, &output)
+			_, err = f.execute(cmd, std, args, cfg)
 			return err
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	reading.register(flags)
+	f.reading.register(flags)
 	flags.BoolVar(&printTasks, "print-tasks", false, "print each valid task as it would be sent, one JSON object a line; the summary goes to standard error")
 	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
-	api.register(flags)
-	output.register(flags)
+	f.api.register(flags)
+	f.output.register(flags)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 )
 
 func newConfigCommand(std streams) *cobra.Command {
-	var asJSON bool
+	var json jsonFlag
 	cmd := &cobra.Command{
 		Use:   "config [COMMAND [ARGUMENT...]]",
 		Short: "Show the settings in force and where each comes from",
@@ -47,25 +48,21 @@ a command it shows those of upload. The token is never shown, only where it is.`
 				return &usageError{fmt.Errorf("there is no command %q with settings\nSee 'poolfill --help'", args[0])}
 			}
 			if err := target.ParseFlags(rest); err != nil {
-				return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(target, err), target.CommandPath())}
+				return misuse(target, "%s", flagProblem(target, err))
 			}
 			file, err := applySettings(target)
 			if err != nil {
 				return err
 			}
-			inForce := settingsInForce(target, file)
-			if f := target.Flags().Lookup("json"); asJSON || f != nil && originOf(f).source == fromFlag {
-				e := json.NewEncoder(std.out)
-				e.SetIndent("", "  ")
-				e.SetEscapeHTML(false)
-				return e.Encode(inForce)
+			if f := target.Flags().Lookup("json"); f != nil && originOf(f).Source == fromFlag {
+				json = true
 			}
-			return inForce.write(std.out)
+			return json.show(std.out, settingsInForce(target, file))
 		},
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what stands after the command is the command's
-	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	json.register(flags)
 	return cmd
 }
 
@@ -83,11 +80,9 @@ type inForce struct {
 
 // settingValue is a setting, its value and where that comes from.
 type settingValue struct {
-	Name   string `json:"name"`
-	Value  any    `json:"value"`
-	Source source `json:"source"`
-	// Place is the flag, the variable or the file:line; empty for a default.
-	Place string `json:"place,omitempty"`
+	Name  string `json:"name"`
+	Value any    `json:"value"`
+	origin
 	// Means says what a default stands for that is settled when the command runs.
 	Means string `json:"means,omitempty"`
 }
@@ -97,27 +92,22 @@ type tokenPlace struct {
 	// Held is how it is kept: "file", "keyring", "environment" or "nowhere".
 	Held string `json:"held"`
 	// Name is the file, the name in the keyring or the variable.
-	Name string `json:"name,omitempty"`
-	// Source and Place say which setting names it.
-	Source source `json:"source"`
-	Place  string `json:"place,omitempty"`
+	Name   string `json:"name,omitempty"`
+	origin        // of the setting that names it
 }
 
 // settingsInForce looks at a command after applySettings.
 func settingsInForce(cmd *cobra.Command, file *config.File) inForce {
 	in := inForce{Command: cmd.CommandPath(), Profiles: []string{}, Profile: stringFlag(cmd, "profile")}
 	if file != nil {
-		in.File, in.Profiles = file.Path, append(in.Profiles, file.Profiles()...)
-		if in.Profile == "" {
-			in.Profile = file.Profile
-		}
+		in.File, in.Profiles, in.Profile = file.Path, append(in.Profiles, file.Profiles()...), cmp.Or(in.Profile, file.Profile)
 	}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Hidden || f.Name == "help" || f.Name == "version" {
+		if f.Hidden || isCobraFlag(f) {
 			return
 		}
 		o := originOf(f)
-		in.Settings = append(in.Settings, settingValue{f.Name, shownValue(f), o.source, o.place, meansOf(f, o)})
+		in.Settings = append(in.Settings, settingValue{f.Name, shownValue(f), o, meansOf(f, o)})
 	})
 	if cmd.Flags().Lookup("token-keyring") != nil {
 		in.Token = new(placeOfToken(cmd.Flags()))
@@ -125,34 +115,33 @@ func settingsInForce(cmd *cobra.Command, file *config.File) inForce {
 	return in
 }
 
-// meansOf gives what a flag's help says of a default that is no value itself.
+// meansOf returns what a flag's help says of a default that is no value itself.
 func meansOf(f *pflag.Flag, o origin) string {
 	_, text, found := strings.Cut(f.Usage, "(default")
-	if o.source != fromDefault || !found {
+	if o.Source != fromDefault || !found {
 		return ""
 	}
 	text, _, _ = strings.Cut(text, ")")
 	return strings.Join(strings.Fields(strings.TrimPrefix(text, ":")), " ")
 }
 
-// placeOfToken tells where tokenFlags would read the token.
+// placeOfToken returns where tokenFlags would read the token.
 func placeOfToken(flags *pflag.FlagSet) tokenPlace {
 	for _, held := range []string{"file", "keyring"} {
 		if f := flags.Lookup("token-" + held); f.Value.String() != "" {
-			o := originOf(f)
-			return tokenPlace{held, f.Value.String(), o.source, o.place}
+			return tokenPlace{held, f.Value.String(), originOf(f)}
 		}
 	}
 	if strings.TrimSpace(os.Getenv(tokenVariable)) != "" {
-		return tokenPlace{"environment", tokenVariable, fromEnvironment, tokenVariable}
+		return tokenPlace{"environment", tokenVariable, origin{fromEnvironment, tokenVariable}}
 	}
-	return tokenPlace{Held: "nowhere", Source: fromDefault}
+	return tokenPlace{Held: "nowhere", origin: origin{Source: fromDefault}}
 }
 
 // notShown stands for what may be a secret.
 const notShown = "(not shown)"
 
-// shownValue gives a flag's value as JSON has it. A password in an address is
+// shownValue returns a flag's value as JSON has it. A password in an address is
 // left out, and so is whom to notify, as the URL of a webhook is often a secret.
 func shownValue(f *pflag.Flag) any {
 	text := f.Value.String()
@@ -181,8 +170,8 @@ func shownValue(f *pflag.Flag) any {
 	return text
 }
 
-// write shows the settings as a table.
-func (in inForce) write(w io.Writer) error {
+// Text is part of ui.Result.
+func (in inForce) Text(w io.Writer) error {
 	switch {
 	case in.File == "":
 		fmt.Fprintln(w, "Configuration file: none")
@@ -205,11 +194,7 @@ func (in inForce) write(w io.Writer) error {
 		fmt.Fprintf(table, "(token)\t%s\t%s\n", value, from)
 	}
 	for _, s := range in.Settings {
-		from := s.Place
-		if from == "" {
-			from = string(s.Source)
-		}
-		value := shownText(s.Value)
+		from, value := cmp.Or(s.Place, string(s.Source)), shownText(s.Value)
 		if s.Means != "" {
 			value = "(" + s.Means + ")"
 		}
@@ -218,7 +203,7 @@ func (in inForce) write(w io.Writer) error {
 	return table.Flush()
 }
 
-// shownText gives a value as a line of a table has it.
+// shownText returns a value as a line of a table has it.
 func shownText(value any) string {
 	switch v := value.(type) {
 	case string:

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -62,9 +61,8 @@ type finding struct {
 
 func newDoctorCommand(std streams) *cobra.Command {
 	var (
-		api          apiFlags
-		stateDir, db string
-		asJSON       bool
+		api apiFlags
+		f   lookFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -86,35 +84,32 @@ must change first.`,
 			if err != nil {
 				return &usageError{err}
 			}
-			dir, err := (&outputFlags{stateDir: stateDir}).stateFolder()
-			if err != nil {
+			if f.state.dir, err = f.state.folder(); err != nil {
 				return err
 			}
-			d := doctor{address: address, actUnder: api.actUnder, tasksPerDay: api.tasksPerDay, quotaDay: api.quotaDay, db: db, stateDir: dir}
+			d := doctor{api: api, address: address, at: f.state}
 			d.settings(cmd)
-			d.server(cmd.Context(), api.from)
+			d.server(cmd.Context())
 			if d.state() {
 				d.ledger(cmd.Context())
 			}
 			d.disk(".", "out", "reports in this folder")
-			return errors.Join(d.show(std.out, asJSON), d.outcome())
+			return errors.Join(f.json.show(std.out, diagnosis{d.outcome() == nil, d.findings}), d.outcome())
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	api.registerServer(flags)
 	api.registerDay(flags)
-	flags.StringVar(&stateDir, "state-dir", "", "the folder with the ledger (default: the platform's, such as ~/.local/state/poolfill)")
-	registerDB(flags, &db)
-	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	f.register(flags, stateOfLook)
 	return cmd
 }
 
 // doctor collects findings.
 type doctor struct {
-	address, actUnder, stateDir, db string
-	tasksPerDay                     int
-	quotaDay                        time.Duration
+	api     apiFlags
+	address string
+	at      stateFlags // with the folder in any case
 
 	account  string // as the quota's book names it; empty until the server has told
 	findings []finding
@@ -122,7 +117,7 @@ type doctor struct {
 
 func (d *doctor) found(f finding) { d.findings = append(d.findings, f) }
 
-// settings tells where settings come from, and names variables that no setting
+// settings finds where settings come from, and names variables that no setting
 // has.
 func (d *doctor) settings(cmd *cobra.Command) {
 	message := "no configuration file"
@@ -180,10 +175,11 @@ func unknownVariables(environment, known []string) []string {
 
 // server asks the server for the account, which shows whether it can be reached,
 // takes the token, and has the same time.
-func (d *doctor) server(ctx context.Context, from tokenFlags) {
+func (d *doctor) server(ctx context.Context) {
+	from := d.api.from
 	var took time.Duration
 	cfg := uploader.ClientConfig{
-		BaseURL: d.address, Token: "none", TokenFrom: from.place(), ActUnder: d.actUnder, UserAgent: "poolfill",
+		BaseURL: d.address, Token: "none", TokenFrom: from.place(), ActUnder: d.api.client.ActUnder, UserAgent: "poolfill",
 		RetryFor: doctorRetryFor, RequestTimeout: doctorTimeout,
 		Observe: func(e uploader.Exchange) { took = e.Took },
 	}
@@ -269,17 +265,17 @@ func judgeClock(ahead time.Duration) finding {
 // state checks the folder for the state, and whether it can be used. It leaves
 // nothing behind.
 func (d *doctor) state() (usable bool) {
-	folder, err := existing(d.stateDir)
+	folder, err := existing(d.at.dir)
 	if err == nil {
 		err = tryToWrite(folder)
 	}
 	if err != nil {
-		d.found(finding{"state", failed, fmt.Sprintf("%s can't be written: %s", d.stateDir, plainly(err)), "name another folder with --state-dir, or let this user write it"})
+		d.found(finding{"state", failed, fmt.Sprintf("%s can't be written: %s", d.at.dir, plainly(err)), "name another folder with --state-dir, or let this user write it"})
 		return false
 	}
-	message := d.stateDir + " is writable"
-	if folder != d.stateDir {
-		message = d.stateDir + " can be made"
+	message := d.at.dir + " is writable"
+	if folder != d.at.dir {
+		message = d.at.dir + " can be made"
 	}
 	disk, err := state.DiskOf(folder)
 	if err != nil {
@@ -291,7 +287,7 @@ func (d *doctor) state() (usable bool) {
 	return true
 }
 
-// judgeFolder says whether a ledger is safe on a file system.
+// judgeFolder reports whether a ledger is safe on a file system.
 func judgeFolder(message string, disk state.Disk) finding {
 	message += " (" + disk.Kind + ")"
 	switch {
@@ -303,7 +299,7 @@ func judgeFolder(message string, disk state.Disk) finding {
 	return finding{"state", right, message, ""}
 }
 
-// existing gives the nearest folder above a path, or itself, that is there.
+// existing returns the nearest folder above a path, or itself, that is there.
 func existing(dir string) (string, error) {
 	for {
 		info, err := os.Stat(dir)
@@ -330,17 +326,17 @@ func tryToWrite(dir string) error {
 
 // ledger opens the ledger where there is one, and looks up the day's use.
 func (d *doctor) ledger(ctx context.Context) {
-	known, err := hasLedger(d.db, d.stateDir)
+	known, err := d.at.hasLedger()
 	if err != nil {
 		d.found(finding{"ledger", failed, plainly(err), "name another folder with --state-dir"})
 		return
 	}
 	if !known {
 		d.found(finding{"ledger", right, "there is none yet; the first upload makes it", ""})
-		d.found(judgeQuota(0, d.tasksPerDay))
+		d.found(judgeQuota(0, d.api.limits.TasksPerDay))
 		return
 	}
-	l, err := openLedger(ctx, d.db, d.stateDir)
+	l, err := openLedger(ctx, d.at.db, d.at.dir)
 	if err != nil {
 		d.found(finding{"ledger", failed, plainly(err), ""}) // says what to do
 		return
@@ -369,11 +365,11 @@ func (d *doctor) ledger(ctx context.Context) {
 		d.found(finding{"quota", failed, plainly(err), ""})
 		return
 	}
-	d.found(judgeQuota(used, d.tasksPerDay))
+	d.found(judgeQuota(used, d.api.limits.TasksPerDay))
 }
 
 func (d *doctor) usedToday(ctx context.Context, l *ledger.Ledger) (int, error) {
-	book, err := quota.New(ctx, l, d.account, d.quotaDay)
+	book, err := quota.New(ctx, l, d.account, d.api.limits.Day)
 	if err != nil {
 		return 0, err
 	}
@@ -413,22 +409,19 @@ func judgeDisk(check string, free uint64, what string) finding {
 	return finding{check, right, message, ""}
 }
 
-// show prints the findings, a line each.
-func (d *doctor) show(w io.Writer, asJSON bool) error {
-	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(struct {
-			OK     bool      `json:"ok"`
-			Checks []finding `json:"checks"`
-		}{d.outcome() == nil, d.findings})
-	}
-	colours := ui.Colourful(w)
+// diagnosis is what doctor prints.
+type diagnosis struct {
+	OK     bool      `json:"ok"`
+	Checks []finding `json:"checks"`
+}
+
+// Text prints the findings, a line each. It is part of ui.Result.
+func (d diagnosis) Text(w io.Writer) error {
+	palette := ui.PaletteOf(w)
 	var b strings.Builder
-	for _, f := range d.findings {
+	for _, f := range d.Checks {
 		colour := map[checkResult]ui.Colour{right: ui.Green, odd: ui.Yellow, failed: ui.Red}[f.Verdict]
-		fmt.Fprintf(&b, "%s  %-8s  %s\n", colour.Paint(fmt.Sprintf("%-4s", f.Verdict), colours), f.Check,
+		fmt.Fprintf(&b, "%s  %-8s  %s\n", palette.Paint(colour, fmt.Sprintf("%-4s", f.Verdict)), f.Check,
 			strings.ReplaceAll(f.Message, "\n", "\n                "))
 		if f.Advice != "" {
 			fmt.Fprintf(&b, "                → %s\n", f.Advice)

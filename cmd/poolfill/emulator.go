@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"poolfill/internal/contract"
@@ -173,7 +174,7 @@ func poolsAre(ids []string) string {
 	if more := len(ids) - most; more > 0 {
 		ids = append(ids[:most:most], fmt.Sprintf("%d more", more))
 	}
-	return "pools " + listed(ids, "and") + " are"
+	return "pools " + english.WordSeries(ids, "and") + " are"
 }
 
 // serve answers requests until ctx is cancelled.

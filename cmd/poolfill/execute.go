@@ -6,115 +6,76 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/state"
 	"poolfill/pipeline"
 	"poolfill/reader"
 )
 
+// runFlags are those of commands that read files as an upload does.
+type runFlags struct {
+	reading readingFlags
+	api     apiFlags
+	output  outputFlags
+}
+
+// prepare fills in what the flags and arguments say of reading, and makes the display.
+func (f *runFlags) prepare(std streams, args []string, cfg *pipeline.Config) (display *ui.Display, err error) {
+	display, cfg.Log = f.output.display(std)
+	if cfg.Files, err = reader.Expand(args); err != nil {
+		return nil, &usageError{err}
+	}
+	if cfg.Reader, err = f.reading.config(); err != nil {
+		return nil, &usageError{err}
+	}
+	cfg.NoSpec, cfg.Stdin, cfg.PoolID = f.reading.noSpec, std.in, f.api.pool
+	return display, nil
+}
+
+// aim fills in the server and its limits.
+func (f *runFlags) aim(flags *pflag.FlagSet, cfg *pipeline.Config) (err error) {
+	if cfg.API, cfg.Limits, err = f.api.target(flags); err != nil {
+		return &usageError{err}
+	}
+	cfg.API.Log = cfg.Log
+	return nil
+}
+
 // execute carries out an upload or a check. Where the run could not begin, the
 // report is empty.
-func execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config, reading *readingFlags, api *apiFlags, output *outputFlags) (r pipeline.Report, err error) {
-	display, log, err := output.display(std)
+func (f *runFlags) execute(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config) (r pipeline.Report, err error) {
+	display, err := f.prepare(std, args, &cfg)
 	if err != nil {
-		return r, &usageError{err}
+		return r, err
 	}
-	if cfg.Files, err = reader.Expand(args); err != nil {
-		return r, &usageError{err}
-	}
-	if cfg.Reader, err = reading.config(); err != nil {
-		return r, &usageError{err}
-	}
-	cfg.NoSpec = reading.noSpec
-	cfg.Stdin = std.in
-	cfg.PoolID = api.pool
-	cfg.Log = log
 	cfg.RunID = newRunID()
-
-	if !cfg.Check || api.pool != "" || api.emulator {
-		if cfg.API, cfg.Limits, err = api.target(cmd.Flags()); err != nil {
-			return r, &usageError{err}
+	if !cfg.Check || f.api.pool != "" || f.api.emulator {
+		if err := f.aim(cmd.Flags(), &cfg); err != nil {
+			return r, err
 		}
-		cfg.API.Log = log
 	}
-	if !cfg.Check && !api.emulator && cfg.PoolID != "" {
-		leave, stateErr := output.enterState(&cfg)
-		if stateErr != nil {
-			return r, stateErr
+	if !cfg.Check && !f.api.emulator && cfg.PoolID != "" {
+		release, lockErr := f.output.state.lockPool(&cfg)
+		if lockErr != nil {
+			return r, lockErr
 		}
-		defer func() { err = errors.Join(err, leave()) }()
+		defer func() { err = errors.Join(err, release()) }()
 	}
-	if api.emulator {
+	if f.api.emulator {
 		stop, startErr := emulate(cmd.Context(), &cfg)
 		if startErr != nil {
 			return r, startErr
 		}
 		defer func() { err = errors.Join(aboutDemoProject(err, err, cfg), stop()) }()
 	}
-	return carryOut(cmd.Context(), std, cfg, output, display, !api.emulator)
-}
-
-// enterState keeps other runs on this machine from the pool, and gives the run
-// its ledger.
-func (f *outputFlags) enterState(cfg *pipeline.Config) (leave func() error, err error) {
-	dir, err := f.stateFolder()
-	if err != nil {
-		return nil, err
-	}
-	owner := fmt.Sprintf("run %s, process %d, since %s", cfg.RunID, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
-	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
-	switch {
-	case unusable(err):
-		return nil, &usageError{adviseFolder(err)}
-	case err != nil:
-		return nil, adviseFolder(err)
-	}
-	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
-	cfg.OpenLedger = l.open
-	return func() error { return errors.Join(l.close(), lock.Release()) }, nil
-}
-
-// stateFolder is the folder that the user named, or the platform's.
-func (f *outputFlags) stateFolder() (string, error) {
-	if f.stateDir != "" {
-		return f.stateDir, nil
-	}
-	dir, err := state.DefaultDir()
-	if err != nil {
-		return "", &usageError{adviseFolder(err)}
-	}
-	return dir, nil
-}
-
-// adviseFolder adds what to do about a folder for the state that can't be used.
-func adviseFolder(err error) error {
-	var folder *state.FolderError
-	switch {
-	case !errors.As(err, &folder):
-		return err
-	case folder.Dir == "":
-		return fmt.Errorf("there is no folder for the state: name one with --state-dir (%w)", folder.Err)
-	}
-	return fmt.Errorf("the folder for the state, %s, can't be used: name another with --state-dir (%w)", folder.Dir, folder.Err)
-}
-
-// unusable reports whether a folder can't be used as it is, so that its rights or a
-// setting must change first. A disk that is full or fails is not that.
-func unusable(err error) bool {
-	return slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EROFS},
-		func(cause error) bool { return errors.Is(err, cause) })
+	return f.carryOut(cmd.Context(), std, cfg, display)
 }
 
 // newRunID names a run: short enough to type, long enough to be alone.
@@ -133,15 +94,16 @@ func runName(now time.Time, cfg pipeline.Config, id string) string {
 	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, id)
 }
 
-// carryOut runs the pipeline and shows and writes what comes of it. lasting says
-// that the server outlives it, so that the same command can go on.
-func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *outputFlags, display *ui.Display, lasting bool) (pipeline.Report, error) {
+// carryOut runs the pipeline and shows and writes what comes of it.
+func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Config, display *ui.Display) (pipeline.Report, error) {
+	output := &f.output
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
-	view, err := output.live.prepare(&cfg)
-	if err != nil {
+	if err := output.live.validate(); err != nil {
 		return pipeline.Report{}, err
 	}
+	view := live.New()
+	cfg.API.Observe = view.Observe
 	if std.configure != nil {
 		std.configure(&cfg)
 	}
@@ -160,17 +122,15 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 		p.Stop()
 	}, cancel, output.grace)
 	defer release()
-	if std.stop != nil {
-		go func() {
-			select {
-			case <-std.stop:
-				p.Stop()
-			case <-ctx.Done():
-			}
-		}()
-	}
+	go func() {
+		select {
+		case <-std.stop:
+			p.Stop()
+		case <-ctx.Done():
+		}
+	}()
 
-	stopView, err := view.start(ctx, display, p)
+	stopView, err := output.live.serveRun(ctx, display, view, p)
 	if err != nil {
 		return pipeline.Report{}, err
 	}
@@ -193,20 +153,12 @@ func carryOut(ctx context.Context, std streams, cfg pipeline.Config, output *out
 		out = std.err
 	}
 	report.AddHints(&result) // a run whose files could not be written has none yet
-	err = errors.Join(show(out, result, output.json), outcome(result, err))
+	err = errors.Join(output.json.report(out, result), outcome(result, err))
 	var rejected *rejectedError
-	if err != nil && !cfg.Check && lasting && !errors.As(err, &rejected) {
+	if err != nil && !cfg.Check && !f.api.emulator && !errors.As(err, &rejected) { // of an emulator nothing is left
 		err = goOn(err, &cfg, result.State, &files.done)
 	}
 	return result, err
-}
-
-// show prints the result of a run.
-func show(w io.Writer, r pipeline.Report, asJSON bool) error {
-	if !asJSON {
-		return ui.Summary(w, r)
-	}
-	return report.Encode(w, r)
 }
 
 // outcome makes an error of the way in which a run ended, for the exit code.
@@ -222,40 +174,6 @@ func outcome(r pipeline.Report, err error) error {
 		return &rejectedError{r.Totals.Rejected}
 	}
 	return nil
-}
-
-// stopOnSignals calls soft at the first signal, and hard at the second or when
-// the grace is over; a grace of 0 has no end.
-func stopOnSignals(soft, hard func(), grace time.Duration) (release func()) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-done:
-			return
-		case <-signals:
-			soft()
-		}
-		var over <-chan time.Time
-		if grace > 0 {
-			timer := time.NewTimer(grace)
-			defer timer.Stop()
-			over = timer.C
-		}
-		select {
-		case <-done:
-			return
-		case <-signals:
-		case <-over:
-		}
-		hard()
-		signal.Stop(signals) // a further one ends the process as it would any other
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(done)
-	}
 }
 
 // lazyWriter makes the report's folder when the first input is read, so that

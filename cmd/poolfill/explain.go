@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -13,7 +12,7 @@ import (
 )
 
 func newExplainCommand(std streams) *cobra.Command {
-	var asJSON bool
+	var json jsonFlag
 	cmd := &cobra.Command{
 		Use:   "explain [CODE...]",
 		Short: "Explain the codes of rejections, warnings and server errors",
@@ -23,33 +22,24 @@ an example and what to do about it. Without a code it lists them all.`,
   poolfill explain value-required value-not-allowed
   poolfill explain --json`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			var codes []cobra.Completion
+			var all []cobra.Completion
 			for _, e := range explain.All() {
-				codes = append(codes, e.Code)
+				all = append(all, e.Code)
 			}
-			return codes, cobra.ShellCompDirectiveNoFileComp
+			return all, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			entries := explain.All()
-			if len(args) > 0 {
-				var err error
-				if entries, err = entriesOf(args); err != nil {
-					return &usageError{err}
-				}
+			if len(args) == 0 {
+				return json.show(std.out, codeList(explain.All()))
 			}
-			switch {
-			case asJSON:
-				e := json.NewEncoder(std.out)
-				e.SetIndent("", "  ")
-				e.SetEscapeHTML(false)
-				return e.Encode(entries)
-			case len(args) == 0:
-				return listCodes(std.out, entries)
+			entries, err := entriesOf(args)
+			if err != nil {
+				return &usageError{err}
 			}
-			return explainCodes(std.out, entries)
+			return json.show(std.out, codes(entries))
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	json.register(cmd.Flags())
 	return cmd
 }
 
@@ -70,7 +60,11 @@ func entriesOf(codes []string) ([]explain.Entry, error) {
 	return entries, nil
 }
 
-func explainCodes(w io.Writer, entries []explain.Entry) error {
+// codes are some codes, each explained whole.
+type codes []explain.Entry
+
+// Text is part of ui.Result.
+func (entries codes) Text(w io.Writer) error {
 	for i, e := range entries {
 		if i > 0 {
 			fmt.Fprintln(w)
@@ -82,7 +76,11 @@ func explainCodes(w io.Writer, entries []explain.Entry) error {
 	return nil
 }
 
-func listCodes(w io.Writer, entries []explain.Entry) error {
+// codeList is all codes, a line each.
+type codeList []explain.Entry
+
+// Text is part of ui.Result.
+func (entries codeList) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	var last explain.Where
 	for _, e := range entries {

@@ -7,18 +7,12 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
-
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-
-	"poolfill/internal/spelling"
 )
 
-// plainly gives an error's text, with words for people in place of what the system
+// plainly returns an error's text, with words for people in place of what the system
 // says of files and addresses: "the spec can't be read: spec.json: there is no such
 // file or folder".
 func plainly(err error) string {
@@ -94,65 +88,6 @@ func systemWords(err error) string {
 		return link.New + ": " + reason
 	}
 	return reason
-}
-
-// flagProblem says what is wrong with a flag, in the words of someone who never wrote
-// one.
-func flagProblem(cmd *cobra.Command, err error) string {
-	var (
-		value   *pflag.InvalidValueError
-		missing *pflag.ValueRequiredError
-		unknown *pflag.NotExistError
-	)
-	switch {
-	case errors.As(err, &value):
-		return fmt.Sprintf("--%s is %s, not %q", value.GetFlag().Name, allowed(value.GetFlag()), value.GetValue())
-	case errors.As(err, &missing):
-		f := missing.GetFlag()
-		return fmt.Sprintf("--%s lacks its value: %s", f.Name, f.Usage)
-	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
-		return unknownFlag(cmd, "--", unknown.GetSpecifiedName())
-	case errors.As(err, &unknown):
-		// A long flag with one dash is taken for many short ones.
-		name, _, _ := strings.Cut(unknown.GetSpecifiedShortnames(), "=")
-		return unknownFlag(cmd, "-", name)
-	}
-	return err.Error()
-}
-
-// unknownFlag says that there is no such flag, and which one was likely meant.
-func unknownFlag(cmd *cobra.Command, dashes, name string) string {
-	says := "there is no flag " + dashes + name
-	if name == "token" && cmd.Flags().Lookup("token-keyring") != nil {
-		return says + ": the token comes from " + tokenVariable + ", or from a file that --token-file names, as others on the machine can see arguments"
-	}
-	var names []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	slices.Sort(names)
-	if near := spelling.Nearest(name, names); near != "" {
-		return says + "; did you mean --" + near + "?"
-	}
-	return says
-}
-
-// allowed says what a flag can be.
-func allowed(f *pflag.Flag) string {
-	if choices := f.Annotations[choicesKey]; choices != nil {
-		return orList(choices)
-	}
-	switch f.Value.Type() {
-	case "bool":
-		return "true or false"
-	case "int", "int64", "uint64":
-		return "a whole number from 0"
-	case "float64":
-		return "a number from 0"
-	case "duration":
-		return "a time such as 90s, 15m or 2h"
-	case "stringToString":
-		return "pairs such as picture=INPUT:image"
-	}
-	return "a value"
 }
 
 // jsonProblem says where data is no JSON, or what in it is of another type.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +16,7 @@ import (
 	"poolfill/pipeline"
 )
 
-// notifyFlags say who is told how a run ended, and when.
+// notifyFlags say who is notified of a run that ended, and when.
 type notifyFlags struct{ target, on string }
 
 const (
@@ -34,26 +33,20 @@ POST; one try, of 30 seconds at most`)
 }
 
 func (f *notifyFlags) validate() error {
-	var errs []error
-	if f.on != notifyFailures && f.on != notifyAlways {
-		errs = append(errs, fmt.Errorf("--notify-on is %s or %s, not %q", notifyFailures, notifyAlways, f.on))
+	if f.target == "" {
+		return nil
 	}
-	if f.target != "" {
-		errs = append(errs, notify.Config{Target: f.target}.Validate())
+	if err := (notify.Config{Target: f.target}).Validate(); err != nil {
+		return &usageError{err}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// wants says whether a run that ended so is told of.
-func (f *notifyFlags) wants(exitCode int) bool {
-	return f.target != "" && (f.on == notifyAlways || exitCode != exitOK)
-}
-
-// tell tells of a run. Where that fails, it only warns: the rows are uploaded
-// or not, whoever hears of it.
+// tell sends the notification of a run, where one is wanted. Where that fails, it only
+// warns: the rows are uploaded or not, whoever hears of it.
 func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, outcome error) {
 	code := exitCode(outcome)
-	if !f.wants(code) {
+	if f.target == "" || f.on == notifyFailures && code == exitOK {
 		return
 	}
 	if r.RunID == "" {
@@ -61,7 +54,7 @@ func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, out
 	}
 	text, err := json.Marshal(r)
 	if err == nil {
-		// Not the run's context: one that was interrupted is told of too.
+		// Not the run's context: one that was interrupted counts too.
 		err = notify.Send(context.Background(), notify.Config{
 			Target:      f.target,
 			Environment: withoutSecrets(os.Environ()),

@@ -2,29 +2,31 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"poolfill/cmd/poolfill/internal/plan"
+	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
+	"poolfill/internal/ledger"
 	"poolfill/pipeline"
-	"poolfill/reader"
 	"poolfill/uploader"
 )
 
+// planFlags say what a plan is of.
+type planFlags struct {
+	runFlags
+	countPool bool // ask for the number of the pool's tasks
+}
+
 func newPlanCommand(std streams) *cobra.Command {
 	var (
-		reading   readingFlags
-		api       apiFlags
-		output    outputFlags
+		f         planFlags
 		mode      string
 		chunkSize int
-		countPool bool
 	)
 	cmd := &cobra.Command{
 		Use:   "plan FILE...",
@@ -48,46 +50,33 @@ would stop it, or the command must change first; 3 some rows would be rejected.`
 		Args: needInputs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg := pipeline.Config{Check: true, Mode: uploader.Mode(mode), ChunkSize: chunkSize}
-			return makePlan(cmd, std, args, cfg, &reading, &api, &output, countPool)
+			return f.plan(cmd, std, args, cfg)
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	api.register(flags)
+	f.api.register(flags)
 	flags.StringVar(&mode, "mode", "async", "async or sync, as the upload will be")
 	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
-	flags.BoolVar(&countPool, "count-pool", true, "count the tasks that the pool has, by one request for each 1,000 of them")
-	reading.register(flags)
-	output.registerState(flags)
-	output.registerDisplay(flags)
+	flags.BoolVar(&f.countPool, "count-pool", true, "count the tasks that the pool has, by one request for each 1,000 of them")
+	f.reading.register(flags)
+	f.output.state.register(flags, stateOfRuns)
+	f.output.registerDisplay(flags)
 	return cmd
 }
 
-// makePlan gathers what a plan is made of, and shows it.
-func makePlan(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config,
-	reading *readingFlags, api *apiFlags, output *outputFlags, countPool bool,
-) (err error) {
-	display, log, err := output.display(std)
+// plan gathers what a plan is made of, and shows it.
+func (f *planFlags) plan(cmd *cobra.Command, std streams, args []string, cfg pipeline.Config) (err error) {
+	display, err := f.prepare(std, args, &cfg)
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
-	if cfg.Files, err = reader.Expand(args); err != nil {
-		return &usageError{err}
+	if f.api.pool == "" && !f.api.emulator {
+		_, cfg.Limits, _ = f.api.target(cmd.Flags()) // the server and the token aren't needed
+	} else if err := f.aim(cmd.Flags(), &cfg); err != nil {
+		return err
 	}
-	if cfg.Reader, err = reading.config(); err != nil {
-		return &usageError{err}
-	}
-	cfg.NoSpec, cfg.Stdin, cfg.PoolID, cfg.Log = reading.noSpec, std.in, api.pool, log
-	if target, limits, targetErr := api.target(cmd.Flags()); api.pool != "" || api.emulator {
-		if targetErr != nil {
-			return &usageError{targetErr}
-		}
-		cfg.API, cfg.Limits = target, limits
-		cfg.API.Log = log
-	} else {
-		cfg.Limits = limits // the token isn't needed
-	}
-	if api.emulator {
+	if f.api.emulator {
 		stop, startErr := emulate(cmd.Context(), &cfg)
 		if startErr != nil {
 			return startErr
@@ -103,7 +92,7 @@ func makePlan(cmd *cobra.Command, std streams, args []string, cfg pipeline.Confi
 		return err
 	}
 	if cfg.PoolID != "" {
-		if err := askServer(ctx, cfg, output, countPool, &facts); err != nil {
+		if err := f.askServer(ctx, cfg, &facts); err != nil {
 			if facts.Failed != nil {
 				return facts.Failed // for the same reason, and said better
 			}
@@ -113,10 +102,10 @@ func makePlan(cmd *cobra.Command, std streams, args []string, cfg pipeline.Confi
 	facts.Now = time.Now()
 	p := plan.Make(facts)
 	outcome := planOutcome(p)
-	if api.emulator {
+	if f.api.emulator {
 		outcome = aboutDemoProject(outcome, facts.Failed, cfg)
 	}
-	return errors.Join(showPlan(std.out, p, output.json), outcome)
+	return errors.Join(f.output.json.show(std.out, ui.Plan{Plan: p}), outcome)
 }
 
 // readRows counts what the inputs hold, by a check.
@@ -130,6 +119,7 @@ func readRows(ctx context.Context, cfg pipeline.Config, display *ui.Display) (pl
 	stopDisplay := display.Watch(p.Progress)
 	facts.Report, err = p.Run(ctx)
 	stopDisplay()
+	report.AddHints(&facts.Report)
 	var setup *pipeline.SetupError
 	switch {
 	case errors.As(err, &setup):
@@ -143,7 +133,7 @@ func readRows(ctx context.Context, cfg pipeline.Config, display *ui.Display) (pl
 }
 
 // askServer asks about the pool and the account.
-func askServer(ctx context.Context, cfg pipeline.Config, output *outputFlags, countPool bool, facts *plan.Facts) error {
+func (f *planFlags) askServer(ctx context.Context, cfg pipeline.Config, facts *plan.Facts) error {
 	client, err := uploader.NewClient(cfg.API)
 	if err != nil {
 		return &usageError{err}
@@ -154,7 +144,7 @@ func askServer(ctx context.Context, cfg pipeline.Config, output *outputFlags, co
 		return err
 	}
 	facts.Pool = &pool
-	if countPool {
+	if f.countPool {
 		n, err := client.CountTasks(ctx, cfg.PoolID)
 		if err != nil {
 			return err
@@ -168,42 +158,22 @@ func askServer(ctx context.Context, cfg pipeline.Config, output *outputFlags, co
 		return err
 	}
 	facts.Balance = requester.Balance
-	facts.UsedToday, err = usedToday(ctx, cfg.API, requester.ID, cfg.Limits.Day, output)
+	facts.UsedToday, err = usedToday(ctx, f.output.state, cfg, requester.ID)
 	return err
 }
 
-// usedToday asks the ledger for the day's tasks, where there is one; nil says
-// that there is none.
-func usedToday(ctx context.Context, api uploader.ClientConfig, requester string, day time.Duration, output *outputFlags) (used *int64, err error) {
-	dir, err := output.stateFolder()
-	if err != nil {
+// usedToday asks the ledger for the day's tasks of a requester; nil where there is no
+// ledger.
+func usedToday(ctx context.Context, state stateFlags, cfg pipeline.Config, requester string) (used *int64, err error) {
+	if known, err := state.hasLedger(); err != nil || !known {
 		return nil, err
 	}
-	if known, err := hasLedger(output.db, dir); err != nil || !known {
-		return nil, err
-	}
-	l, err := openLedger(ctx, output.db, dir)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	n, err := pipeline.UsedToday(ctx, l, api, requester, day)
-	if err != nil {
-		return nil, err
-	}
-	used = new(int64)
-	*used = int64(n)
-	return used, nil
-}
-
-func showPlan(w io.Writer, p plan.Plan, asJSON bool) error {
-	if !asJSON {
-		return ui.Plan(w, p)
-	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(p)
+	err = state.withLedger(ctx, func(l *ledger.Ledger) error {
+		n, err := pipeline.UsedToday(ctx, l, cfg.API, requester, cfg.Limits.Day)
+		used = new(int64(n))
+		return err
+	})
+	return used, err
 }
 
 // planOutcome makes an error of what stands against the upload, for the exit

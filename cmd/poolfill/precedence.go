@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,20 +32,13 @@ const (
 )
 
 // origin is where a setting's value comes from: the source, and for people the
-// place in it, such as a variable's name, or file:line.
+// place in it, such as a variable's name, or file:line; empty for a default.
 type origin struct {
-	source source
-	place  string
+	Source source `json:"source"`
+	Place  string `json:"place,omitempty"`
 }
 
-// The annotations of flags. originKey holds where the value comes from,
-// choicesKey the only values that there are.
-const (
-	originKey  = "poolfill_origin"
-	choicesKey = "poolfill_choices"
-)
-
-// originOf gives where a flag's value comes from, after applySettings.
+// originOf returns where a flag's value comes from, after applySettings.
 func originOf(f *pflag.Flag) origin {
 	switch a := f.Annotations[originKey]; {
 	case len(a) == 2:
@@ -52,14 +46,7 @@ func originOf(f *pflag.Flag) origin {
 	case f.Changed:
 		return origin{fromFlag, "--" + f.Name}
 	}
-	return origin{fromDefault, ""}
-}
-
-func note(f *pflag.Flag, o origin) {
-	if f.Annotations == nil {
-		f.Annotations = make(map[string][]string)
-	}
-	f.Annotations[originKey] = []string{string(o.source), o.place}
+	return origin{Source: fromDefault}
 }
 
 // alternatives lists the settings that say the same thing in different ways. One
@@ -84,7 +71,7 @@ type settingsOf struct {
 }
 
 // applySettings brings the environment and the file of settings to the flags
-// that the command line leaves alone. It gives the file; nil where there is none.
+// that the command line leaves alone. It returns the file; nil where there is none.
 func applySettings(cmd *cobra.Command) (*config.File, error) {
 	if cmd.Annotations[flagsOnly] != "" {
 		return nil, nil
@@ -105,10 +92,9 @@ func applySettings(cmd *cobra.Command) (*config.File, error) {
 		return nil, &usageError{err}
 	}
 	for _, layer := range layers {
-		if err := s.layer(layer); err != nil {
-			return nil, &usageError{err}
+		if err := s.layer(fromFile, layer); err != nil {
+			return nil, err
 		}
-		s.endLayer()
 	}
 	return file, nil
 }
@@ -120,11 +106,8 @@ func fromOutside(cmd *cobra.Command) (*settingsOf, error) {
 		return nil, &usageError{err}
 	}
 	s.endLayer()
-	if err := s.environment(); err != nil {
-		return nil, &usageError{err}
-	}
-	s.endLayer()
-	return s, nil
+	err := s.layer(fromEnvironment, environment(s.flags))
+	return s, err
 }
 
 // readConfig reads the file that the user named, or the default one where it
@@ -156,7 +139,7 @@ func missingProfile(cmd *cobra.Command, path string) error {
 	return nil
 }
 
-// stringFlag gives a flag's value, or nothing where the command has no such flag.
+// stringFlag returns a flag's value, or nothing where the command has no such flag.
 func stringFlag(cmd *cobra.Command, name string) string {
 	if f := cmd.Flags().Lookup(name); f != nil {
 		return f.Value.String()
@@ -180,29 +163,21 @@ func (s *settingsOf) endLayer() {
 	}
 }
 
-// chosen says whether a setting was made, and not made false.
+// chosen reports whether a setting was made, and not made false.
 func chosen(flags *pflag.FlagSet, name string) bool {
 	f := flags.Lookup(name)
 	return f != nil && f.Changed && (f.Value.Type() != "bool" || f.Value.String() == "true")
 }
 
-// environment sets what the environment names. An empty variable names nothing,
-// as there is no other way to take one back in many places.
-func (s *settingsOf) environment() error {
-	var errs []error
-	s.flags.VisitAll(func(f *pflag.Flag) {
-		name := variable(f.Name)
-		value := os.Getenv(name)
-		if value == "" || s.decided[f.Name] || f.Name == "help" || f.Name == "version" {
-			return
+// environment returns the settings that the environment makes. An empty variable makes
+// none, as there is no other way to take one back in many places.
+func environment(flags *pflag.FlagSet) (settings []config.Setting) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if value := os.Getenv(variable(f.Name)); value != "" && !isCobraFlag(f) {
+			settings = append(settings, config.Setting{Name: f.Name, Values: []string{value}, Where: variable(f.Name)})
 		}
-		if err := s.set(f, value); err != nil {
-			errs = append(errs, fmt.Errorf("the environment variable %s can't be used: %w", name, err))
-			return
-		}
-		note(f, origin{fromEnvironment, name})
 	})
-	return errors.Join(errs...)
+	return settings
 }
 
 // variable is the environment variable of a setting.
@@ -210,49 +185,63 @@ func variable(name string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// layer sets what a part of the file names. Settings that the command doesn't
-// have are those of other commands.
-func (s *settingsOf) layer(settings []config.Setting) error {
+// layer sets what one place says. Settings that the command doesn't have are those of
+// other commands.
+func (s *settingsOf) layer(from source, settings []config.Setting) error {
 	var errs []error
 	for _, setting := range settings {
 		f := s.flags.Lookup(setting.Name)
 		if f == nil || s.decided[f.Name] {
 			continue
 		}
-		if err := s.setFromFile(f, setting); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", setting.Where, err))
-			continue
+		values, err := setting.Values, error(nil)
+		if from == fromFile {
+			values, err = flagValues(f, setting)
 		}
-		note(f, origin{fromFile, setting.Where})
-	}
-	return errors.Join(errs...)
-}
-
-// setFromFile sets a flag to what stands in the file. There is no shell there
-// that would put the home folder in for ~.
-func (s *settingsOf) setFromFile(f *pflag.Flag, setting config.Setting) error {
-	kind := f.Value.Type()
-	list, mapping := kind == "stringSlice" || kind == "stringArray", kind == "stringToString"
-	if setting.Form == config.List && !list || setting.Form == config.Mapping && !mapping {
-		return fmt.Errorf("%s has a single value, not several", f.Name)
-	}
-	for _, value := range setting.Values {
+		for _, value := range values {
+			if err == nil {
+				err = s.set(f, value)
+			}
+		}
 		switch {
-		case isPath(f):
-			value = expandHome(value)
-		case setting.Form == config.List && kind == "stringSlice",
-			setting.Form == config.Mapping && strings.Count(value, "=") != 1:
-			// The flag takes several at once, parted by commas.
-			value = quoted(value)
+		case err == nil:
+			annotate(f, originKey, string(from), setting.Where)
+		case from == fromEnvironment:
+			errs = append(errs, fmt.Errorf("the environment variable %s can't be used: %w", setting.Where, err))
+		default:
+			errs = append(errs, fmt.Errorf("%s: %w", setting.Where, err))
 		}
-		if err := s.set(f, value); err != nil {
-			return err
-		}
+	}
+	s.endLayer()
+	if len(errs) > 0 {
+		return &usageError{errors.Join(errs...)}
 	}
 	return nil
 }
 
-// quoted gives a value as a single one to flags that split theirs at commas.
+// flagValues returns what stands in the file as a flag takes it. There is no shell there
+// that would put the home folder in for ~.
+func flagValues(f *pflag.Flag, setting config.Setting) ([]string, error) {
+	kind := f.Value.Type()
+	list, mapping := kind == "stringSlice" || kind == "stringArray", kind == "stringToString"
+	if setting.Form == config.List && !list || setting.Form == config.Mapping && !mapping {
+		return nil, fmt.Errorf("%s has a single value, not several", f.Name)
+	}
+	values := slices.Clone(setting.Values)
+	for i, value := range values {
+		switch {
+		case isPath(f):
+			values[i] = expandHome(value)
+		case setting.Form == config.List && kind == "stringSlice",
+			setting.Form == config.Mapping && strings.Count(value, "=") != 1:
+			// The flag takes several at once, separated by commas.
+			values[i] = quoted(value)
+		}
+	}
+	return values, nil
+}
+
+// quoted returns a value as a single one to flags that split theirs at commas.
 func quoted(value string) string {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
@@ -261,7 +250,7 @@ func quoted(value string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// isPath says whether a flag names a file or a folder, as it does for completion.
+// isPath reports whether a flag names a file or a folder, as it does for completion.
 func isPath(f *pflag.Flag) bool {
 	_, file := f.Annotations[cobra.BashCompFilenameExt]
 	_, folder := f.Annotations[cobra.BashCompSubdirsInDir]
@@ -301,30 +290,6 @@ func refusedFlags(flags *pflag.FlagSet) error {
 	return errors.Join(errs...)
 }
 
-// possible says whether a flag can have a value, as far as its type doesn't say so.
-// No number and no time is negative.
-func possible(f *pflag.Flag, value string) bool {
-	if choices := f.Annotations[choicesKey]; choices != nil {
-		return slices.Contains(choices, value)
-	}
-	switch f.Value.Type() {
-	case "int", "int64", "float64", "duration":
-		return !strings.HasPrefix(value, "-")
-	}
-	return true
-}
-
-// orList gives "a, b or c".
-func orList(words []string) string { return listed(words, "or") }
-
-// listed gives words as a sentence has them, with the word before the last of them.
-func listed(words []string, word string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:len(words)-1], ", ") + " " + word + " " + words[len(words)-1]
-}
-
 // settingNames lists what can stand in a file of settings, sorted: the flags of
 // all commands that read it.
 func settingNames(root *cobra.Command) []string {
@@ -332,39 +297,30 @@ func settingNames(root *cobra.Command) []string {
 	eachSetting(root, func(_ *cobra.Command, f *pflag.Flag) { names[f.Name] = true })
 	delete(names, "profile") // a key of its own, and only at the top
 	delete(names, "config")
-	sorted := make([]string, 0, len(names))
-	for name := range names {
-		sorted = append(sorted, name)
-	}
-	slices.Sort(sorted)
-	return sorted
+	return slices.Sorted(maps.Keys(names))
 }
 
 // eachSetting visits the flags that are settings, by the commands that have them.
-func eachSetting(root *cobra.Command, visit func(*cobra.Command, *pflag.Flag)) {
-	flagsOf := func(cmd *cobra.Command, flags *pflag.FlagSet) {
+func eachSetting(cmd *cobra.Command, visit func(*cobra.Command, *pflag.Flag)) {
+	if cmd.Annotations[flagsOnly] != "" || isCobras(cmd) {
+		return
+	}
+	for _, flags := range []*pflag.FlagSet{cmd.PersistentFlags(), cmd.LocalNonPersistentFlags()} {
 		flags.VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden && f.Name != "help" && f.Name != "version" {
+			if !f.Hidden && !isCobraFlag(f) {
 				visit(cmd, f)
 			}
 		})
 	}
-	flagsOf(root, root.PersistentFlags())
-	var walk func(*cobra.Command)
-	walk = func(cmd *cobra.Command) {
-		if cmd.Annotations[flagsOnly] == "" && !isCobras(cmd) {
-			if cmd != root {
-				flagsOf(cmd, cmd.LocalNonPersistentFlags())
-			}
-			for _, sub := range cmd.Commands() {
-				walk(sub)
-			}
-		}
+	for _, sub := range cmd.Commands() {
+		eachSetting(sub, visit)
 	}
-	walk(root)
 }
 
-// isCobras tells the commands that cobra adds: they show help and complete
+// isCobraFlag reports whether cobra has added a flag, which is no setting.
+func isCobraFlag(f *pflag.Flag) bool { return f.Name == "help" || f.Name == "version" }
+
+// isCobras reports whether cobra has added a command: those show help and complete
 // command lines, and have no settings.
 func isCobras(cmd *cobra.Command) bool {
 	for ; cmd.HasParent(); cmd = cmd.Parent() {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -50,10 +49,10 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate(fmt.Sprintf(versionFormat, "{{.Version}}"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%s\nSee '%s --help'", flagProblem(cmd, err), cmd.CommandPath())}
+		return misuse(cmd, "%s", flagProblem(cmd, err))
 	})
 	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std),
-		newBackfillCommand(std), newWorkerCommand(std), newScheduleCommand(std), newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
+		newBackfillCommand(std), newWorkerCommand(std, newRootCommand), newScheduleCommand(std), newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
 	root.SetOut(std.out) // the command for completions keeps it
 	root.InitDefaultCompletionCmd()
 	nameShells(root)
@@ -63,28 +62,6 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	root.Args = noArguments
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return root, errors.Join(describeValues(root, valuesOf()), root.RegisterFlagCompletionFunc("profile", completeProfiles))
-}
-
-// noArguments refuses arguments. Those of a group of commands are taken for a
-// command that there isn't.
-func noArguments(cmd *cobra.Command, args []string) error {
-	switch {
-	case len(args) == 0:
-		return nil
-	case cmd.HasSubCommands():
-		return noCommand(cmd, args[0])
-	}
-	return &usageError{fmt.Errorf("%s takes no arguments, but got %q\nSee '%s --help'", cmd.CommandPath(), args[0], cmd.CommandPath())}
-}
-
-// noCommand is the error of a command, or one of a group of commands, that there
-// isn't.
-func noCommand(group *cobra.Command, name string) error {
-	hint := ""
-	if near := group.SuggestionsFor(name); len(near) > 0 {
-		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
-	}
-	return &usageError{fmt.Errorf("there is no command %q%s\nSee '%s --help'", name, hint, group.CommandPath())}
 }
 
 // nameTopics has cobra's command for help refuse what there is no help for, where it
@@ -123,7 +100,7 @@ func nameShells(root *cobra.Command) {
 	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
-// commandOf gives a command that cobra has added itself.
+// commandOf returns a command that cobra has added itself.
 func commandOf(root *cobra.Command, name string) *cobra.Command {
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == name {

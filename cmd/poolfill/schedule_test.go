@@ -36,7 +36,7 @@ func TestAScheduledUploadStopsWithItsWorkerAndGoesOnWithAnother(t *testing.T) {
 	server := tolokatest.New(t, tolokatest.Config{})
 	t.Setenv("TOLOKA_TOKEN", server.API().Token)
 	t.Chdir(t.TempDir())
-	output := &outputFlags{stateDir: t.TempDir()}
+	place := stateFlags{dir: t.TempDir()}
 	s := backfill.Scheduled{Server: server.URL, Args: []string{images(t, 60), "--pool", server.PoolID, "--chunk-size", "1", "--workers", "1"}}
 
 	stop := make(chan struct{})
@@ -48,17 +48,17 @@ func TestAScheduledUploadStopsWithItsWorkerAndGoesOnWithAnother(t *testing.T) {
 			}
 		}
 	}}
-	o, err := scheduledUpload(std, output, stop)(t.Context(), s)
+	o, err := scheduledUpload(newRootCommand, std, place, stop)(t.Context(), s)
 	if err != nil || o.Until.IsZero() || !strings.HasPrefix(o.Summary, "interrupted: ") {
 		t.Fatalf("it came to %+v: %v", o, err)
 	}
 	if tasks, err := server.Tasks(); err != nil || len(tasks) == 0 || len(tasks) == 60 {
 		t.Errorf("%d tasks were created: %v", len(tasks), err)
 	}
-	if o, err := scheduledUpload(std, output, stop)(t.Context(), s); err != nil || o.Until.IsZero() || !strings.HasPrefix(o.Summary, "interrupted") {
+	if o, err := scheduledUpload(newRootCommand, std, place, stop)(t.Context(), s); err != nil || o.Until.IsZero() || !strings.HasPrefix(o.Summary, "interrupted") {
 		t.Errorf("with a worker that is stopping it came to %+v: %v", o, err)
 	}
-	if o, err = scheduledUpload(std, output, nil)(t.Context(), s); err != nil || !o.Until.IsZero() || o.Summary != "finished: 60 created, 0 rejected, 0 skipped, 0 unsent" {
+	if o, err = scheduledUpload(newRootCommand, std, place, nil)(t.Context(), s); err != nil || !o.Until.IsZero() || o.Summary != "finished: 60 created, 0 rejected, 0 skipped, 0 unsent" {
 		t.Errorf("the next time it came to %+v: %v", o, err)
 	}
 	if tasks, err := server.Tasks(); err != nil || len(tasks) != 60 {

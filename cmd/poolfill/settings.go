@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/contract"
@@ -30,69 +28,45 @@ const (
 	sandboxURL    = "https://sandbox.toloka.dev"
 )
 
-// readingFlags say how inputs are read.
+// readingFlags say how inputs are read: what can be said as it is stands in the
+// configuration already.
 type readingFlags struct {
-	delimiter, quotes, encoding  string
-	multiline, keepLineEnds      bool
-	spec                         string
-	noSpec, trustServer          bool
-	columns                      map[string]string
-	ignore                       []string
-	controlOverlap               string
-	skipRows, limitRows          int64
-	maxCellBytes, maxRecordBytes int
+	reader.Config
+	delimiter, controlOverlap, spec string
+	noSpec                          bool
 }
 
 func (f *readingFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.delimiter, "delimiter", "", `what parts the cells: a character, or tab, comma, semicolon, pipe
 (found from the file by default)`)
-	flags.StringVar(&f.quotes, "quotes", string(reader.QuotesAuto), `what a quote means: auto (around a whole cell it quotes, elsewhere it is
+	flags.StringVar((*string)(&f.Quotes), "quotes", string(reader.QuotesAuto), `what a quote means: auto (around a whole cell it quotes, elsewhere it is
 text), toloka (as the web upload: it always quotes and is dropped), none`)
-	flags.StringVar(&f.encoding, "encoding", "", "the file's charset, such as windows-1251 (UTF-8 and UTF-16 are found by themselves)")
-	flags.BoolVar(&f.multiline, "multiline", false, "quoted cells may hold lines that look like rows")
-	flags.BoolVar(&f.keepLineEnds, "keep-line-ends", false, "keep CR LF inside quoted cells instead of LF")
+	flags.StringVar(&f.Encoding, "encoding", "", "the file's charset, such as windows-1251 (UTF-8 and UTF-16 are found by themselves)")
+	flags.BoolVar(&f.Multiline, "multiline", false, "quoted cells may hold lines that look like rows")
+	flags.BoolVar(&f.KeepLineEnds, "keep-line-ends", false, "keep CR LF inside quoted cells instead of LF")
 	flags.StringVar(&f.spec, "spec", "", `a JSON file with {"input_spec": …, "output_spec": …}, instead of the spec of the pool's project`)
 	flags.BoolVar(&f.noSpec, "no-spec", false, "use no spec: every value is a string")
-	flags.BoolVar(&f.trustServer, "trust-server", false, "send rows that only the local check against the spec refuses")
-	flags.StringToStringVar(&f.columns, "map", nil, "what a column is: --map picture=INPUT:image (repeatable)")
-	flags.StringSliceVar(&f.ignore, "ignore-column", nil, "leave a column out (repeatable)")
+	flags.BoolVar(&f.TrustServer, "trust-server", false, "send rows that only the local check against the spec refuses")
+	flags.StringToStringVar(&f.Map, "map", nil, "what a column is: --map picture=INPUT:image (repeatable)")
+	flags.StringSliceVar(&f.Ignore, "ignore-column", nil, "leave a column out (repeatable)")
 	flags.StringVar(&f.controlOverlap, "control-overlap", "infinite", `the overlap of control and training tasks whose row has none: infinite,
 pool (the pool's default) or a number`)
-	flags.Int64Var(&f.skipRows, "skip-rows", 0, "leave out that many rows at the start of each file")
-	flags.Int64Var(&f.limitRows, "limit-rows", 0, "take at most that many rows of each file")
-	flags.IntVar(&f.maxCellBytes, "max-cell-bytes", reader.DefaultMaxCellBytes, "the longest cell; a row with a longer one is rejected")
-	flags.IntVar(&f.maxRecordBytes, "max-record-bytes", reader.DefaultMaxRecordBytes, "the longest row; a longer one is rejected")
+	flags.Int64Var(&f.SkipRows, "skip-rows", 0, "leave out that many rows at the start of each file")
+	flags.Int64Var(&f.LimitRows, "limit-rows", 0, "take at most that many rows of each file")
+	flags.IntVar(&f.MaxCellBytes, "max-cell-bytes", reader.DefaultMaxCellBytes, "the longest cell; a row with a longer one is rejected")
+	flags.IntVar(&f.MaxRecordBytes, "max-record-bytes", reader.DefaultMaxRecordBytes, "the longest row; a longer one is rejected")
 }
 
-// config translates the flags.
+// config returns the configuration. The error names each flag that can't be used.
 func (f *readingFlags) config() (reader.Config, error) {
-	c := reader.Config{
-		Quotes:         reader.QuoteMode(f.quotes),
-		KeepLineEnds:   f.keepLineEnds,
-		Multiline:      f.multiline,
-		Encoding:       f.encoding,
-		MaxCellBytes:   f.maxCellBytes,
-		MaxRecordBytes: f.maxRecordBytes,
-		SkipRows:       f.skipRows,
-		LimitRows:      f.limitRows,
-		Map:            f.columns,
-		Ignore:         f.ignore,
-		TrustServer:    f.trustServer,
-	}
-	var errs []error
-	var err error
-	if c.Delimiter, err = parseDelimiter(f.delimiter); err != nil {
-		errs = append(errs, err)
-	}
-	if c.ControlOverlap, err = parseControlOverlap(f.controlOverlap); err != nil {
-		errs = append(errs, err)
-	}
+	c := f.Config
+	var delimiter, overlap, spec error
+	c.Delimiter, delimiter = parseDelimiter(f.delimiter)
+	c.ControlOverlap, overlap = parseControlOverlap(f.controlOverlap)
 	if f.spec != "" {
-		if c.Spec, err = readSpec(f.spec); err != nil {
-			errs = append(errs, err)
-		}
+		c.Spec, spec = readSpec(f.spec)
 	}
-	return c, errors.Join(errs...)
+	return c, errors.Join(delimiter, overlap, spec)
 }
 
 func parseDelimiter(s string) (byte, error) {
@@ -137,15 +111,11 @@ func readSpec(path string) (*reader.Spec, error) {
 
 // apiFlags say how the server is reached and what its limits are.
 type apiFlags struct {
-	url                         string
-	sandbox, emulator           bool
-	pool, actUnder              string
-	from                        tokenFlags
-	requestsPerSecond           float64
-	tasksPerMinute, tasksPerDay int
-	quotaDay                    time.Duration
-	retryFor, requestTimeout    time.Duration
-	park                        bool // end instead of waiting for the next day's quota
+	url, pool         string
+	sandbox, emulator bool
+	from              tokenFlags
+	client            uploader.ClientConfig
+	limits            ratelimit.Config
 }
 
 func (f *apiFlags) register(flags *pflag.FlagSet) {
@@ -155,32 +125,40 @@ func (f *apiFlags) register(flags *pflag.FlagSet) {
 	f.registerLimits(flags)
 }
 
-// registerLimits registers the account's quotas and how long the server is borne
-// with.
+// registerLimits registers the account's quotas, and how patient requests are.
 func (f *apiFlags) registerLimits(flags *pflag.FlagSet) {
-	flags.Float64Var(&f.requestsPerSecond, "requests-per-second", contract.RequestsPerSecond, "the quota of requests; 0 for none")
-	flags.IntVar(&f.tasksPerMinute, "tasks-per-minute", contract.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
+	flags.Float64Var(&f.limits.RequestsPerSecond, "requests-per-second", contract.RequestsPerSecond, "the quota of requests; 0 for none")
+	flags.IntVar(&f.limits.TasksPerMinute, "tasks-per-minute", contract.TasksPerMinute, "the quota of tasks in any 60 seconds; 0 for none")
 	f.registerDay(flags)
-	flags.DurationVar(&f.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
-	flags.DurationVar(&f.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
+	f.registerPatience(flags)
 }
 
-// registerServer registers what says which server and which account.
+// registerPatience registers how long failing requests are repeated and waited for.
+func (f *apiFlags) registerPatience(flags *pflag.FlagSet) {
+	flags.DurationVar(&f.client.RetryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
+	flags.DurationVar(&f.client.RequestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
+}
+
+// registerServer registers which server and which account.
 func (f *apiFlags) registerServer(flags *pflag.FlagSet) {
+	f.registerAddress(flags)
+	f.from.register(flags)
+	flags.StringVar(&f.client.ActUnder, "act-under-account", "", "the id of the account to act under")
+}
+
+func (f *apiFlags) registerAddress(flags *pflag.FlagSet) {
 	flags.StringVar(&f.url, "url", productionURL, "the address of the API")
 	flags.BoolVar(&f.sandbox, "sandbox", false, "use Toloka's testing environment, "+sandboxURL)
-	f.from.register(flags)
-	flags.StringVar(&f.actUnder, "act-under-account", "", "the id of the account to act under")
 }
 
 func (f *apiFlags) registerDay(flags *pflag.FlagSet) {
-	flags.IntVar(&f.tasksPerDay, "tasks-per-day", contract.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
+	flags.IntVar(&f.limits.TasksPerDay, "tasks-per-day", contract.TasksPerDay, "the quota of tasks in a day (UTC); 0 for none")
 	const name = "quota-day"
-	flags.DurationVar(&f.quotaDay, name, 24*time.Hour, "how long that day is, where a server for tests has another")
+	flags.DurationVar(&f.limits.Day, name, 24*time.Hour, "how long that day is, where a server for tests has another")
 	flags.Lookup(name).Hidden = true
 }
 
-// address gives the server's address; the emulator has none yet.
+// address returns the server's address; the emulator has none yet.
 func (f *apiFlags) address(flags *pflag.FlagSet) (string, error) {
 	var servers []string
 	for _, name := range []string{"url", "sandbox", "emulator"} {
@@ -197,39 +175,29 @@ func (f *apiFlags) address(flags *pflag.FlagSet) (string, error) {
 	return f.url, nil
 }
 
-// target fills in where and how the API is reached. flags tells which settings
-// the user made.
+// target returns how the API is reached, and its limits, which hold whatever the error
+// is. flags knows which settings the user made.
 func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimit.Config, error) {
-	limits := ratelimit.Config{
-		RequestsPerSecond: f.requestsPerSecond,
-		TasksPerMinute:    f.tasksPerMinute,
-		TasksPerDay:       f.tasksPerDay,
-		Day:               f.quotaDay,
-		Park:              f.park,
-	}
-	address, err := f.address(flags)
-	api := uploader.ClientConfig{
-		BaseURL:        address,
-		ActUnder:       f.actUnder,
-		UserAgent:      "poolfill",
-		RetryFor:       f.retryFor,
-		RequestTimeout: f.requestTimeout,
-	}
-	if err != nil {
+	api, limits := f.client, f.limits
+	var err error
+	if api.BaseURL, err = f.address(flags); err != nil {
 		return api, limits, err
 	}
+	api.UserAgent = "poolfill"
 	if f.emulator {
 		// It is in this process and has no account to protect; quotas in the
 		// configuration file are those of an account.
-		for name, limit := range map[string]func(){
-			"requests-per-second": func() { limits.RequestsPerSecond = 0 },
-			"tasks-per-minute":    func() { limits.TasksPerMinute = 0 },
-			"tasks-per-day":       func() { limits.TasksPerDay = 0 },
-		} {
-			switch originOf(flags.Lookup(name)).source {
-			case fromDefault, fromFile:
-				limit()
-			}
+		ofAccount := func(name string) bool {
+			return slices.Contains([]source{fromDefault, fromFile}, originOf(flags.Lookup(name)).Source)
+		}
+		if ofAccount("requests-per-second") {
+			limits.RequestsPerSecond = 0
+		}
+		if ofAccount("tasks-per-minute") {
+			limits.TasksPerMinute = 0
+		}
+		if ofAccount("tasks-per-day") {
+			limits.TasksPerDay = 0
 		}
 		return api, limits, nil
 	}
@@ -243,30 +211,21 @@ func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimi
 
 // outputFlags say what is shown and written.
 type outputFlags struct {
-	dir, stateDir, db, progress, logFormat, logLevel string
-	json                                             bool
-	grace                                            time.Duration // after the first signal; 0 = no end
-	live                                             liveFlags
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
+	dir, progress, logFormat, logLevel string
+	json                               jsonFlag
+	state                              stateFlags
+	grace                              time.Duration // after the first signal; 0 = no end
+	live                               liveFlags
 }
 
 func (f *outputFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.dir, "out", "", "the folder for the report's files (default poolfill-runs/TIME-POOL-RUN)")
-	f.registerState(flags)
+	f.state.register(flags, stateOfRuns)
 	f.registerDisplay(flags)
 }
 
-func (f *outputFlags) registerState(flags *pflag.FlagSet) {
-	flags.StringVar(&f.stateDir, "state-dir", "", "the folder for what outlives a run: the ledger, and the lock of each pool (default: the platform's, such as ~/.local/state/poolfill)")
-	registerDB(flags, &f.db)
-}
-
 func (f *outputFlags) registerDisplay(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.json, "json", false, "print the report as one JSON document instead of the summary")
+	flags.BoolVar((*bool)(&f.json), "json", false, "print the report as one JSON document instead of the summary")
 	f.registerProgress(flags)
 }
 
@@ -276,40 +235,25 @@ func (f *outputFlags) registerProgress(flags *pflag.FlagSet) {
 	flags.StringVar(&f.logLevel, "log-level", "error", "debug, info, warn or error")
 }
 
-// display makes the progress display and the log that writes beside it.
-func (f *outputFlags) display(std streams) (*ui.Display, *zap.Logger, error) {
-	var errs []error
+// display makes the progress display and the log that writes beside it. What the flags
+// say was checked with all settings.
+func (f *outputFlags) display(std streams) (*ui.Display, *zap.Logger) {
 	kind := ui.Kind(f.progress)
-	switch kind {
-	case "auto":
+	if kind == "auto" {
 		kind = ui.Plain
 		if isTerminal(std.err) {
 			kind = ui.Bar
 		}
-	case ui.Bar, ui.Plain, ui.JSON, ui.None:
-	default:
-		errs = append(errs, fmt.Errorf("--progress is auto, bar, plain, json or none, not %q", f.progress))
-	}
-	level, err := zapcore.ParseLevel(f.logLevel)
-	if err != nil || !slices.Contains([]string{"debug", "info", "warn", "error"}, f.logLevel) {
-		errs = append(errs, fmt.Errorf("--log-level is debug, info, warn or error, not %q", f.logLevel))
 	}
 	display := ui.NewDisplay(kind, std.err)
 	encoding := zap.NewProductionEncoderConfig()
 	encoding.EncodeTime = zapcore.RFC3339TimeEncoder
-	var encoder zapcore.Encoder
-	switch f.logFormat {
-	case "json":
+	encoder := zapcore.NewConsoleEncoder(encoding)
+	if f.logFormat == "json" {
 		encoder = zapcore.NewJSONEncoder(encoding)
-	case "console":
-		encoder = zapcore.NewConsoleEncoder(encoding)
-	default:
-		errs = append(errs, fmt.Errorf("--log-format is console or json, not %q", f.logFormat))
 	}
-	if len(errs) > 0 {
-		return nil, nil, errors.Join(errs...)
-	}
-	return display, zap.New(zapcore.NewCore(encoder, zapcore.AddSync(display), level)), nil
+	level, _ := zapcore.ParseLevel(f.logLevel)
+	return display, zap.New(zapcore.NewCore(encoder, zapcore.AddSync(display), level))
 }
 
 // parseMaxRejected reads the value of --max-rejected: a number or a share.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -19,9 +18,7 @@ import (
 
 func newUploadCommand(std streams) *cobra.Command {
 	var (
-		reading     readingFlags
-		api         apiFlags
-		output      outputFlags
+		f           runFlags
 		telling     notifyFlags
 		mode        string
 		chunkSize   int
@@ -29,8 +26,7 @@ func newUploadCommand(std streams) *cobra.Command {
 		onInvalid   string
 		maxRejected string
 		openPool    bool
-		again       bool
-		dedupe      string
+		before      beforeFlags
 		onQuota     string
 	)
 	upload := func(cmd *cobra.Command, args []string) (pipeline.Report, error) {
@@ -48,16 +44,14 @@ func newUploadCommand(std streams) *cobra.Command {
 		if cfg.Workers, err = parseWorkers(workers); err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
-		if cfg.Guard, err = guardOf(dedupe, again); err != nil {
+		if cfg.Guard, err = before.guard(); err == nil {
+			err = before.detached(args)
+		}
+		if err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
-		if api.park, err = parks(onQuota, std); err != nil {
-			return pipeline.Report{}, &usageError{err}
-		}
-		if err = detachedGuard(dedupe, args); err != nil {
-			return pipeline.Report{}, &usageError{err}
-		}
-		return execute(cmd, std, args, cfg, &reading, &api, &output)
+		f.api.limits.Park = onQuota == "park" || onQuota == "auto" && !isTerminal(std.err)
+		return f.execute(cmd, std, args, cfg)
 	}
 	cmd := &cobra.Command{
 		Use:   "upload FILE...",
@@ -90,10 +84,10 @@ interrupted, can be continued.`,
 		Args: needInputs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := telling.validate(); err != nil {
-				return &usageError{err}
+				return err
 			}
 			report, err := upload(cmd, args)
-			telling.tell(std.err, report, api.pool, err)
+			telling.tell(std.err, report, f.api.pool, err)
 			if std.reported != nil {
 				std.reported(report)
 			}
@@ -102,7 +96,7 @@ interrupted, can be continued.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	api.register(flags)
+	f.api.register(flags)
 	flags.StringVar(&mode, "mode", "async", "async, or sync for small uploads that should be there at once")
 	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
 	flags.StringVar(&workers, "workers", "auto", `how many chunks are uploaded at once: a number, or auto (more while that gets
@@ -111,24 +105,21 @@ more done, fewer where the server is overloaded)`)
 (nothing is created after the first one)`)
 	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
 	flags.BoolVar(&openPool, "open-pool", false, "open the pool at the end")
-	flags.BoolVar(&again, "again", false, "upload the rows once more, even if they were uploaded before")
-	flags.StringVar(&dedupe, "dedupe", "", `skip rows whose tasks the pool has already: --dedupe by what this machine has
+	flags.BoolVar(&before.again, "again", false, "upload the rows once more, even if they were uploaded before")
+	flags.StringVar(&before.dedupe, "dedupe", "", `skip rows whose tasks the pool has already: --dedupe by what this machine has
 uploaded, --dedupe=pool by the pool's own tasks (rows that were uploaded from
 the same file are always skipped)`)
 	flags.Lookup("dedupe").NoOptDefVal = string(pipeline.GuardLedger)
 	flags.StringVar(&onQuota, "on-quota", "auto", `what a run does when the day's quota is used up: wait until the next day, or
 park (end with exit code 4 and say when to go on); auto waits on a terminal and
 parks elsewhere`)
-	flags.DurationVar(&output.grace, "grace", defaultGrace, "how long a run that is told to stop may take to finish what is in flight")
-	reading.register(flags)
-	output.register(flags)
+	flags.DurationVar(&f.output.grace, "grace", defaultGrace, "how long a run that is told to stop may take to finish what is in flight")
+	f.reading.register(flags)
+	f.output.register(flags)
 	telling.register(flags)
-	output.live.register(flags)
+	f.output.live.register(flags)
 	return cmd
 }
-
-// defaultGrace is shorter than what Kubernetes gives a process to end.
-const defaultGrace = 25 * time.Second
 
 // parseWorkers reads the value of --workers; 0 is auto.
 func parseWorkers(s string) (int, error) {
@@ -142,40 +133,30 @@ func parseWorkers(s string) (int, error) {
 	return n, nil
 }
 
-// parks says whether a run ends when the day's quota is used up.
-func parks(onQuota string, std streams) (bool, error) {
-	switch onQuota {
-	case "auto":
-		return !isTerminal(std.err), nil
-	case "wait":
-		return false, nil
-	case "park":
-		return true, nil
-	}
-	return false, fmt.Errorf("--on-quota is auto, wait or park, not %q", onQuota)
+// beforeFlags say which rows count as uploaded before.
+type beforeFlags struct {
+	dedupe string
+	again  bool
 }
 
-// guardOf translates the flags that say which rows count as uploaded before.
-func guardOf(dedupe string, again bool) (pipeline.Guard, error) {
-	switch guard := pipeline.Guard(dedupe); {
-	case again && dedupe != "":
+func (f beforeFlags) guard() (pipeline.Guard, error) {
+	switch {
+	case f.again && f.dedupe != "":
 		return "", errors.New("--again and --dedupe exclude each other")
-	case again:
+	case f.again:
 		return pipeline.GuardNone, nil
-	case dedupe == "":
+	case f.dedupe == "":
 		return pipeline.GuardFile, nil
-	case guard == pipeline.GuardLedger, guard == pipeline.GuardPool:
-		return guard, nil
 	}
-	return "", fmt.Errorf("--dedupe is %s (the same as no value) or %s, not %q", pipeline.GuardLedger, pipeline.GuardPool, dedupe)
+	return pipeline.Guard(f.dedupe), nil
 }
 
-// detachedGuard finds a value of --dedupe that stands after a blank, where it is
+// detached finds a value of --dedupe that stands after a blank, where it is
 // taken for a file: "--dedupe pool".
-func detachedGuard(dedupe string, files []string) error {
+func (f beforeFlags) detached(files []string) error {
 	for _, file := range files {
 		guard := pipeline.Guard(file)
-		if dedupe == "" || guard != pipeline.GuardLedger && guard != pipeline.GuardPool {
+		if f.dedupe == "" || guard != pipeline.GuardLedger && guard != pipeline.GuardPool {
 			continue
 		}
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
@@ -185,7 +166,7 @@ func detachedGuard(dedupe string, files []string) error {
 	return nil
 }
 
-// commandLine gives a command as a shell takes it. Arguments hold no secret.
+// commandLine returns a command as a shell takes it. Arguments hold no secret.
 func commandLine(args []string) string {
 	words := make([]string, len(args))
 	for i, arg := range args {
@@ -209,12 +190,4 @@ func withoutQueries(args []string) []string {
 		}
 	}
 	return kept
-}
-
-// needInputs is the rule for the arguments of upload and check.
-func needInputs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return &usageError{fmt.Errorf("no input file: name at least one, or - for standard input\nSee '%s --help'", cmd.CommandPath())}
-	}
-	return nil
 }

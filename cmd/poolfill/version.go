@@ -22,7 +22,7 @@ func version() string {
 	return describeBuild(info, release)
 }
 
-// describeBuild gives version, commit, date of the commit, toolchain and system.
+// describeBuild returns version, commit, date of the commit, toolchain and system.
 func describeBuild(info *debug.BuildInfo, release string) string {
 	recorded := make(map[string]string, len(info.Settings))
 	for _, s := range info.Settings {
@@ -39,3 +39,6 @@ func describeBuild(info *debug.BuildInfo, release string) string {
 	}
 	return fmt.Sprintf("%s%s %s %s/%s", cmp.Or(v, "(devel)"), from, cmp.Or(info.GoVersion, runtime.Version()), runtime.GOOS, runtime.GOARCH)
 }
+
+// versionFormat is what --version prints.
+const versionFormat = "poolfill %s\n"

@@ -7,10 +7,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/live"
@@ -18,13 +18,13 @@ import (
 	"poolfill/uploader"
 )
 
-func newWorkerCommand(std streams) *cobra.Command {
+func newWorkerCommand(std streams, commands commandTree) *cobra.Command {
 	var (
 		api    apiFlags
 		output outputFlags
 		idle   bool
 	)
-	w := workFlags{uploads: true}
+	w := workFlags{uploads: commands}
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Work at backfills and schedules until it is stopped",
@@ -47,10 +47,10 @@ uploads at their next time.`,
 			if err != nil {
 				return &usageError{err}
 			}
-			if w.jobs < 1 {
-				return &usageError{fmt.Errorf("--jobs is a number from 1, not %d", w.jobs)}
+			if err := w.validate(); err != nil {
+				return err
 			}
-			return output.withManager(cmd.Context(), func(at backfill.Place, m *backfill.Manager) error {
+			return output.state.withManager(cmd.Context(), func(at backfill.Place, m *backfill.Manager) error {
 				return w.work(cmd.Context(), std, &output, at, m, target, func(ctx context.Context) (bool, error) {
 					if !idle {
 						return false, nil
@@ -66,12 +66,10 @@ uploads at their next time.`,
 	flags.BoolVar(&idle, "exit-when-idle", false, "end when no backfill is left to do")
 	flags.DurationVar(&w.grace, "grace", defaultGrace, "how long a worker that is told to stop may take to finish what is in flight")
 	api.registerServer(flags)
-	flags.DurationVar(&api.retryFor, "retry-for", 15*time.Minute, "how long to repeat a request that fails for a passing reason")
-	flags.DurationVar(&api.requestTimeout, "request-timeout", 2*time.Minute, "how long to wait for one answer")
-	output.registerState(flags)
+	api.registerPatience(flags)
+	output.state.register(flags, stateOfRuns)
 	output.registerProgress(flags)
-	w.live.register(flags)
-	flags.BoolVar(&w.ui, "ui", false, "with --listen: serve River's own page over the jobs at /river/ too")
+	w.registerView(flags)
 	return cmd
 }
 
@@ -81,9 +79,21 @@ type workFlags struct {
 	grace time.Duration
 	live  liveFlags
 	ui    bool
-	// uploads has it carry out scheduled uploads too: not where a command is to end
+	// uploads carries out scheduled uploads too; nil does not, where a command is to end
 	// with its own work, as one may take hours.
-	uploads bool
+	uploads commandTree
+}
+
+func (w *workFlags) registerView(flags *pflag.FlagSet) {
+	w.live.register(flags)
+	flags.BoolVar(&w.ui, "ui", false, "with --listen: serve River's own page over the jobs at /river/ too")
+}
+
+func (w *workFlags) validate() error {
+	if w.jobs < 1 {
+		return &usageError{fmt.Errorf("--jobs is a number from 1, not %d", w.jobs)}
+	}
+	return nil
 }
 
 // lookEvery is how often it is looked whether the work is done.
@@ -93,43 +103,39 @@ const lookEvery = time.Second
 func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, at backfill.Place, m *backfill.Manager,
 	api uploader.ClientConfig, done func(context.Context) (bool, error),
 ) (err error) {
-	display, log, err := output.display(std)
-	if err != nil {
-		return &usageError{err}
-	}
+	display, log := output.display(std)
 	if w.ui && w.live.listen == "" {
 		return &usageError{errors.New("--ui needs --listen ADDRESS, such as --listen :9090")}
 	}
 	api.Log = log
 	options, stopUploads := backfill.Options{API: api, Jobs: w.jobs, Log: log}, make(chan struct{})
-	if w.uploads {
-		options.Upload = scheduledUpload(std, output, stopUploads)
+	if w.uploads != nil {
+		options.Upload = scheduledUpload(w.uploads, std, output.state, stopUploads)
 	}
 	engine, err := backfill.Start(ctx, at, options)
 	if err != nil {
 		return err
 	}
-	stopped, hard := make(chan struct{}), make(chan struct{})
-	leave := sync.OnceFunc(func() { close(hard) })
+	stopped := make(chan struct{})
+	ending, abort := context.WithCancel(context.WithoutCancel(ctx)) // what is under way has until the second signal
+	defer abort()
 	release := stopOnSignals(func() {
 		fmt.Fprintln(display, "poolfill: stopping: what is in flight is finished. Once more leaves at once.")
 		close(stopped)
-	}, leave, w.grace)
+	}, abort, w.grace)
 	defer release()
 	defer func() {
-		ending, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		go func() {
-			select {
-			case <-hard:
-				cancel()
-			case <-ending.Done():
-			}
-		}()
 		close(stopUploads)
 		err = errors.Join(err, engine.Stop(ending))
 	}()
-	stopView, err := w.show(ctx, std, m, engine)
+	stopView, err := w.live.serve(ctx, std.err, "poolfill: the backfills are shown at http://%s/\n", func(o live.Options) (_ http.Handler, err error) {
+		if w.ui {
+			if o.River, err = engine.UI(ctx, "/river"); err != nil {
+				return nil, err
+			}
+		}
+		return live.Backfills(m.Statuses, o)
+	})
 	if err != nil {
 		return err
 	}
@@ -143,7 +149,7 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 		case <-stopped:
 			return nil
 		case err := <-engine.Failed():
-			leave() // nothing of what is under way can be kept
+			abort() // nothing of what is under way can be kept
 			return err
 		case <-ticker.C:
 		}
@@ -159,30 +165,7 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 	}
 }
 
-// show serves the page and the metrics, where that is asked for.
-func (w *workFlags) show(ctx context.Context, std streams, m *backfill.Manager, engine *backfill.Engine) (stop func() error, err error) {
-	if w.live.listen == "" {
-		return func() error { return nil }, nil
-	}
-	listener, local, err := live.Listen(ctx, w.live.listen)
-	if err != nil {
-		return nil, &usageError{err}
-	}
-	var river http.Handler
-	if w.ui {
-		if river, err = engine.UI(ctx, "/river"); err != nil {
-			return nil, errors.Join(err, listener.Close())
-		}
-	}
-	handler, err := live.Backfills(m.Statuses, live.Options{Pprof: w.live.pprof, LocalOnly: local, River: river})
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	fmt.Fprintf(std.err, "poolfill: the backfills are shown at http://%s/\n", listener.Addr())
-	return live.Serve(ctx, listener, handler), nil
-}
-
-// teller tells how far the backfills have come, now and then.
+// teller prints how far the backfills have come, now and then.
 type teller struct {
 	w     io.Writer
 	m     *backfill.Manager

@@ -128,7 +128,7 @@ func Parse(path string, data []byte, known []string) (*File, error) {
 	return file, errors.Join(p.errs...)
 }
 
-// Layers gives the settings in force: first those of the profile, then those of
+// Layers returns the settings in force: first those of the profile, then those of
 // the file itself, which a profile's of the same name overrule. An empty name
 // means the profile that the file chooses, or none.
 func (f *File) Layers(profile string) ([][]Setting, error) {
@@ -165,7 +165,7 @@ func (p *parser) wrong(n *yaml.Node, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s: %s", p.where(n), fmt.Sprintf(format, args...)))
 }
 
-// document gives the top of the only document; nil where the file is empty.
+// document returns the top of the only document; nil where the file is empty.
 func (p *parser) document(data []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
@@ -208,7 +208,7 @@ func (p *parser) pairs(n *yaml.Node, shape string, visit func(key, value *yaml.N
 	}
 }
 
-// resolve gives what an alias stands for.
+// resolve returns what an alias stands for.
 func resolve(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -250,7 +250,7 @@ func (p *parser) setting(to []Setting, key, value *yaml.Node) []Setting {
 	return append(to, s)
 }
 
-// scalar gives the text of a part of a list or mapping.
+// scalar returns the text of a part of a list or mapping.
 func (p *parser) scalar(name string, n *yaml.Node) string {
 	n = resolve(n)
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {

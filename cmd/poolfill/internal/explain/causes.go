@@ -44,7 +44,7 @@ func Causes(groups []Group, rows int64) []string {
 	return causes
 }
 
-// saysItAll tells where the message of a group names the remedy, and what the table
+// saysItAll reports whether the message of a group names the remedy, and what the table
 // says of the code in general would be of something else: characters that can't be
 // seen are removed, whatever the rest of the URL is like.
 func saysItAll(g Group) bool {
@@ -93,7 +93,7 @@ func renamedCause(a, b Group) string {
 		unknown.Field, missing.Field, unknown.Field, withPrefix(missing.Field))
 }
 
-// prefixOf gives what stands before the colon; a plain column is an input field.
+// prefixOf returns what stands before the colon; a plain column is an input field.
 func prefixOf(field string) string {
 	prefix, _, ok := strings.Cut(field, ":")
 	if !ok {
@@ -102,7 +102,7 @@ func prefixOf(field string) string {
 	return prefix
 }
 
-// nameOf gives what stands after the colon.
+// nameOf returns what stands after the colon.
 func nameOf(field string) string { return field[strings.Index(field, ":")+1:] }
 
 func withPrefix(field string) string {
@@ -152,7 +152,7 @@ func compileForms() *forms {
 	}
 }
 
-// cause guesses from the value; empty where it tells nothing.
+// cause guesses from the value; empty where it is no hint.
 func (f *forms) cause(g Group, rows int64) string {
 	most := g.Count*2 > rows && g.Count > 1
 	value := strings.TrimSpace(g.Value)
@@ -209,47 +209,58 @@ func (f *forms) cause(g Group, rows int64) string {
 // beyond doubt: 1,500 may have a decimal comma, or be a thousand and a half.
 func (f *forms) numberCause(code, value string) string {
 	const english = ", by exporting with English number formats."
-	whole := code == "INTEGER_EXPECTED"
-	if n, ok := mended(f.wholeFraction, value, whole); ok && whole {
-		return "A whole number was exported with decimals: write " + n + "."
+	write := decimal
+	if code == "INTEGER_EXPECTED" {
+		write = integer
+		if n, ok := write(f.wholeFraction, value); ok {
+			return "A whole number was exported with decimals: write " + n + "."
+		}
 	}
 	if f.oneSeparator.MatchString(value) {
 		return "The number has a separator between its thousands, or a decimal comma: write digits and a decimal point only" + english
 	}
-	if n, ok := mended(f.decimalComma, value, whole); ok {
+	if n, ok := write(f.decimalComma, value); ok {
 		return "Decimal commas: write " + n + english
 	}
 	for _, form := range []*regexp.Regexp{f.blankThousand, f.commaThousand, f.pointThousand} {
-		if n, ok := mended(form, value, whole); ok {
+		if n, ok := write(form, value); ok {
 			return "The number has separators between its thousands: write " + n + english
 		}
 	}
-	if n, ok := mended(f.withUnit, value, whole); ok {
+	if n, ok := write(f.withUnit, value); ok {
 		return "The number has a unit or a percent sign: write the number alone, such as " + n + "."
 	}
 	return ""
 }
 
-// mended writes a number of a form with digits and a decimal point. One with a
-// fraction is none where a whole number is wanted.
-func mended(form *regexp.Regexp, value string, whole bool) (number string, ok bool) {
+// decimal writes a number of a form with digits and a decimal point.
+func decimal(form *regexp.Regexp, value string) (number string, ok bool) {
+	whole, fraction, ok := digits(form, value)
+	if fraction != "" {
+		whole += "." + fraction
+	}
+	return whole, ok
+}
+
+// integer writes a number of a form with digits alone. One with a fraction is none.
+func integer(form *regexp.Regexp, value string) (number string, ok bool) {
+	whole, fraction, ok := digits(form, value)
+	return whole, ok && strings.Trim(fraction, "0") == ""
+}
+
+// digits returns the whole part of a number of a form, without what separates its
+// digits, and its fraction.
+func digits(form *regexp.Regexp, value string) (whole, fraction string, ok bool) {
 	parts := form.FindStringSubmatch(value)
 	if parts == nil {
-		return "", false
+		return "", "", false
 	}
-	digits := strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r == '-' || r == '+' {
 			return r
 		}
 		return -1
-	}, parts[1])
-	switch fraction := parts[2]; {
-	case whole:
-		return digits, strings.Trim(fraction, "0") == ""
-	case fraction != "":
-		return digits + "." + fraction, true
-	}
-	return digits, true
+	}, parts[1]), parts[2], true
 }
 
 func (f *forms) urlCause(value string) string {

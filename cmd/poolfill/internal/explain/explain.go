@@ -2,13 +2,20 @@
 // why rows were rejected.
 //
 // What goes in: a code, or the kinds of rejections of a run. What comes out:
-// sentences for people. It is one table and pure functions.
+// sentences for people. It is one table, codes.tsv, and pure functions.
 package explain
 
 import (
+	_ "embed" // of the table
 	"slices"
 	"strings"
 )
+
+// table has a line for each code, its cells separated by tabs, below a header: those of
+// inputs first, those of the server last. No cell is quoted.
+//
+//go:embed codes.tsv
+var table string
 
 // Where says what a code is about.
 type Where string
@@ -34,7 +41,18 @@ type Entry struct {
 	Do      string `json:"do"`
 }
 
-// Find gives the entry of a code, whatever the case of its letters, with blanks
+// All returns every entry, in the order of the table.
+func All() []Entry {
+	var all []Entry
+	for line := range strings.Lines(table) {
+		if cells := strings.Split(strings.TrimRight(line, "\r\n"), "\t"); len(cells) == 5 {
+			all = append(all, Entry{cells[0], Where(cells[1]), cells[2], cells[3], cells[4]})
+		}
+	}
+	return all[1:] // without the header
+}
+
+// Find returns the entry of a code, whatever the case of its letters, with blanks
 // or hyphens for its underscores.
 func Find(code string) (Entry, bool) {
 	code = normal(code)
@@ -46,7 +64,7 @@ func Find(code string) (Entry, bool) {
 	return Entry{}, false
 }
 
-// Near gives the codes that someone who wrote code perhaps meant: those that
+// Near returns the codes that someone who wrote code perhaps meant: those that
 // share a word with it, or begin like it, at most five.
 func Near(code string) []string {
 	const most = 5

@@ -78,6 +78,9 @@ func TestEveryCodeIsExplained(t *testing.T) {
 }
 
 func TestTheTableIsWhole(t *testing.T) {
+	if lines := strings.Count(table, "\n"); len(All()) != lines-1 {
+		t.Errorf("%d of the %d lines below the header are read", len(All()), lines-1)
+	}
 	seen := map[string]bool{}
 	var subjects []Where
 	for _, e := range All() {

@@ -17,6 +17,7 @@ import (
 	_ "embed" // of the page's script
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -27,18 +28,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"poolfill/cmd/poolfill/internal/report"
-	"poolfill/pipeline"
 	"poolfill/uploader"
 )
 
 //go:embed live.js
 var script []byte
-
-// Run is what is shown. Both methods are safe for concurrent use.
-type Run interface {
-	Progress() pipeline.Progress
-	Snapshot() pipeline.Report
-}
 
 // View collects what is shown of a run. It is safe for concurrent use.
 type View struct{ requests prometheus.Histogram }
@@ -67,54 +61,57 @@ func (v *View) Handler(run Run, o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { page(w, run) })
+	mux := o.mux(registry, func(_ context.Context, w io.Writer) error {
+		return report.LivePage(w, run.Snapshot(), run.Progress(), time.Now())
+	})
 	mux.HandleFunc("GET /live.js", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		_, _ = w.Write(script) // who went away needs no answer
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "ok")
+	return o.guarded(mux), nil
+}
+
+// mux serves a page at /, and beside it what helps to watch a process.
+func (o Options) mux(metrics prometheus.Gatherer, page func(context.Context, io.Writer) error) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		var b bytes.Buffer // so that a page is whole, or none
+		if err := page(r.Context(), &b); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(b.Bytes()) // who went away needs no answer
 	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	if o.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return guarded(mux, o.LocalOnly), nil
-}
-
-// page answers with the run as far as it has come. It is written only when it is
-// whole.
-func page(w http.ResponseWriter, run Run) {
-	var b bytes.Buffer
-	if err := report.LivePage(&b, run.Snapshot(), run.Progress(), time.Now()); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(b.Bytes()) // who went away needs no answer
+	return mux
 }
 
 // guarded sets what keeps other pages from this one, and this one from anything
 // else.
-func guarded(next http.Handler, localOnly bool) http.Handler {
+func (o Options) guarded(next http.Handler) http.Handler {
+	next = o.hostGuard(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
-		hostGuard(next, localOnly).ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 
 // hostGuard refuses requests that name another host than this machine, where
 // only this machine may look.
-func hostGuard(next http.Handler, localOnly bool) http.Handler {
+func (o Options) hostGuard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if localOnly && !isLocal(r.Host) {
+		if o.LocalOnly && !isLocal(r.Host) {
 			http.Error(w, "This address only answers to localhost. To look from elsewhere, forward a port to it (ssh -L), or start the run with --listen and an address of the network.", http.StatusForbidden)
 			return
 		}

@@ -9,6 +9,12 @@ import (
 	"poolfill/pipeline"
 )
 
+// Run is what is shown. Both methods are safe for concurrent use.
+type Run interface {
+	Progress() pipeline.Progress
+	Snapshot() pipeline.Report
+}
+
 // newRequestDuration has buckets from a server next door to the longest timeout
 // that makes sense.
 func newRequestDuration() prometheus.Histogram {

@@ -1,4 +1,4 @@
-// Package notify tells somebody how a run ended.
+// Package notify sends the report of a run that has ended.
 //
 // What goes in: the report of the run as JSON, its exit code, and whom to tell:
 // a command, which gets the report on its standard input, or the URL of a
@@ -39,14 +39,14 @@ const (
 // output open, as processes that it has started can do.
 const stragglers = time.Second
 
-// Config says whom to tell, and how.
+// Config says whom to notify, and how.
 type Config struct {
 	// Target is the URL of a webhook, with http:// or https://, or else a command
 	// line for the system's shell. It must not be empty.
 	Target string
 	// Within is how long it may take; 0 means DefaultWithin.
 	Within time.Duration
-	// Environment is that of a command, as os.Environ gives it; nil means this
+	// Environment is that of a command, as of os.Environ; nil means this
 	// process's own.
 	Environment []string
 	// Output gets what a command prints; nil drops it.
@@ -79,7 +79,7 @@ func (c Config) webhook() bool {
 // errSlow is the cause of a notification's end by its time.
 var errSlow = errors.New("it took too long")
 
-// Send tells of a run by its report and exit code. Its errors are sentences for
+// Send sends the report and exit code of a run. Its errors are sentences for
 // the user, and hold no more of a URL than its host.
 func Send(ctx context.Context, cfg Config, report []byte, exitCode int) error {
 	if err := cfg.Validate(); err != nil {

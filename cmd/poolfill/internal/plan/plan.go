@@ -15,6 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"poolfill/cmd/poolfill/internal/count"
 	"poolfill/internal/contract"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
@@ -248,7 +249,7 @@ func problems(f Facts, room int64) (all []Remark) {
 		if tasks := f.Counts.Tasks(); tasks > room {
 			all = append(all, Remark{contract.CodePoolTasksCountExceeded, fmt.Sprintf(
 				"pool %s has room for %s of the %s, since a pool holds %s: make more pools like it, and upload a part to each (--skip-rows, --limit-rows)",
-				f.Pool.ID, humanize.Comma(room), plural(tasks, "task"), humanize.Comma(contract.MaxPoolTasks))})
+				f.Pool.ID, humanize.Comma(room), count.Of(tasks, "task"), humanize.Comma(contract.MaxPoolTasks))})
 		}
 	}
 	return append(all, inputProblems(f.Failed)...)
@@ -307,16 +308,16 @@ func notes(f Facts, p Plan) (all []Remark) {
 			case !ok || c.Tasks() == 0:
 			case part.shown > 0 && part.tasks == 0:
 				note(CodeMixerMismatch, "the pool puts %s into each suite, and the files have none: no suite can be made unless the pool has some already. Fill %s cells, or change the pool's mixer_config",
-					plural(int64(part.shown), part.name+" task"), part.column)
+					count.Of(part.shown, part.name+" task"), part.column)
 			case part.shown == 0 && part.tasks > 0:
 				note(CodeMixerMismatch, "the files have %s, and the pool's mixer_config puts none into a suite: performers won't see them until it does",
-					plural(part.tasks, part.name+" task"))
+					count.Of(part.tasks, part.name+" task"))
 			}
 		}
 	}
 	if c.InfiniteOverlap > 0 {
 		note(CodeOverlapInfinite, "%s without a GOLDEN value with an infinite overlap: performers get and are paid for them until the pool is closed",
-			plural(c.InfiniteOverlap, "task"))
+			count.Of(c.InfiniteOverlap, "task"))
 	}
 	if p.Cost != nil && p.Cost.Missing != "" {
 		note(CodeBalanceTooLow, "the balance is %s and the tasks cost %s: %s are missing, and the pool stops when it is used up",
@@ -332,3 +333,6 @@ func (c Control) Advice() string {
 	}
 	return "at least " + percent(c.AdvisedLeast)
 }
+
+// percent returns a share with as many digits as tell something.
+func percent(share float64) string { return fmt.Sprintf("%.3g%%", share*100) }

@@ -3,12 +3,12 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
+	"github.com/dustin/go-humanize"
 
 	"poolfill/pipeline"
 )
@@ -81,7 +81,7 @@ func charts(r pipeline.Report) []chart {
 		values{"repeated", "unsent", false, t.rate(s.Retried)},
 		values{"refused (429)", "rejected", false, t.rate(s.Refused)})
 	requests.Summary = fmt.Sprintf("%s sent, %s of them repeated, %s refused by the quota",
-		number(int64(sum(s.Requests))), number(int64(sum(s.Retried))), number(int64(sum(s.Refused))))
+		humanize.Comma(int64(sum(s.Requests))), humanize.Comma(int64(sum(s.Retried))), humanize.Comma(int64(sum(s.Refused))))
 
 	latency := t.plot("Milliseconds a request took", values{"on average", "latency", false, gaps(s.LatencyMS)})
 	latency.Summary = fmt.Sprintf("%s ms on average, %s ms in the slowest interval",
@@ -92,7 +92,7 @@ func charts(r pipeline.Report) []chart {
 		window := floats(s.TasksInMinute)
 		used := t.plot("Tasks in the last minute",
 			values{"sent", "created", true, window},
-			values{"the quota", "limit", false, constant(limit, len(window))})
+			values{"the quota", "limit", false, slices.Repeat([]float64{limit}, len(window))})
 		used.Summary = fmt.Sprintf("at most %.0f%% of the quota; requests were held back for %s",
 			100*peak(window)/limit, duration(sum(s.Waited)))
 		all = append(all, used)
@@ -149,7 +149,7 @@ func coarse(s *pipeline.Series) *pipeline.Series {
 // timeline draws over the time of a series.
 type timeline struct{ *pipeline.Series }
 
-// begin gives the second in which interval i begins; the one after the last
+// begin returns the second in which interval i begins; the one after the last
 // begins at the end of the run.
 func (t timeline) begin(i int) float64 {
 	if i == len(t.Accepted) {
@@ -218,7 +218,7 @@ func (t timeline) curve(v values, scale float64) curve {
 	return curve{v.name, v.class, line.String(), area.String()}
 }
 
-// bands gives the times in which the quota held requests back for at least
+// bands returns the times in which the quota held requests back for at least
 // half of the interval, neighbours as one.
 func (t timeline) bands() []band {
 	var bands []band
@@ -237,7 +237,7 @@ func (t timeline) bands() []band {
 
 func coordinate(x float64) string { return strconv.FormatFloat(math.Round(x*10)/10, 'f', -1, 64) }
 
-// niceStep gives a round distance of the marks from 0 to top: two to five of
+// niceStep returns a round distance of the marks from 0 to top: two to five of
 // them.
 func niceStep(top float64) float64 {
 	if top <= 0 {
@@ -252,7 +252,7 @@ func niceStep(top float64) float64 {
 	return unit
 }
 
-// niceTime gives a round distance, in seconds, of the marks of a time axis: at
+// niceTime returns a round distance, in seconds, of the marks of a time axis: at
 // most six of them, so that there is room for them on a phone.
 func niceTime(seconds float64) float64 {
 	const day = 24 * 60 * 60
@@ -289,9 +289,6 @@ func duration(seconds float64) string {
 	}
 	return "0 s"
 }
-
-// number writes a count in full.
-func number(n int64) string { return message.NewPrinter(language.English).Sprintf("%d", n) }
 
 // short writes a value in a few characters.
 func short(x float64) string {
@@ -331,7 +328,7 @@ func size(bytes int64) string {
 	case n >= 1<<10:
 		return threeDigits(n/(1<<10)) + " KiB"
 	}
-	return number(bytes) + " bytes"
+	return humanize.Comma(bytes) + " bytes"
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
@@ -355,14 +352,6 @@ func gaps(all []float64) []float64 {
 	return out
 }
 
-func constant(x float64, n int) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		out[i] = x
-	}
-	return out
-}
-
 func sum[T int64 | float64](all []T) float64 {
 	total := 0.0
 	for _, x := range all {
@@ -371,11 +360,11 @@ func sum[T int64 | float64](all []T) float64 {
 	return total
 }
 
-// peak gives the largest value from 0 on; gaps are none.
+// peak returns the largest value from 0 on; gaps are none.
 func peak(all []float64) float64 {
 	top := 0.0
 	for _, x := range all {
-		if x > top {
+		if x > top { // no gap is
 			top = x
 		}
 	}

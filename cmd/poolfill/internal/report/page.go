@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
+	"poolfill/cmd/poolfill/internal/count"
 	"poolfill/pipeline"
 )
 
@@ -156,34 +159,23 @@ func headline(r pipeline.Report) string {
 		done, what = r.Totals.Valid, "valid"
 	}
 	if r.State == pipeline.Running {
-		return fmt.Sprintf("%s %s so far", rows(done), what)
+		return fmt.Sprintf("%s %s so far", count.Of(done, "row"), what)
 	}
 	if r.Unread {
-		return fmt.Sprintf("%s of the %s read so far %s", number(done), rows(r.Totals.Rows), what)
+		return fmt.Sprintf("%s of the %s read so far %s", humanize.Comma(done), count.Of(r.Totals.Rows, "row"), what)
 	}
-	return fmt.Sprintf("%s of %s %s", number(done), rows(r.Totals.Rows), what)
+	return fmt.Sprintf("%s of %s %s", humanize.Comma(done), count.Of(r.Totals.Rows, "row"), what)
 }
 
-// rows counts them: "1 row", "2,000 rows".
-func rows(n int64) string {
-	if n == 1 {
-		return "1 row"
-	}
-	return number(n) + " rows"
-}
-
-// outcomes lists the counts of rows under the class of their colour, what can
-// be sure of attention first.
-func outcomes(t pipeline.Totals) []struct {
+// outcome is a count of rows under the class of its colour.
+type outcome struct {
 	class string
 	n     int64
-} {
-	return []struct {
-		class string
-		n     int64
-	}{
-		{"created", t.Created}, {"valid", t.Valid}, {"duplicate", t.Duplicate}, {"unsent", t.Unsent}, {"rejected", t.Rejected},
-	}
+}
+
+// outcomes lists the counts of rows, what can be sure of attention first.
+func outcomes(t pipeline.Totals) []outcome {
+	return []outcome{{"created", t.Created}, {"valid", t.Valid}, {"duplicate", t.Duplicate}, {"unsent", t.Unsent}, {"rejected", t.Rejected}}
 }
 
 func shares(t pipeline.Totals) []share {
@@ -197,16 +189,16 @@ func shares(t pipeline.Totals) []share {
 }
 
 func figures(r pipeline.Report) []figure {
-	all := []figure{{"rows", number(r.Totals.Rows), "rows read", ""}}
+	all := []figure{{"rows", humanize.Comma(r.Totals.Rows), "rows read", ""}}
 	for _, o := range outcomes(r.Totals) {
-		f := figure{o.class, number(o.n), o.class, percentOf(o.n, r.Totals.Rows)}
+		f := figure{o.class, humanize.Comma(o.n), o.class, percentOf(o.n, r.Totals.Rows)}
 		switch o.class {
 		case "created":
 			if r.Mode == "check" {
 				continue
 			}
 			if r.Earlier > 0 {
-				f.Note += ", " + number(r.Earlier) + " of them earlier"
+				f.Note += ", " + humanize.Comma(r.Earlier) + " of them earlier"
 			}
 		case "valid":
 			if r.Mode != "check" {
@@ -251,13 +243,13 @@ func newLive(p pipeline.Progress, now time.Time) *live {
 	case p.Started.IsZero():
 		l.Outlook = "Not a row is read yet."
 	case p.Stopping:
-		l.Outlook = fmt.Sprintf("Stopping: %s rows in flight are finished.", number(p.InFlight))
+		l.Outlook = fmt.Sprintf("Stopping: %s rows in flight are finished.", humanize.Comma(p.InFlight))
 	case p.Gate.Reason != "" && wait > 0:
 		l.Outlook = fmt.Sprintf("Waiting %s: %s.", duration(wait.Round(time.Second).Seconds()), p.Gate.Reason)
 	case o.Left > 0:
-		l.Outlook = fmt.Sprintf("About %s left, %s in flight.", duration(o.Left.Seconds()), rows(p.InFlight))
+		l.Outlook = fmt.Sprintf("About %s left, %s in flight.", duration(o.Left.Seconds()), count.Of(p.InFlight, "row"))
 	default:
-		l.Outlook = fmt.Sprintf("%s in flight.", rows(p.InFlight))
+		l.Outlook = fmt.Sprintf("%s in flight.", count.Of(p.InFlight, "row"))
 	}
 	return l
 }
@@ -275,7 +267,7 @@ func groupsOf(all []pipeline.Rejection) (groups, string) {
 	for i, r := range shown {
 		g := group{
 			Code: r.Code, Field: r.Field, Stage: r.Stage, Message: r.Message, Value: r.Value,
-			Hint: r.Hint, Count: number(r.Count), Samples: r.Samples, More: int64(len(r.Samples)) < r.Count,
+			Hint: r.Hint, Count: humanize.Comma(r.Count), Samples: r.Samples, More: int64(len(r.Samples)) < r.Count,
 			Width: 100 * float64(r.Count) / float64(largest),
 		}
 		if i < openGroups {
@@ -299,7 +291,7 @@ func warningsOf(all []pipeline.Warning) ([]warning, string) {
 		if len(lines) > 0 && int64(len(lines)) < w.Count {
 			at += ", …"
 		}
-		out = append(out, warning{w.File, w.Code, w.Message, number(w.Count), at})
+		out = append(out, warning{w.File, w.Code, w.Message, humanize.Comma(w.Count), at})
 	}
 	return out, cut
 }
@@ -319,10 +311,10 @@ func filesOf(all []pipeline.File) ([]inputFile, string) {
 		if f.Compression != "" {
 			about = append(about, f.Compression)
 		}
-		row := inputFile{Path: f.Path, Note: strings.Join(about, ", "), Shares: shares(f.Totals), Counts: facts("rows", number(f.Rows))}
+		row := inputFile{Path: f.Path, Note: strings.Join(about, ", "), Shares: shares(f.Totals), Counts: facts("rows", humanize.Comma(f.Rows))}
 		for _, o := range outcomes(f.Totals) {
 			if o.n > 0 {
-				row.Counts = append(row.Counts, fact{o.class, number(o.n)})
+				row.Counts = append(row.Counts, fact{o.class, humanize.Comma(o.n)})
 			}
 		}
 		out = append(out, row)
@@ -337,18 +329,18 @@ func delimiter(d string) string {
 	return d
 }
 
-// bounded gives the first of a list, and says how many are left out.
+// bounded returns the first of a list, and says how many are left out.
 func bounded[T any](all []T, most int) ([]T, string) {
 	if len(all) <= most {
 		return all, ""
 	}
-	return all[:most], number(int64(len(all) - most))
+	return all[:most], humanize.Comma(int64(len(all) - most))
 }
 
 func requests(r pipeline.Report) []fact {
-	all := facts("Sent", number(r.Requests.Sent), "Repeated", number(r.Requests.Retried), "Chunks", number(r.Requests.Chunks))
+	all := facts("Sent", humanize.Comma(r.Requests.Sent), "Repeated", humanize.Comma(r.Requests.Retried), "Chunks", humanize.Comma(r.Requests.Chunks))
 	for _, status := range slices.Sorted(maps.Keys(r.Requests.ByStatus)) {
-		all = append(all, fact{"Answered " + status, number(r.Requests.ByStatus[status])})
+		all = append(all, fact{"Answered " + status, humanize.Comma(r.Requests.ByStatus[status])})
 	}
 	return all
 }
@@ -359,14 +351,14 @@ func quota(r pipeline.Report) []fact {
 		if n <= 0 {
 			return "no limit"
 		}
-		return number(int64(n))
+		return humanize.Comma(int64(n))
 	}
 	all := facts("Requests a second", limit(q.RequestsPerSecond), "Tasks a minute", limit(float64(q.TasksPerMinute)))
 	day := limit(float64(q.TasksPerDay))
 	if q.TasksPerDay > 0 {
-		day = fmt.Sprintf("%s of %s used by this run", number(int64(q.TasksToday)), day)
+		day = fmt.Sprintf("%s of %s used by this run", humanize.Comma(int64(q.TasksToday)), day)
 	}
-	all = append(all, fact{"Tasks a day", day}, fact{"Refused with 429", number(q.Refused)})
+	all = append(all, fact{"Tasks a day", day}, fact{"Refused with 429", humanize.Comma(q.Refused)})
 	if q.Until != nil {
 		all = append(all, fact{"Goes on after", moment(*q.Until)})
 	}
@@ -380,7 +372,7 @@ func settings(r pipeline.Report) []fact {
 	}
 	workers := "as many as pay"
 	if s.Workers > 0 {
-		workers = number(int64(s.Workers))
+		workers = humanize.Comma(int64(s.Workers))
 	}
 	guard := map[pipeline.Guard]string{
 		pipeline.GuardFile: "rows of the same file", pipeline.GuardLedger: "rows that this machine has uploaded to the pool",
@@ -389,7 +381,7 @@ func settings(r pipeline.Report) []fact {
 	invalid := map[pipeline.OnInvalid]string{pipeline.SkipInvalid: "are left out", pipeline.StopAtInvalid: "stop the run"}[s.OnInvalid]
 	all := facts("Server", s.Server, "Invalid rows", invalid, "Most rejected rows", s.MaxRejected, "Not uploaded twice", guard)
 	if s.ChunkSize > 0 {
-		all = append(all, facts("Chunk", number(int64(s.ChunkSize))+" tasks", "Chunks at once", workers)...)
+		all = append(all, facts("Chunk", humanize.Comma(int64(s.ChunkSize))+" tasks", "Chunks at once", workers)...)
 	}
 	if s.OpenPool {
 		all = append(all, fact{"Pool", "opened at the end"})

@@ -11,10 +11,11 @@
 // Each file is written under a temporary name and renamed, so that a file that
 // is there is whole.
 //
-// Memory: three fixed buffers for each file; a page is bounded, whatever the report.
+// Memory: a fixed buffer for each file; a page is bounded, whatever the report.
 package report
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ func (w *Writer) Input(info reader.Info) error {
 	return nil
 }
 
-// shapeOf gives the shape of an input; inputs with the same header and dialect
+// shapeOf returns the shape of an input; inputs with the same header and dialect
 // share one, and so one file of rejected rows.
 func (w *Writer) shapeOf(info reader.Info) *shape {
 	s := newShape(info)
@@ -118,7 +119,7 @@ func (w *Writer) Record(results []pipeline.Result) error {
 	return nil
 }
 
-// fail gives the error that the Writer's methods return from now on.
+// fail returns the error that the Writer's methods return from now on.
 func (w *Writer) fail(err error) error {
 	if w.failed == nil {
 		w.failed = fmt.Errorf("the report's files can't be written to %s; make space there, or name another folder with --out (%w)", w.dir, err)
@@ -165,11 +166,11 @@ func (w *Writer) openResults() (err error) {
 		return err
 	}
 	w.outputs["results"] = path
-	_, err = w.results.Write([]byte(resultsHeader))
+	_, err = w.results.WriteString(resultsHeader)
 	return err
 }
 
-// openRejected gives the file of the rejected rows of a shape.
+// openRejected returns the file of the rejected rows of a shape.
 func (w *Writer) openRejected(s *shape) (*file, error) {
 	if f, ok := w.rejected[s]; ok {
 		return f, nil
@@ -188,7 +189,7 @@ func (w *Writer) openRejected(s *shape) (*file, error) {
 	return f, err
 }
 
-// Finish gives all files their names, writes the report, and returns it with
+// Finish renames all files, writes the report, and returns it with
 // their paths in Outputs.
 func (w *Writer) Finish(r pipeline.Report) (pipeline.Report, error) {
 	defer w.abandon()
@@ -258,10 +259,13 @@ func (w *Writer) Discard() error {
 
 // file is a file that gets its name when it is whole.
 type file struct {
-	*behind
+	*bufio.Writer
 	f    *os.File // nil once it has its name or is gone
 	path string
 }
+
+// writeSize is how much of a file is written at once, in bytes.
+const writeSize = 128 << 10
 
 // create makes a file under a name that only this run uses, and uses again when
 // it is gone on with after it was killed.
@@ -270,12 +274,12 @@ func (w *Writer) create(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{writeBehind(f), f, path}, nil
+	return &file{bufio.NewWriterSize(f, writeSize), f, path}, nil
 }
 
-// commit gives the file its name, after its content has reached the disk.
+// commit renames the file, after its content has reached the disk.
 func (f *file) commit() error {
-	err := f.stop()
+	err := f.Flush()
 	if err == nil {
 		err = f.f.Chmod(0o644)
 	}
@@ -301,7 +305,6 @@ func (f *file) abandon() {
 	if f.f == nil {
 		return
 	}
-	_ = f.stop()
 	_ = f.f.Close()
 	_ = os.Remove(f.f.Name())
 	f.f = nil

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -14,14 +13,8 @@ import (
 	"poolfill/cmd/poolfill/internal/plan"
 )
 
-// BackfillSize says how much a backfill is, in a line.
-func BackfillSize(p backfill.Plan) string {
-	return fmt.Sprintf("%s rows of %d files in %d segments for %d pools",
-		humanize.Comma(p.Rows()), len(p.Inputs), len(p.Layout.Pieces), len(p.Layout.Slots))
-}
-
-// backfillPlan is the JSON form of a plan.
-type backfillPlan struct {
+// BackfillPlan is what a backfill will do.
+type BackfillPlan struct {
 	Rows     int64              `json:"rows"`
 	Files    []backfillPlanFile `json:"files"`
 	Segments int                `json:"segments"`
@@ -41,9 +34,9 @@ type backfillPlanPool struct {
 	Rows     int64  `json:"rows"`
 }
 
-// BackfillPlan shows what a backfill will do, from now on.
-func BackfillPlan(w io.Writer, p backfill.Plan, s backfill.Settings, now time.Time, asJSON bool) error {
-	out := backfillPlan{Rows: p.Rows(), Segments: len(p.Layout.Pieces), Files: []backfillPlanFile{}, Pools: []backfillPlanPool{}}
+// NewBackfillPlan returns what a backfill will do, from now on.
+func NewBackfillPlan(p backfill.Plan, s backfill.Settings, now time.Time) BackfillPlan {
+	out := BackfillPlan{Rows: p.Rows(), Segments: len(p.Layout.Pieces), Files: []backfillPlanFile{}, Pools: []backfillPlanPool{}}
 	for _, in := range p.Inputs {
 		f := backfillPlanFile{Path: in.Path, Segments: len(in.Ranges)}
 		for _, r := range in.Ranges {
@@ -55,16 +48,23 @@ func BackfillPlan(w io.Writer, p backfill.Plan, s backfill.Settings, now time.Ti
 		out.Pools = append(out.Pools, backfillPlanPool{slot.Pool, slot.Template, slot.Rows})
 	}
 	out.Schedule = plan.ScheduleOf(out.Rows, s.ChunkSize, s.Limits, now)
-	if asJSON {
-		return encodeJSON(w, out)
-	}
-	fmt.Fprintf(w, "%s\n\n", BackfillSize(p))
+	return out
+}
+
+// Size says how much it is, in a line.
+func (p BackfillPlan) Size() string {
+	return fmt.Sprintf("%s rows of %d files in %d segments for %d pools", humanize.Comma(p.Rows), len(p.Files), p.Segments, len(p.Pools))
+}
+
+// Text is part of Result.
+func (p BackfillPlan) Text(w io.Writer) error {
+	fmt.Fprintf(w, "%s\n\n", p.Size())
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	const most = 20
 	fmt.Fprintln(table, "rows\tsegments\t  file\t")
-	for i, f := range out.Files {
+	for i, f := range p.Files {
 		if i == most {
-			fmt.Fprintf(table, "\t\t  and %d more files\t\n", len(out.Files)-most)
+			fmt.Fprintf(table, "\t\t  and %d more files\t\n", len(p.Files)-most)
 			break
 		}
 		fmt.Fprintf(table, "%s\t%d\t  %s\t\n", humanize.Comma(f.Rows), f.Segments, f.Path)
@@ -73,9 +73,9 @@ func BackfillPlan(w io.Writer, p backfill.Plan, s backfill.Settings, now time.Ti
 		return err
 	}
 	fmt.Fprintln(w)
-	for i, pool := range out.Pools {
+	for i, pool := range p.Pools {
 		if i == most {
-			fmt.Fprintf(w, "and %d more pools\n", len(out.Pools)-most)
+			fmt.Fprintf(w, "and %d more pools\n", len(p.Pools)-most)
 			break
 		}
 		name := "pool " + pool.Pool
@@ -84,22 +84,15 @@ func BackfillPlan(w io.Writer, p backfill.Plan, s backfill.Settings, now time.Ti
 		}
 		fmt.Fprintf(w, "%s rows go to %s\n", humanize.Comma(pool.Rows), name)
 	}
-	fmt.Fprintf(w, "\nIt takes at least %s", humanDuration(time.Duration(out.Schedule.Seconds*float64(time.Second))))
-	if end := out.Schedule.End; end != nil {
+	fmt.Fprintf(w, "\nIt takes at least %s", humanDuration(time.Duration(p.Schedule.Seconds*float64(time.Second))))
+	if end := p.Schedule.End; end != nil {
 		fmt.Fprintf(w, ", until %s", end.Format("2006-01-02 15:04 UTC"))
 	}
-	if out.Schedule.Days > 1 {
-		fmt.Fprintf(w, ": %d days of quota", out.Schedule.Days)
+	if p.Schedule.Days > 1 {
+		fmt.Fprintf(w, ": %d days of quota", p.Schedule.Days)
 	}
 	_, err := fmt.Fprintln(w, ".")
 	return err
-}
-
-func encodeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }
 
 // humanDuration is a duration as people say it.
@@ -134,12 +127,13 @@ func BackfillProgress(s backfill.Status) string {
 	return text
 }
 
-// BackfillStatus shows how far a backfill has come.
-func BackfillStatus(w io.Writer, s backfill.Status, asJSON bool) error {
-	if asJSON {
-		return encodeJSON(w, s)
-	}
-	fmt.Fprintln(w, strings.ToUpper(BackfillProgress(s)[:1])+BackfillProgress(s)[1:])
+// BackfillStatus is how far a backfill has come.
+type BackfillStatus struct{ backfill.Status }
+
+// Text is part of Result.
+func (s BackfillStatus) Text(w io.Writer) error {
+	progress := BackfillProgress(s.Status)
+	fmt.Fprintln(w, strings.ToUpper(progress[:1])+progress[1:])
 	fmt.Fprintf(w, "%s since %s", s.State, s.Begun.Format("2006-01-02 15:04:05 UTC"))
 	if s.Ended != nil {
 		fmt.Fprintf(w, " until %s", s.Ended.Format("2006-01-02 15:04:05 UTC"))
@@ -172,11 +166,11 @@ func BackfillStatus(w io.Writer, s backfill.Status, asJSON bool) error {
 	return nil
 }
 
-// BackfillList lists backfills.
-func BackfillList(w io.Writer, all []backfill.Status, asJSON bool) error {
-	if asJSON {
-		return encodeJSON(w, all)
-	}
+// BackfillList is a list of backfills.
+type BackfillList []backfill.Status
+
+// Text is part of Result.
+func (all BackfillList) Text(w io.Writer) error {
 	if len(all) == 0 {
 		_, err := fmt.Fprintln(w, "There are no backfills.")
 		return err
@@ -190,8 +184,8 @@ func BackfillList(w io.Writer, all []backfill.Status, asJSON bool) error {
 	return table.Flush()
 }
 
-// scheduleJSON is a schedule as --json prints it.
-type scheduleJSON struct {
+// Schedule is a schedule, with when it comes next and what came of it last.
+type Schedule struct {
 	Name   string     `json:"name"`
 	Cron   string     `json:"cron"`
 	Zone   string     `json:"zone"`
@@ -204,20 +198,25 @@ type scheduleJSON struct {
 	Result string     `json:"last_result"`
 }
 
-// Schedules lists schedules.
-func Schedules(w io.Writer, all []backfill.Scheduled, now time.Time, asJSON bool) error {
-	list := make([]scheduleJSON, 0, len(all))
+// Schedules is a list of schedules.
+type Schedules []Schedule
+
+// NewSchedules returns the schedules as they are now.
+func NewSchedules(all []backfill.Scheduled, now time.Time) Schedules {
+	list := make(Schedules, 0, len(all))
 	for _, s := range all {
 		next, err := s.Next(now)
-		one := scheduleJSON{Name: s.Name, Cron: s.Cron, Zone: s.Zone, Args: s.Args, Server: s.Server, Begun: orNil(s.Begun), Ended: orNil(s.Ended), Run: s.Run, Result: s.Result}
+		one := Schedule{Name: s.Name, Cron: s.Cron, Zone: s.Zone, Args: s.Args, Server: s.Server, Begun: orNil(s.Begun), Ended: orNil(s.Ended), Run: s.Run, Result: s.Result}
 		if err == nil {
 			one.Next = orNil(next)
 		}
 		list = append(list, one)
 	}
-	if asJSON {
-		return encodeJSON(w, list)
-	}
+	return list
+}
+
+// Text is part of Result.
+func (list Schedules) Text(w io.Writer) error {
 	if len(list) == 0 {
 		_, err := fmt.Fprintln(w, "There are no schedules.")
 		return err

@@ -18,17 +18,20 @@ const (
 	Yellow Colour = "\x1b[33m"
 )
 
-// Colourful reports whether w shows colours: it is a terminal, not a dumb one,
-// and the user has not set NO_COLOR (https://no-color.org).
-func Colourful(w io.Writer) bool {
+// Palette paints text, or leaves it as it is.
+type Palette bool
+
+// PaletteOf returns a palette that paints where w shows colours: it is a terminal, not
+// a dumb one, and the user has not set NO_COLOR (https://no-color.org).
+func PaletteOf(w io.Writer) Palette {
 	file, ok := w.(*os.File)
-	return ok && runtime.GOOS != "windows" && // whose older consoles print the codes
-		os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd()))
+	return Palette(ok && runtime.GOOS != "windows" && // whose older consoles print the codes
+		os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd())))
 }
 
-// Paint gives a text its colour, where on is true.
-func (c Colour) Paint(text string, on bool) string {
-	if !on {
+// Paint returns a text in a colour.
+func (p Palette) Paint(c Colour, text string) string {
+	if !p {
 		return text
 	}
 	return string(c) + text + "\x1b[0m"

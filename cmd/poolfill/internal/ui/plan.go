@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
+	"poolfill/cmd/poolfill/internal/count"
 	"poolfill/cmd/poolfill/internal/plan"
 	"poolfill/internal/contract"
 )
@@ -13,29 +16,32 @@ import (
 // maxShownDays is the most days of a plan's calendar that are shown.
 const maxShownDays = 10
 
-// Plan writes what an upload will do, to be understood at a glance.
-func Plan(w io.Writer, p plan.Plan) error {
+// Plan is what an upload will do.
+type Plan struct{ plan.Plan }
+
+// Text writes it to be understood at a glance. It is part of Result.
+func (p Plan) Text(w io.Writer) error {
 	rows := "no rows"
 	if p.Rows.Total > 0 {
-		rows = fmt.Sprintf("%s of %s", number(p.Rows.Valid), several(p.Rows.Total, "row"))
+		rows = fmt.Sprintf("%s of %s", humanize.Comma(p.Rows.Valid), count.Of(p.Rows.Total, "row"))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Plan: %s%s.\n", rows, target(p))
+	fmt.Fprintf(&b, "Plan: %s%s.\n", rows, target(p.Plan))
 	if p.Tasks.Total > 0 || p.Pool != nil {
 		b.WriteString("\n")
 	}
 	if p.Tasks.Total > 0 {
 		fmt.Fprintf(&b, "Tasks    %s general, %s control, %s training\n",
-			number(p.Tasks.General), number(p.Tasks.Control), number(p.Tasks.Training))
+			humanize.Comma(p.Tasks.General), humanize.Comma(p.Tasks.Control), humanize.Comma(p.Tasks.Training))
 		fmt.Fprintf(&b, "Upload   %s with at most %s, %s of JSON; at least %s in all\n",
-			several(p.Chunks, "chunk"), several(int64(p.LargestChunk), "task"), size(p.Bytes.Bodies), several(p.Requests, "request"))
-		writeSchedule(&b, p)
+			count.Of(p.Chunks, "chunk"), count.Of(p.LargestChunk, "task"), size(p.Bytes.Bodies), count.Of(p.Requests, "request"))
+		writeSchedule(&b, p.Plan)
 	}
-	writeRoom(&b, p)
+	writeRoom(&b, p.Plan)
 	if c := p.Control; c != nil {
 		fmt.Fprintf(&b, "Control  %.3g%% of the tasks are control tasks; Toloka advises %s\n", c.Share*100, c.Advice())
 	}
-	writeCost(&b, p)
+	writeCost(&b, p.Plan)
 	writeRejections(&b, p.Rejections)
 	writeWarnings(&b, p.Warnings)
 	writeRemarks(&b, "Good to know", p.Notes)
@@ -55,10 +61,10 @@ func target(p plan.Plan) string {
 func writeSchedule(b *strings.Builder, p plan.Plan) {
 	var quotas []string
 	if n := p.Quota.TasksPerMinute; n > 0 {
-		quotas = append(quotas, fmt.Sprintf("%s tasks a minute", number(int64(n))))
+		quotas = append(quotas, fmt.Sprintf("%s tasks a minute", humanize.Comma(int64(n))))
 	}
 	if n := p.Quota.TasksPerDay; n > 0 {
-		quotas = append(quotas, fmt.Sprintf("%s tasks a day", number(int64(n))))
+		quotas = append(quotas, fmt.Sprintf("%s tasks a day", humanize.Comma(int64(n))))
 	}
 	if len(quotas) == 0 {
 		b.WriteString("Time     no quota of tasks holds the upload up\n")
@@ -66,7 +72,7 @@ func writeSchedule(b *strings.Builder, p plan.Plan) {
 	}
 	limits := "the quota is " + strings.Join(quotas, " and ")
 	if used := p.Quota.UsedToday; used != nil && p.Quota.TasksPerDay > 0 {
-		limits += fmt.Sprintf(", and this machine has used %s of today's", number(*used))
+		limits += fmt.Sprintf(", and this machine has used %s of today's", humanize.Comma(*used))
 	}
 	s := p.Schedule
 	end := "after the year 9999"
@@ -75,13 +81,13 @@ func writeSchedule(b *strings.Builder, p plan.Plan) {
 	}
 	switch {
 	case s.Days > 1 || s.Tomorrow:
-		fmt.Fprintf(b, "Time     %s of quota, done %s at the earliest (%s)\n", several(s.Days, "day"), end, limits)
+		fmt.Fprintf(b, "Time     %s of quota, done %s at the earliest (%s)\n", count.Of(s.Days, "day"), end, limits)
 		for i, day := range s.Calendar {
 			if i == maxShownDays {
-				fmt.Fprintf(b, "           and %s more\n", several(s.Days-int64(i), "day"))
+				fmt.Fprintf(b, "           and %s more\n", count.Of(s.Days-int64(i), "day"))
 				break
 			}
-			fmt.Fprintf(b, "           %s  %s, %s to %s\n", day.Date, several(day.Tasks, "task"), day.From.Format("15:04"), day.Until.Format("15:04"))
+			fmt.Fprintf(b, "           %s  %s, %s to %s\n", day.Date, count.Of(day.Tasks, "task"), day.From.Format("15:04"), day.Until.Format("15:04"))
 		}
 	case s.Seconds < time.Minute.Seconds():
 		fmt.Fprintf(b, "Time     the quotas don't hold the upload up (%s)\n", limits)
@@ -94,14 +100,14 @@ func writeSchedule(b *strings.Builder, p plan.Plan) {
 func writeRoom(b *strings.Builder, p plan.Plan) {
 	switch {
 	case p.Pool != nil && p.Pool.Room != nil:
-		fmt.Fprintf(b, "Pool     has %s and room for %s", several(*p.Pool.Tasks, "task"), number(*p.Pool.Room))
+		fmt.Fprintf(b, "Pool     has %s and room for %s", count.Of(*p.Pool.Tasks, "task"), humanize.Comma(*p.Pool.Room))
 	case p.Pools > 1:
-		fmt.Fprintf(b, "Pool     holds %s", several(contract.MaxPoolTasks, "task"))
+		fmt.Fprintf(b, "Pool     holds %s", count.Of(contract.MaxPoolTasks, "task"))
 	default:
 		return
 	}
 	if p.Pools > 1 {
-		fmt.Fprintf(b, "; at least %s for all of them", several(p.Pools, "pool"))
+		fmt.Fprintf(b, "; at least %s for all of them", count.Of(p.Pools, "pool"))
 	}
 	b.WriteString("\n")
 }
@@ -115,7 +121,7 @@ func writeCost(b *strings.Builder, p plan.Plan) {
 	if c.AtLeast {
 		least = "at least "
 	}
-	fmt.Fprintf(b, "Cost     %s%s × %s = %s, without Toloka's fee", least, several(c.Assignments, "assignment"), c.Reward, c.Amount)
+	fmt.Fprintf(b, "Cost     %s%s × %s = %s, without Toloka's fee", least, count.Of(c.Assignments, "assignment"), c.Reward, c.Amount)
 	if c.Balance != "" {
 		fmt.Fprintf(b, "; the balance is %s", c.Balance)
 	}
@@ -132,19 +138,11 @@ func writeRemarks(b *strings.Builder, title string, remarks []plan.Remark) {
 	}
 }
 
-// several writes a number and what it counts.
-func several(n int64, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return number(n) + " " + what
-}
-
 // size writes a number of bytes with three digits.
 func size(bytes int64) string {
 	const thousand = 1000
 	if bytes < thousand {
-		return several(bytes, "byte")
+		return count.Of(bytes, "byte")
 	}
 	n, unit := float64(bytes), ""
 	for _, unit = range []string{"kB", "MB", "GB", "TB"} {

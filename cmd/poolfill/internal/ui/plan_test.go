@@ -52,7 +52,7 @@ What would stop the upload:
            pool 7 has room for 750,000 of the 10,000,000 tasks, since a pool holds 1,000,000: make more pools like it, and upload a part to each (--skip-rows, --limit-rows)
 `
 	var out strings.Builder
-	if err := Plan(&out, p); err != nil {
+	if err := (Plan{p}).Text(&out); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); got != want {
@@ -84,7 +84,7 @@ func TestTheTimeOfAPlan(t *testing.T) {
 				Counts: plan.Counts{General: c.tasks, Chunks: c.tasks, Largest: 1}, Limits: c.limits, UsedToday: c.used,
 				Now: time.Date(2026, 11, 24, 14, 0, 0, 0, time.UTC),
 			})
-			if err := Plan(&out, p); err != nil {
+			if err := (Plan{p}).Text(&out); err != nil {
 				t.Fatal(err)
 			}
 			if !strings.Contains(out.String(), c.want) {

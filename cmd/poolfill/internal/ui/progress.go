@@ -17,11 +17,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 
+	"poolfill/cmd/poolfill/internal/count"
 	"poolfill/pipeline"
 )
 
@@ -164,25 +164,13 @@ type view struct {
 	now time.Time
 }
 
-func number(n int64) string {
-	return message.NewPrinter(language.English).Sprintf("%d", n)
-}
-
-// counted writes how many there are: "1 row", "2,000 rows".
-func counted(n int64, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return number(n) + " " + what
-}
-
 func (v view) counts() string {
-	s := number(v.Done) + " rows"
+	s := humanize.Comma(v.Done) + " rows"
 	if v.Rate >= 1 {
-		s += fmt.Sprintf(", %s/s", number(int64(v.Rate)))
+		s += fmt.Sprintf(", %s/s", humanize.Comma(int64(v.Rate)))
 	}
 	if v.Totals.Rejected > 0 {
-		s += fmt.Sprintf(", %s rejected", number(v.Totals.Rejected))
+		s += fmt.Sprintf(", %s rejected", humanize.Comma(v.Totals.Rejected))
 	}
 	return s + " "
 }
@@ -195,7 +183,7 @@ func (v view) outlook() string {
 	}
 	switch {
 	case v.Stopping:
-		parts = append(parts, fmt.Sprintf("stopping: %s in flight", counted(v.InFlight, "row")))
+		parts = append(parts, fmt.Sprintf("stopping: %s in flight", count.Of(v.InFlight, "row")))
 	case v.waiting() != "":
 		parts = append(parts, v.waiting())
 	case v.Left > 0:
@@ -215,9 +203,9 @@ func (v view) waiting() string {
 
 func (v view) line() string {
 	s := fmt.Sprintf("%s read, %s done, %s rejected, %s rows/s",
-		counted(v.Totals.Rows, "row"), number(v.Done), number(v.Totals.Rejected), number(int64(v.Rate)))
+		count.Of(v.Totals.Rows, "row"), humanize.Comma(v.Done), humanize.Comma(v.Totals.Rejected), humanize.Comma(int64(v.Rate)))
 	if v.Requests.Retried > 0 {
-		s += fmt.Sprintf(", %s repeated", counted(v.Requests.Retried, "request"))
+		s += fmt.Sprintf(", %s repeated", count.Of(v.Requests.Retried, "request"))
 	}
 	if o := v.outlook(); o != "" {
 		s += ", " + o

@@ -9,6 +9,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
+	"poolfill/cmd/poolfill/internal/count"
 	"poolfill/pipeline"
 )
 
@@ -42,7 +45,7 @@ func Summary(w io.Writer, r pipeline.Report) error {
 		{"rows read", r.Totals.Rows, r.Unread},
 	} {
 		if line.shown {
-			fmt.Fprintf(counts, "%s\t  %s\t\n", number(line.count), line.name)
+			fmt.Fprintf(counts, "%s\t  %s\t\n", humanize.Comma(line.count), line.name)
 		}
 	}
 	if err := counts.Flush(); err != nil {
@@ -51,9 +54,9 @@ func Summary(w io.Writer, r pipeline.Report) error {
 	writeRejections(&b, r.Rejections)
 	writeWarnings(&b, r.Warnings)
 	if r.Requests.Sent > 0 {
-		fmt.Fprintf(&b, "\n%s, %s of them repeated", counted(r.Requests.Sent, "request"), number(r.Requests.Retried))
+		fmt.Fprintf(&b, "\n%s, %s of them repeated", count.Of(r.Requests.Sent, "request"), humanize.Comma(r.Requests.Retried))
 		if r.Quota.Refused > 0 {
-			fmt.Fprintf(&b, ", %s refused by the quota", number(r.Quota.Refused))
+			fmt.Fprintf(&b, ", %s refused by the quota", humanize.Comma(r.Quota.Refused))
 		}
 		b.WriteString(".\n")
 	}
@@ -110,7 +113,7 @@ func headline(r pipeline.Report) string {
 			what = "Checked: %s of %s is valid (%s)"
 		}
 	}
-	rows := counted(r.Totals.Rows, "row")
+	rows := count.Of(r.Totals.Rows, "row")
 	if r.Unread {
 		rows = "the " + rows + " read so far"
 	}
@@ -122,12 +125,12 @@ func headline(r pipeline.Report) string {
 			pipeline.Failed:      "Failed",
 		}[r.State] + ": " + strings.ToLower(what[:1]) + what[1:]
 	}
-	s := fmt.Sprintf(what, number(done), rows, elapsed)
+	s := fmt.Sprintf(what, humanize.Comma(done), rows, elapsed)
 	if r.Mode != "check" && r.Seconds >= 1 && done > 0 {
-		s += fmt.Sprintf(" (%s rows/s)", number(int64(float64(done)/r.Seconds)))
+		s += fmt.Sprintf(" (%s rows/s)", humanize.Comma(int64(float64(done)/r.Seconds)))
 	}
 	if r.Earlier > 0 {
-		s += fmt.Sprintf("; %s of them were there from an earlier run", number(r.Earlier))
+		s += fmt.Sprintf("; %s of them were there from an earlier run", humanize.Comma(r.Earlier))
 	}
 	if r.Unread {
 		s += "; the rest of the input was not read"
@@ -150,10 +153,10 @@ func writeRejections(b *strings.Builder, groups []pipeline.Rejection) {
 	b.WriteString("\nWhy rows were rejected:\n")
 	for i, g := range groups {
 		if i == maxShownGroups {
-			fmt.Fprintf(b, "  and %s more kinds: see the report\n", number(int64(len(groups)-i)))
+			fmt.Fprintf(b, "  and %s more kinds: see the report\n", humanize.Comma(int64(len(groups)-i)))
 			break
 		}
-		fmt.Fprintf(b, "%9s  %s", number(g.Count), g.Code)
+		fmt.Fprintf(b, "%9s  %s", humanize.Comma(g.Count), g.Code)
 		if g.Field != "" {
 			fmt.Fprintf(b, "  %s", g.Field)
 		}
@@ -169,7 +172,7 @@ func writeRejections(b *strings.Builder, groups []pipeline.Rejection) {
 	fmt.Fprintf(b, "More on a code: poolfill explain %s\n", groups[0].Code)
 }
 
-// sampleOf gives the first value of a group, unless its message has it.
+// sampleOf returns the first value of a group, unless its message has it.
 func sampleOf(g pipeline.Rejection) string {
 	quoted := strconv.Quote(g.Value)
 	if g.Value == "" || strings.Contains(g.Message, g.Value) || strings.Contains(g.Message, quoted) {
@@ -188,10 +191,10 @@ func writeWarnings(b *strings.Builder, warnings []pipeline.Warning) {
 	b.WriteString("\nWarnings:\n")
 	for i, w := range warnings {
 		if i == maxShownWarnings {
-			fmt.Fprintf(b, "  and %s more: see the report\n", number(int64(len(warnings)-i)))
+			fmt.Fprintf(b, "  and %s more: see the report\n", humanize.Comma(int64(len(warnings)-i)))
 			break
 		}
-		fmt.Fprintf(b, "%9s  %s  %s: %s", number(w.Count), w.Code, w.File, w.Message)
+		fmt.Fprintf(b, "%9s  %s  %s: %s", humanize.Comma(w.Count), w.Code, w.File, w.Message)
 		if len(w.Lines) > 0 {
 			fmt.Fprintf(b, " (line %s", strings.Trim(fmt.Sprint(w.Lines), "[]"))
 			if int64(len(w.Lines)) < w.Count {
