@@ -85,24 +85,17 @@ func (j *job) open(row int) bool {
 	return r.Status == verdict.Unsent && r.Reason == ""
 }
 
-// reopen forgets what is known of a row.
-func (j *job) reopen(row int) {
-	if !j.open(row) {
-		j.out.Rows[row] = verdict.Verdict{Position: j.out.Rows[row].Position}
-	}
-}
-
+// created settles a row that is open.
 func (j *job) created(row int, id string) {
-	j.reopen(row)
 	r := &j.out.Rows[row]
 	if r.Status, r.TaskID = verdict.Created, id; id == "" {
 		r.Reason = reasonIDMissing
 	}
 }
 
+// rejected settles a row, unless it is settled.
 func (j *job) rejected(row int, findings []verdict.Finding) {
 	if r := &j.out.Rows[row]; r.Status == verdict.Unsent {
-		j.reopen(row)
 		r.Status, r.Findings, r.Raw = verdict.Rejected, findings, j.out.Chunk.Raw(row)
 	}
 }
