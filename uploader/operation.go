@@ -152,7 +152,14 @@ func (j *job) readLog(ctx context.Context, s subset, id string, rereads int) (go
 // reopen forgets what is known of rows.
 func (j *job) reopen(rows []int) {
 	for _, row := range rows {
-		j.out.Rows[row] = verdict.Verdict{Position: j.out.Rows[row].Position}
+		if j.open(row) {
+			continue
+		}
+		r := &j.out.Rows[row]
+		if j.openRows++; r.Status == verdict.Rejected {
+			j.rejectedRows--
+		}
+		*r = verdict.Verdict{Position: r.Position}
 	}
 }
 
@@ -162,7 +169,7 @@ func (j *job) take(s subset, items iter.Seq[toloka.Item]) (others []toloka.Item)
 	for item := range items {
 		if !item.Created || item.Index < 0 {
 			others = append(others, item)
-		} else if s.has(item.Index) && j.out.Rows[item.Index].Status == verdict.Unsent {
+		} else if s.has(item.Index) && j.open(item.Index) {
 			j.created(item.Index, item.ID)
 		}
 	}
@@ -196,14 +203,14 @@ func (j *job) takeOthers(s subset, items []toloka.Item) error {
 				}
 			}
 			rows := alike[item.Key]
-			i := slices.IndexFunc(rows, func(row int) bool { return j.out.Rows[row].Status == verdict.Unsent })
+			i := slices.IndexFunc(rows, j.open)
 			if i < 0 {
 				continue
 			}
 			row = rows[i]
 		}
 		switch {
-		case !s.has(row) || j.out.Rows[row].Status != verdict.Unsent:
+		case !s.has(row) || !j.open(row):
 		case item.Created:
 			j.created(row, item.ID)
 		default:

@@ -130,3 +130,11 @@ func TestTasksAreRememberedAsFarAsASearchReaches(t *testing.T) {
 		})
 	}
 }
+
+// An answer that names a row twice settles it once: the others still have to end.
+func TestARowThatIsNamedTwiceIsSettledOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUploader(t, script(t, on(post, 201, `{"items":{"0":{"id":"t0"},"0":{"id":"t1"}}}`)), setup{cfg: Config{Mode: Sync}})
+		expect(t, upload(t, u, chunkOf(t, false, "a", "b")), "created t1; unsent? "+reasonNotAnswered)
+	})
+}
