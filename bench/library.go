@@ -12,6 +12,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // library uploads a file as a Go program does, with a ledger or without, which
@@ -29,7 +30,7 @@ func library(ctx context.Context, args []string, log io.Writer) (err error) {
 	debug.SetGCPercent(40) // as the command does once it collects
 	cfg := pipeline.Config{
 		Files: []string{file}, PoolID: "1", Mode: uploader.Mode(mode), ChunkSize: 5000, RunID: "bench",
-		API: uploader.ClientConfig{BaseURL: url, Token: "bench"},
+		API: toloka.Config{BaseURL: url, Token: "bench"},
 	}
 	if state != "" {
 		l, err := ledger.Open(ctx, state)

@@ -8,7 +8,7 @@ import (
 
 	"poolfill/internal/quota"
 	"poolfill/ratelimit"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // accountBook is the use of the account's quota, which the ledger keeps. Whose
@@ -22,7 +22,7 @@ type accountBook struct {
 
 // AccountName is the name under which the use of an account's quota is kept. The
 // requester is the account's id, empty where the server doesn't tell.
-func AccountName(api uploader.ClientConfig, requester string) string {
+func AccountName(api toloka.Config, requester string) string {
 	name := api.BaseURL + " " + requester
 	if api.ActUnder != "" {
 		name += " as " + api.ActUnder
@@ -32,9 +32,9 @@ func AccountName(api uploader.ClientConfig, requester string) string {
 
 // UsedToday gives how many tasks the uploads of an account have created on the
 // running day, UTC, as far as the ledger knows: those of this machine. requester
-// is the id of uploader.Client.Requester, empty where the server doesn't tell, and
+// is the id of toloka.Client.Requester, empty where the server doesn't tell, and
 // day is as in ratelimit.Limits.
-func UsedToday(ctx context.Context, l *Ledger, api uploader.ClientConfig, requester string, day time.Duration) (int, error) {
+func UsedToday(ctx context.Context, l *Ledger, api toloka.Config, requester string, day time.Duration) (int, error) {
 	book, err := quota.New(ctx, l, AccountName(api, requester), day)
 	if err != nil {
 		return 0, err
@@ -51,7 +51,7 @@ func (a *accountBook) open(ctx context.Context) (*quota.Book, error) {
 		return a.book, nil
 	}
 	requester, err := a.p.client.Requester(ctx)
-	var api *uploader.APIError
+	var api *toloka.Error
 	if err != nil && (!errors.As(err, &api) || api.Status == 0 || api.Retryable()) {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // OnInvalid says what an invalid row does to the run.
@@ -97,7 +98,7 @@ type Config struct {
 	// Check does everything but send.
 	Check bool
 	// API says how the server is reached. A check without PoolID doesn't use it.
-	API uploader.ClientConfig
+	API toloka.Config
 	// Limits are the account's quotas; 0 in each of them means no limit.
 	Limits ratelimit.Config
 	// Mode is the way tasks are created; empty means uploader.Async.

@@ -28,7 +28,7 @@ func Example() {
 			"https://example.com/1.jpg,A cat\n" +
 			"example.com/2.jpg,A URL without its scheme\n"),
 		PoolID: server.PoolID,
-		API:    server.API(), // uploader.ClientConfig{BaseURL: "https://toloka.dev", Token: token}
+		API:    server.API(), // toloka.Config{BaseURL: "https://toloka.dev", Token: token}
 	})
 	if err != nil {
 		fmt.Println(err)

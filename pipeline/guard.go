@@ -15,6 +15,7 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // known counts the tasks that exist already. A row that claims one of them
@@ -58,7 +59,7 @@ func (k *known) claim(key [16]byte) (id string, ok bool) {
 // rowGuard knows the rows that are not sent again.
 type rowGuard struct {
 	exact   known // by ledger.Key
-	content known // by uploader.Key
+	content known // by toloka.Key
 }
 
 // claim reports whether a task exists already, and its id.
@@ -101,7 +102,7 @@ func (p *Pipeline) consultHistory(ctx context.Context, plan plan) error {
 		p.strays.sort()
 	}
 	if p.cfg.Guard == GuardPool {
-		err := p.uploader.Tasks(ctx, func(t uploader.Task) error {
+		err := p.uploader.Tasks(ctx, func(t toloka.Task) error {
 			p.guard.content.add(t.Key, t.ID)
 			return nil
 		})
@@ -225,7 +226,7 @@ func (p *Pipeline) settle(ctx context.Context, r ledger.Run) error {
 	return nil
 }
 
-func straysOf(tasks []uploader.Task) []ledger.Stray {
+func straysOf(tasks []toloka.Task) []ledger.Stray {
 	strays := make([]ledger.Stray, len(tasks))
 	for i, t := range tasks {
 		strays[i] = ledger.Stray{TaskID: t.ID, Content: t.Key}
@@ -234,10 +235,10 @@ func straysOf(tasks []uploader.Task) []ledger.Stray {
 }
 
 // contentKey is the key of a task by what the API says of it.
-func contentKey(fields []byte) (uploader.Key, error) {
+func contentKey(fields []byte) (toloka.Key, error) {
 	task := append(make([]byte, 0, len(fields)+2), '{')
 	task = append(append(task, fields...), '}')
-	return uploader.ContentKey(task)
+	return toloka.ContentKey(task)
 }
 
 // errChanged says that an input is not what it was, though it looks the same.

@@ -178,11 +178,11 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 			r.Position = o.Chunk.Position(i)
 			r.TaskID, r.Reason, r.Findings, r.Raw, r.inDoubt = row.TaskID, row.Reason, nil, nil, false
 			switch row.Status {
-			case uploader.Created:
+			case verdict.Created:
 				r.Status = Created
-			case uploader.Rejected:
+			case verdict.Rejected:
 				r.Status, r.Raw = Rejected, o.Chunk.Raw(i)
-				r.Findings = p.serverFindings(r.Position, row.Errors, o.Chunk.Content(i))
+				r.Findings = p.serverFindings(r.Position, row.Findings, o.Chunk.Content(i))
 			default:
 				r.Status = Unsent
 				if r.inDoubt = row.InDoubt; row.InDoubt {
@@ -198,16 +198,16 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 
 // serverFindings translates the server's errors about a task, given by its JSON
 // as reader.Task has it.
-func (p *Pipeline) serverFindings(at verdict.Position, errs []uploader.FieldError, task []byte) []verdict.Finding {
+func (p *Pipeline) serverFindings(at verdict.Position, errs []verdict.Finding, task []byte) []verdict.Finding {
 	p.infoMu.Lock()
 	info := p.infos[at.File]
 	p.infoMu.Unlock()
 	findings := make([]verdict.Finding, 0, max(1, len(errs)))
 	for _, e := range errs {
-		column, name := columnOf(e.Field, info)
+		column, name := columnOf(e.Path, info)
 		findings = append(findings, verdict.Finding{
 			Stage: verdict.StageServer, Line: at.Line, Column: column, Field: name, Code: e.Code, Message: e.Message,
-			Value: sentValue(task, e.Field),
+			Value: sentValue(task, e.Path),
 		})
 	}
 	if len(findings) == 0 {

@@ -18,7 +18,9 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // ErrNoRows is wrapped in the *SetupError of a run whose inputs have no row.
@@ -32,7 +34,7 @@ type Pipeline struct {
 	cfg      Config
 	account  *accountBook // nil without a ledger
 	gate     *ratelimit.Gate
-	client   *uploader.Client   // nil where nothing is asked of the server
+	client   *toloka.Client     // nil where nothing is asked of the server
 	uploader *uploader.Uploader // nil in a check
 	batcher  *batcher.Batcher
 	places   *concurrency.Limiter
@@ -40,7 +42,7 @@ type Pipeline struct {
 	print    *bufio.Writer // nil where tasks are not printed
 	progress counters
 	history  history
-	pool     uploader.Pool // empty where the server was not asked about it
+	pool     toloka.Pool // empty where the server was not asked about it
 
 	inputs    []string                 // the names of the files, then of the sources
 	sources   map[string]reader.Source // by name
@@ -108,7 +110,7 @@ func New(cfg Config) (*Pipeline, error) {
 	if cfg.usesAPI() {
 		cfg.API.Connections = cmp.Or(cfg.API.Connections, cfg.Workers, concurrency.DefaultMax)
 		observe := cfg.API.Observe
-		cfg.API.Observe = func(e uploader.Exchange) {
+		cfg.API.Observe = func(e toloka.Exchange) {
 			if e.Overloaded() {
 				p.places.Overload(e.Sent)
 			}
@@ -124,7 +126,7 @@ func New(cfg Config) (*Pipeline, error) {
 			return nil, err
 		}
 		cfg.API.Gate = p.gate
-		if p.client, err = uploader.NewClient(cfg.API); err != nil {
+		if p.client, err = toloka.NewClient(cfg.API); err != nil {
 			return nil, err
 		}
 	}
@@ -635,7 +637,7 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) (waited time.Du
 	p.mu.Lock()
 	p.chunks++
 	if outcome.Known {
-		p.earlier += int64(outcome.Count(uploader.Created))
+		p.earlier += int64(outcome.Count(verdict.Created))
 	}
 	p.mu.Unlock()
 
@@ -684,8 +686,8 @@ func (p *Pipeline) upload(ctx context.Context, c *batcher.Chunk) (waited time.Du
 }
 
 func isCanceled(err error) bool {
-	var api *uploader.APIError
-	return errors.As(err, &api) && api.Kind == uploader.KindCanceled
+	var api *toloka.Error
+	return errors.As(err, &api) && api.Kind == toloka.KindCanceled
 }
 
 // stopAt ends the run at its first invalid row.

@@ -26,6 +26,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -134,7 +135,7 @@ func config(url string, files ...string) pipeline.Config {
 	return pipeline.Config{
 		Files:  files,
 		PoolID: "1",
-		API:    uploader.ClientConfig{BaseURL: url, Token: "token", HTTP: &http.Client{Transport: &http.Transport{}}},
+		API:    toloka.Config{BaseURL: url, Token: "token", HTTP: &http.Client{Transport: &http.Transport{}}},
 		RunID:  "test",
 	}
 }

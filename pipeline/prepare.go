@@ -9,7 +9,6 @@ import (
 
 	"poolfill/internal/contract"
 	"poolfill/reader"
-	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
 
@@ -78,7 +77,7 @@ func (p *Pipeline) consultPool(ctx context.Context) error {
 // setupUnlessPassing tells an answer that asks for a change from a server
 // that gives none just now.
 func setupUnlessPassing(err error) error {
-	var api *uploader.APIError
+	var api *toloka.Error
 	if errors.As(err, &api) && api.Status != 0 && !api.Retryable() {
 		return &SetupError{err}
 	}
@@ -95,7 +94,7 @@ func (p *PoolProblem) Error() string { return p.Message }
 
 // PoolProblems says why a pool can't be filled, as far as the pool itself tells:
 // an upload to it would end before anything is sent.
-func PoolProblems(pool uploader.Pool) []*PoolProblem {
+func PoolProblems(pool toloka.Pool) []*PoolProblem {
 	var all []*PoolProblem
 	if pool.Status == toloka.PoolArchived {
 		all = append(all, &PoolProblem{contract.CodeInappropriateStatus, fmt.Sprintf(

@@ -8,7 +8,7 @@ import (
 
 	"poolfill/ratelimit"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // Progress is a look at a run from outside, at one moment.
@@ -27,7 +27,7 @@ type Progress struct {
 	// Stopping is set from the moment that the run takes no new rows.
 	Stopping bool
 	// Requests counts the requests so far.
-	Requests uploader.Stats
+	Requests toloka.Stats
 	// Gate says what the quota makes the run wait for.
 	Gate ratelimit.State
 }

@@ -9,7 +9,7 @@ import (
 
 	"poolfill/internal/emulator"
 	"poolfill/pipeline"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func TestProgressIsToldWhileTheRunGoesOnAndAtItsEnd(t *testing.T) {
@@ -51,7 +51,7 @@ func TestProgressIsThatOfTheRowsWhateverIsReadAhead(t *testing.T) {
 	cfg.ChunkSize, cfg.Workers = 100, 1
 	var p *pipeline.Pipeline
 	looks := 0
-	cfg.API.Observe = func(uploader.Exchange) {
+	cfg.API.Observe = func(toloka.Exchange) {
 		now := p.Progress()
 		o := now.Outlook(now.Started.Add(time.Second))
 		if o.Done == 0 {

@@ -92,16 +92,16 @@ func (p *Pipeline) prior(ctx context.Context, c *batcher.Chunk) (prior uploader.
 }
 
 // priorRows translates what became of rows.
-func priorRows(rows []ledger.Row) []uploader.RowOutcome {
-	out := make([]uploader.RowOutcome, len(rows))
+func priorRows(rows []ledger.Row) []verdict.Verdict {
+	out := make([]verdict.Verdict, len(rows))
 	for i := range rows {
 		switch r := &rows[i]; r.Status {
 		case ledger.Created:
-			out[i] = uploader.RowOutcome{Status: uploader.Created, TaskID: r.TaskID, Reason: r.Reason}
+			out[i] = verdict.Verdict{Status: verdict.Created, TaskID: r.TaskID, Reason: r.Reason}
 		case ledger.Rejected:
-			out[i] = uploader.RowOutcome{Status: uploader.Rejected}
+			out[i] = verdict.Verdict{Status: verdict.Rejected}
 			for _, f := range r.Findings {
-				out[i].Errors = append(out[i].Errors, uploader.FieldError{Field: f.Field, Code: f.Code, Message: f.Message})
+				out[i].Findings = append(out[i].Findings, verdict.Finding{Path: f.Field, Code: f.Code, Message: f.Message})
 			}
 		case ledger.InDoubt:
 			out[i].InDoubt = true
@@ -119,10 +119,10 @@ func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) (claimed
 		return nil, nil
 	}
 	if len(prior.Rows) == 0 {
-		prior.Rows = make([]uploader.RowOutcome, c.Len())
+		prior.Rows = make([]verdict.Verdict, c.Len())
 	}
 	for i := range prior.Rows {
-		if prior.Rows[i].Status != uploader.Unsent {
+		if prior.Rows[i].Status != verdict.Unsent {
 			continue
 		}
 		key, err := contentKey(c.Content(i))
@@ -130,7 +130,7 @@ func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) (claimed
 			return nil, err
 		}
 		if id, ok := p.strays.claim(key); ok {
-			prior.Rows[i] = uploader.RowOutcome{Status: uploader.Created, TaskID: id}
+			prior.Rows[i] = verdict.Verdict{Status: verdict.Created, TaskID: id}
 			claimed = append(claimed, id)
 		}
 	}
@@ -142,7 +142,7 @@ func (p *Pipeline) keep(o uploader.Outcome, rows results, claimed []string) erro
 	if p.run == nil {
 		return nil
 	}
-	if !o.Noted && !slices.ContainsFunc(o.Rows, func(r uploader.RowOutcome) bool { return r.Status != uploader.Unsent || r.InDoubt }) {
+	if !o.Noted && !slices.ContainsFunc(o.Rows, func(r verdict.Verdict) bool { return r.Status != verdict.Unsent || r.InDoubt }) {
 		return p.keepAside(rows) // nothing of it was sent
 	}
 	return p.cfg.Ledger.Finish(*p.run, ledger.Result{

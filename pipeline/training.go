@@ -8,7 +8,6 @@ import (
 
 	"poolfill/reader"
 	"poolfill/reader/verdict"
-	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
 
@@ -17,7 +16,7 @@ const CodeTrainingPool = "TRAINING_POOL"
 
 // TrainingProblem says why no row of an input can be a task of the pool; nil
 // where some can. A pool that is no training pool takes any.
-func TrainingProblem(pool uploader.Pool, in reader.Info) *PoolProblem {
+func TrainingProblem(pool toloka.Pool, in reader.Info) *PoolProblem {
 	if pool.Type != toloka.PoolTraining {
 		return nil
 	}

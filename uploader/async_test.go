@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"poolfill/ratelimit"
+	"poolfill/uploader/toloka"
 )
 
 const (
@@ -352,38 +353,38 @@ func TestAsyncErrorsEndTheRun(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		steps []step
-		kind  Kind
+		kind  toloka.Kind
 		text  string
 		want  string
 	}{
 		{
 			"a refused token",
 			[]step{on(post, 401, `{"code":"AUTHENTICATION_ERROR","message":"bad key `+testToken+`","request_id":"q1"}`)},
-			KindAuth, "the token was refused while sending 2 rows (401 AUTHENTICATION_ERROR: bad key [token], request q1): check the token, and", sent,
+			toloka.KindAuth, "the token was refused while sending 2 rows (401 AUTHENTICATION_ERROR: bad key [token], request q1): check the token, and", sent,
 		},
-		{"denied access", []step{on(post, 403, `{"code":"ACCESS_DENIED"}`)}, KindAuth, "access was denied", sent},
-		{"an unknown pool", []step{on(post, 404, missing)}, KindNotFound, "not found while sending 2 rows", sent},
-		{"an archived pool", []step{on(post, 409, `{"code":"INAPPROPRIATE_STATUS"}`)}, KindConflict, "not archived", sent},
-		{"a full pool", []step{on(post, 409, `{"code":"POOL_TASKS_COUNT_EXCEEDED"}`)}, KindConflict, "the pool is full", sent},
-		{"no smart mixing", []step{on(post, 400, `{"code":"MIXER_CONFIG_REQUIRED"}`)}, KindInvalid, "mixer_config", sent},
-		{"no smart mixing, said as a conflict", []step{on(post, 409, `{"code":"MIXER_CONFIG_REQUIRED"}`)}, KindConflict, "mixer_config", sent},
-		{"a wrong content type", []step{on(post, 415, ``)}, KindUnexpected, "unexpected answer", sent},
-		{"a redirect", []step{on(post, 302, ``, "Location", "https://elsewhere.example")}, KindUnexpected, "check the address", sent},
-		{"a token that is refused after a lost answer", []step{broken(io.EOF), on(post, 401, "")}, KindAuth, "token", doubt},
-		{"a token that is refused while polling", []step{on(post, 202, running), on(poll, 401, "")}, KindAuth, "token", doubt},
-		{"a log that is refused", []step{on(post, 202, success), on(logs, 403, "")}, KindAuth, "denied", doubt},
-		{"a failed operation's log that is refused", []step{on(post, 202, failed), on(logs, 403, "")}, KindAuth, "denied", doubt},
-		{"a lost answer whose repetition is too large, and no word of it", []step{broken(io.EOF), on(post, 413, ""), on(poll, 403, "")}, KindAuth, "denied", doubt},
+		{"denied access", []step{on(post, 403, `{"code":"ACCESS_DENIED"}`)}, toloka.KindAuth, "access was denied", sent},
+		{"an unknown pool", []step{on(post, 404, missing)}, toloka.KindNotFound, "not found while sending 2 rows", sent},
+		{"an archived pool", []step{on(post, 409, `{"code":"INAPPROPRIATE_STATUS"}`)}, toloka.KindConflict, "not archived", sent},
+		{"a full pool", []step{on(post, 409, `{"code":"POOL_TASKS_COUNT_EXCEEDED"}`)}, toloka.KindConflict, "the pool is full", sent},
+		{"no smart mixing", []step{on(post, 400, `{"code":"MIXER_CONFIG_REQUIRED"}`)}, toloka.KindInvalid, "mixer_config", sent},
+		{"no smart mixing, said as a conflict", []step{on(post, 409, `{"code":"MIXER_CONFIG_REQUIRED"}`)}, toloka.KindConflict, "mixer_config", sent},
+		{"a wrong content type", []step{on(post, 415, ``)}, toloka.KindUnexpected, "unexpected answer", sent},
+		{"a redirect", []step{on(post, 302, ``, "Location", "https://elsewhere.example")}, toloka.KindUnexpected, "check the address", sent},
+		{"a token that is refused after a lost answer", []step{broken(io.EOF), on(post, 401, "")}, toloka.KindAuth, "token", doubt},
+		{"a token that is refused while polling", []step{on(post, 202, running), on(poll, 401, "")}, toloka.KindAuth, "token", doubt},
+		{"a log that is refused", []step{on(post, 202, success), on(logs, 403, "")}, toloka.KindAuth, "denied", doubt},
+		{"a failed operation's log that is refused", []step{on(post, 202, failed), on(logs, 403, "")}, toloka.KindAuth, "denied", doubt},
+		{"a lost answer whose repetition is too large, and no word of it", []step{broken(io.EOF), on(post, 413, ""), on(poll, 403, "")}, toloka.KindAuth, "denied", doubt},
 		{
 			"answers that make no sense", []step{
 				on(post, 200, "<html>"), on(post, 200, "<html>"), on(post, 200, "<html>"), on(post, 200, "<html>"), on(post, 200, "<html>"),
-			}, KindMalformed, "makes no sense", doubt,
+			}, toloka.KindMalformed, "makes no sense", doubt,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o, err := uploadFails(t.Context(), t, newUploader(t, script(t, tc.steps...), setup{}), chunkOf(t, true, "a", "b"))
-				var apiErr *APIError
+				var apiErr *toloka.Error
 				if !errors.As(err, &apiErr) || apiErr.Kind != tc.kind {
 					t.Errorf("the error is of kind %q, want %q: %v", apiErr.Kind, tc.kind, err)
 				}
@@ -399,14 +400,14 @@ func TestAsyncErrorsEndTheRun(t *testing.T) {
 func TestRetriesEndAfterTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{handle: func(request) (*http.Response, error) { return answer(500, `{"code":"INTERNAL_ERROR"}`), nil }}
-		u := newUploader(t, f, setup{client: ClientConfig{RetryFor: 5 * time.Minute}})
+		u := newUploader(t, f, setup{client: toloka.Config{RetryFor: 5 * time.Minute}})
 		start := time.Now()
 		o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
 		if took := time.Since(start); took > 5*time.Minute || took < 3*time.Minute {
 			t.Errorf("it takes %v, want nearly 5 minutes", took)
 		}
-		var apiErr *APIError
-		if !errors.As(err, &apiErr) || apiErr.Kind != KindTransient || apiErr.Attempts != len(f.requests) || apiErr.Attempts < 10 {
+		var apiErr *toloka.Error
+		if !errors.As(err, &apiErr) || apiErr.Kind != toloka.KindTransient || apiErr.Attempts != len(f.requests) || apiErr.Attempts < 10 {
 			t.Errorf("the error is %+v", apiErr)
 		}
 		if !strings.Contains(err.Error(), "gave up after") {
@@ -424,7 +425,7 @@ func TestAnOperationThatAlwaysFailsEndsTheRun(t *testing.T) {
 			}
 			return answer(200, "[]"), nil
 		}}
-		u := newUploader(t, f, setup{client: ClientConfig{RetryFor: time.Minute}})
+		u := newUploader(t, f, setup{client: toloka.Config{RetryFor: time.Minute}})
 		o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
 		if !strings.Contains(err.Error(), "broken disk") || !strings.Contains(err.Error(), "ended with FAIL") {
 			t.Errorf("the error doesn't tell the operation's details: %v", err)
@@ -532,8 +533,8 @@ func TestACancelledUploadReturnsAtOnceAndKeepsTheLastCause(t *testing.T) {
 				if late := time.Since(stopped); late != 0 {
 					t.Errorf("it returns %v late", late)
 				}
-				var apiErr *APIError
-				if !errors.Is(err, errStop) || !errors.As(err, &apiErr) || apiErr.Kind != KindCanceled {
+				var apiErr *toloka.Error
+				if !errors.Is(err, errStop) || !errors.As(err, &apiErr) || apiErr.Kind != toloka.KindCanceled {
 					t.Errorf("the error is no cancellation: %v", err)
 				}
 				if got := strings.Contains(err.Error(), "before that"); got != tc.last {
@@ -563,7 +564,7 @@ func TestTasksOnlyCountWhereTheServerMayHaveThem(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				upload(t, newUploader(t, script(t, tc.steps...), setup{client: ClientConfig{Gate: gate}}), chunkOf(t, true, "a", "b"))
+				upload(t, newUploader(t, script(t, tc.steps...), setup{client: toloka.Config{Gate: gate}}), chunkOf(t, true, "a", "b"))
 				if got := gate.State().TasksInWindow; got != tc.want {
 					t.Errorf("%d tasks count, want %d", got, tc.want)
 				}
@@ -578,7 +579,7 @@ func TestAChunkLargerThanTheQuotaIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, mode := range []Mode{Async, Sync} {
-		o, err := uploadFails(t.Context(), t, newUploader(t, script(t), setup{client: ClientConfig{Gate: gate}, cfg: Config{Mode: mode}}), chunkOf(t, true, "a", "b"))
+		o, err := uploadFails(t.Context(), t, newUploader(t, script(t), setup{client: toloka.Config{Gate: gate}, cfg: Config{Mode: mode}}), chunkOf(t, true, "a", "b"))
 		var tooMany *ratelimit.TooManyTasksError
 		if !errors.As(err, &tooMany) || !strings.Contains(err.Error(), "make the chunks smaller") {
 			t.Errorf("the error is: %v", err)

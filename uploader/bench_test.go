@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"iter"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -20,6 +19,8 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
+	"poolfill/uploader/toloka"
 )
 
 // The benchmarks send chunks of benchTasks tasks by benchWorkers workers.
@@ -36,7 +37,7 @@ func BenchmarkUpload(b *testing.B) {
 		chunk := benchChunk(b, mode == Async)
 		server := startBenchServer(b, chunk)
 		b.Run(string(mode), func(b *testing.B) {
-			client, err := NewClient(ClientConfig{BaseURL: server.url, Token: testToken, Connections: benchWorkers})
+			client, err := toloka.NewClient(toloka.Config{BaseURL: server.url, Token: testToken, Connections: benchWorkers})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -47,14 +48,14 @@ func BenchmarkUpload(b *testing.B) {
 			}
 			benchChunks(b, func() error {
 				o, err := u.Upload(b.Context(), chunk, Prior{})
-				if err == nil && o.Count(Created) != chunk.Len() {
-					err = fmt.Errorf("%d of %d rows are created", o.Count(Created), chunk.Len())
+				if err == nil && o.Count(verdict.Created) != chunk.Len() {
+					err = fmt.Errorf("%d of %d rows are created", o.Count(verdict.Created), chunk.Len())
 				}
 				return err
 			})
 		})
 		b.Run(string(mode)+"-floor", func(b *testing.B) {
-			own := transport(benchWorkers)
+			own := plainTransport()
 			defer own.CloseIdleConnections()
 			client := &http.Client{Transport: own}
 			do := func(method, path string, body io.Reader) error {
@@ -80,6 +81,13 @@ func BenchmarkUpload(b *testing.B) {
 			})
 		})
 	}
+}
+
+// plainTransport is as the client's own.
+func plainTransport() *http.Transport {
+	var http1 http.Protocols
+	http1.SetHTTP1(true)
+	return &http.Transport{Protocols: &http1, MaxIdleConnsPerHost: benchWorkers}
 }
 
 func joinClose(err error, c io.Closer) error {
@@ -157,7 +165,7 @@ func startBenchServer(b *testing.B, chunk *batcher.Chunk) *benchServer {
 		b.Fatal(err)
 	}
 	s := &benchServer{url: "http://" + l.Addr().String()}
-	if strings.Contains(string(chunk.Task(0)), itemIndex) {
+	if strings.Contains(string(chunk.Task(0)), "__item_idx") {
 		s.answers = map[string][]byte{
 			"POST": benchAnswer(202, []byte(`{"id":"x","type":"TASK.BATCH_CREATE","status":"PENDING"}`)),
 			"GET":  benchAnswer(200, []byte(`{"id":"x","type":"TASK.BATCH_CREATE","status":"SUCCESS"}`)),
@@ -249,41 +257,3 @@ func benchLog(chunk *batcher.Chunk) []byte {
 
 // inner gives the members of an object without its braces.
 func inner(object []byte) []byte { return object[1 : len(object)-1] }
-
-// BenchmarkAnswers measures what reading answers costs, without the network.
-func BenchmarkAnswers(b *testing.B) {
-	b.Run("sync", func(b *testing.B) {
-		chunk := benchChunk(b, false)
-		answer := benchItems(chunk)
-		b.SetBytes(int64(len(answer)))
-		b.ReportAllocs()
-		var p decoders
-		defer reportCPU(b)()
-		for b.Loop() {
-			n := 0
-			err := p.created(bytes.NewReader(answer), benchTasks, chunk.Inputs, func(int, string) { n++ }, nil)
-			if err != nil || n != benchTasks {
-				b.Fatal(n, err)
-			}
-		}
-	})
-	b.Run("log", func(b *testing.B) {
-		chunk := benchChunk(b, true)
-		answer := benchLog(chunk)
-		b.SetBytes(int64(len(answer)))
-		b.ReportAllocs()
-		var p decoders
-		defer reportCPU(b)()
-		for b.Loop() {
-			n := 0
-			err := p.log(bytes.NewReader(answer), benchTasks, false, chunk.Inputs, func(entries iter.Seq[logEntry]) {
-				for range entries {
-					n++
-				}
-			})
-			if err != nil || n != benchTasks {
-				b.Fatal(n, err)
-			}
-		}
-	})
-}

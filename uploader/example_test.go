@@ -8,6 +8,7 @@ import (
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -24,9 +25,9 @@ func ExampleUploader() {
 		fmt.Println(err)
 		return
 	}
-	api := server.API() // uploader.ClientConfig{BaseURL: "https://toloka.dev", Token: token}
+	api := server.API() // toloka.Config{BaseURL: "https://toloka.dev", Token: token}
 	api.Gate = gate
-	client, err := uploader.NewClient(api)
+	client, err := toloka.NewClient(api)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -54,8 +55,8 @@ func ExampleUploader() {
 	}
 	for _, row := range outcome.Rows {
 		fmt.Print(row.Status)
-		for _, e := range row.Errors {
-			fmt.Printf(", %s: %s", e.Field, e.Code)
+		for _, e := range row.Findings {
+			fmt.Printf(", %s: %s", e.Path, e.Code)
 		}
 		fmt.Println()
 	}

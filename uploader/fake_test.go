@@ -20,6 +20,7 @@ import (
 	"poolfill/batcher"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
+	"poolfill/uploader/toloka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -148,11 +149,11 @@ type errReader struct{ err error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
 type setup struct {
-	client ClientConfig
+	client toloka.Config
 	cfg    Config
 }
 
-func newClient(t *testing.T, f *fakeServer, cfg ClientConfig) *Client {
+func newClient(t *testing.T, f *fakeServer, cfg toloka.Config) *toloka.Client {
 	t.Helper()
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = "https://toloka.example"
@@ -166,7 +167,7 @@ func newClient(t *testing.T, f *fakeServer, cfg ClientConfig) *Client {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	c, err := NewClient(cfg)
+	c, err := toloka.NewClient(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func chunkOf(t testing.TB, indexed bool, values ...string) *batcher.Chunk {
 		input := fmt.Sprintf(`{"a":%s}`, value)
 		full, rejected := b.Add(reader.Task{
 			Position: verdict.Position{File: "tasks.tsv", Line: int64(i) + 2, Record: int64(i) + 1},
-			JSON:     []byte(`"input_values":` + input), InputBytes: len(input),
+			JSON:     []byte(`"input_values":` + input), InputBytes: len(input), Raw: []byte(v),
 		})
 		if full != nil || rejected != nil {
 			t.Fatalf("task %d doesn't fit", i)
@@ -222,16 +223,16 @@ func show(o Outcome) string {
 	for _, r := range o.Rows {
 		text := r.Status.String()
 		switch r.Status {
-		case Created:
+		case verdict.Created:
 			text += " " + r.TaskID
 			if r.Reason != "" {
 				text += "(" + r.Reason + ")"
 			}
-		case Rejected:
-			for _, e := range r.Errors {
-				text += " " + e.Field + ":" + e.Code
+		case verdict.Rejected:
+			for _, e := range r.Findings {
+				text += " " + e.Path + ":" + e.Code
 			}
-		case Unsent:
+		case verdict.Unsent:
 			if r.InDoubt {
 				text += "?"
 			}

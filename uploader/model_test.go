@@ -14,6 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"poolfill/reader/verdict"
+	"poolfill/uploader/toloka"
+
 	"pgregory.net/rapid"
 )
 
@@ -209,7 +212,7 @@ func (m *model) submit(r request, f fault) *http.Response {
 	for i, v := range values {
 		if invalidValue(v) && f != operationFails {
 			refused++
-			entry(entryValidate, false, i, `{"input_values.a":{"code":"C","message":"m"}}`)
+			entry("TASK_VALIDATE", false, i, `{"input_values.a":{"code":"C","message":"m"}}`)
 		}
 	}
 	op.fails = op.fails || refused == len(values) || refused > 0 && !m.skip
@@ -224,7 +227,7 @@ func (m *model) submit(r request, f fault) *http.Response {
 		if half++; f == operationFailsHalf && half%2 == 0 {
 			continue
 		}
-		entry(entryCreate, true, i, fmt.Sprintf(`{"task_id":%q}`, m.add(v)))
+		entry("TASK_CREATE", true, i, fmt.Sprintf(`{"task_id":%q}`, m.add(v)))
 	}
 	return m.poll(id)
 }
@@ -284,7 +287,7 @@ func (m *model) list(r request) *http.Response {
 type memory struct {
 	since      map[int]time.Time
 	operations map[int][]string
-	rows       map[int][]RowOutcome
+	rows       map[int][]verdict.Verdict
 	done       map[string]bool // the tasks of rows that are done
 }
 
@@ -324,7 +327,7 @@ func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 				values := rapid.SampledFrom([]string{"a", "b", "c", "d", "bad", "bad x"})
 				chunks := rapid.SliceOfN(rapid.SliceOfN(values, 1, 9), 1, 2).Draw(rt, "chunks")
 				keepsRows := rapid.Bool().Draw(rt, "rows of a chunk that ended in doubt are kept")
-				kept := &memory{since: map[int]time.Time{}, operations: map[int][]string{}, rows: map[int][]RowOutcome{}, done: map[string]bool{}}
+				kept := &memory{since: map[int]time.Time{}, operations: map[int][]string{}, rows: map[int][]verdict.Verdict{}, done: map[string]bool{}}
 				outcomes := make([]Outcome, len(chunks))
 				var failed error
 				synctest.Test(t, func(t *testing.T) {
@@ -335,7 +338,7 @@ func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 						for {
 							o, err := live(t, m, kept, mode, n, values)
 							outcomes[n] = o
-							doubt := slices.ContainsFunc(o.Rows, func(r RowOutcome) bool { return r.InDoubt })
+							doubt := slices.ContainsFunc(o.Rows, func(r verdict.Verdict) bool { return r.InDoubt })
 							if err == nil && !doubt {
 								break
 							}
@@ -366,8 +369,8 @@ func TestNoRowIsCreatedTwiceWhateverBreaks(t *testing.T) {
 // startedAgain reports whether a program ended as one does that is started again: it was
 // killed, or gave up early since it reached nothing at first.
 func startedAgain(err error) bool {
-	var failed *APIError
-	return errors.Is(err, context.Canceled) || errors.As(err, &failed) && failed.Kind == KindUnreachable
+	var failed *toloka.Error
+	return errors.Is(err, context.Canceled) || errors.As(err, &failed) && failed.Kind == toloka.KindUnreachable
 }
 
 // live uploads a chunk in a program that has just started.
@@ -377,7 +380,7 @@ func live(t *testing.T, m *model, kept *memory, mode Mode, n int, values []strin
 	m.kill = cancel
 	u := newUploader(t, &fakeServer{handle: m.handle}, setup{
 		cfg:    Config{Mode: mode, SkipInvalid: m.skip, Journal: kept, OperationTimeout: 10 * time.Minute},
-		client: ClientConfig{RetryFor: time.Hour},
+		client: toloka.Config{RetryFor: time.Hour},
 	})
 	c := chunkOf(t, true, values...)
 	c.Number = n
@@ -405,36 +408,42 @@ func checkOutcome(rt *rapid.T, m *model, o Outcome, values []string, byID map[st
 		}
 	}
 	for i, r := range o.Rows {
-		want := Created
+		if r.Position != o.Chunk.Position(i) {
+			rt.Fatalf("row %d stands at %v and is reported at %v", i, o.Chunk.Position(i), r.Position)
+		}
+		want := verdict.Created
 		switch {
 		case invalidValue(values[i]):
-			want = Rejected
+			want = verdict.Rejected
 		case invalid > 0 && !m.skip:
-			want = Unsent
+			want = verdict.Unsent
 		}
 		// Without a log, nothing tells a refused row from one that isn't there.
-		if want == Rejected && m.skip && r.Status == Unsent && r.Reason == reasonLogGoneSkip && !r.InDoubt {
+		if want == verdict.Rejected && m.skip && r.Status == verdict.Unsent && r.Reason == reasonLogGoneSkip && !r.InDoubt {
 			continue
 		}
 		// An invalid row can stop those behind it before the server has seen them.
-		if want == Rejected && !m.skip && r.Status == Unsent && r.Reason == reasonInvalidBeside && o.Count(Rejected) > 0 {
+		if want == verdict.Rejected && !m.skip && r.Status == verdict.Unsent && r.Reason == reasonInvalidBeside && o.Count(verdict.Rejected) > 0 {
 			continue
 		}
 		// A half failed operation can have created rows beside an invalid one.
-		if r.Status != want && (want != Unsent || r.Status != Created) {
+		if r.Status != want && (want != verdict.Unsent || r.Status != verdict.Created) {
 			rt.Fatalf("row %d (%q) is %v, want %v: %s", i, values[i], r.Status, want, show(o))
 		}
 		switch r.Status {
-		case Created:
-			if value, ok := byID[r.TaskID]; !ok || value != values[i] || r.Reason != "" || r.Errors != nil {
+		case verdict.Created:
+			if value, ok := byID[r.TaskID]; !ok || value != values[i] || r.Reason != "" || r.Findings != nil {
 				rt.Fatalf("row %d (%q) has the task %q with %q", i, values[i], r.TaskID, value)
 			}
 			delete(byID, r.TaskID)
-		case Rejected:
-			if len(r.Errors) == 0 || r.TaskID != "" {
-				rt.Fatalf("row %d is rejected without a reason", i)
+		case verdict.Rejected:
+			if len(r.Findings) == 0 || r.TaskID != "" || string(r.Raw) != string(o.Chunk.Raw(i)) {
+				rt.Fatalf("row %d is rejected without a reason, or not as it stood: %+v", i, r)
 			}
-		case Unsent:
+			if r.Findings[0].Stage != verdict.StageServer {
+				rt.Fatalf("row %d is rejected in stage %q", i, r.Findings[0].Stage)
+			}
+		case verdict.Unsent:
 			if r.Reason == "" || r.InDoubt {
 				rt.Fatalf("row %d is unsent, with the reason %q, in doubt %v", i, r.Reason, r.InDoubt)
 			}

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"poolfill/batcher"
+	"poolfill/reader/verdict"
+	"poolfill/uploader/toloka"
 )
 
 // opID gives the operation id of the chunk's rows, as newUploader names them.
 func opID(c *batcher.Chunk, generation int, rows ...int) string {
 	j := &job{Uploader: &Uploader{cfg: Config{PoolID: "12", RunKey: "run"}}, out: Outcome{Chunk: c}}
-	p := j.part(rows)
+	p := only(c, rows)
 	p.generation = generation
 	return j.operationID(p)
 }
@@ -42,7 +44,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 	left, right, odd := opID(c, 0, 0, 1), opID(c, 0, 2, 3), opID(c, 0, 1, 3)
 	four := "created t0; created t1; created t2; created t3"
 	since := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	createdRow := func(id string) RowOutcome { return RowOutcome{Status: Created, TaskID: id} }
+	createdRow := func(id string) verdict.Verdict { return verdict.Verdict{Status: verdict.Created, TaskID: id} }
 	for _, tc := range []struct {
 		name  string
 		cfg   Config
@@ -102,8 +104,8 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 		},
 		{
 			name: "rows that are settled are not sent",
-			prior: Prior{Rows: []RowOutcome{
-				createdRow("t0"), {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {Reason: "x"}, {Reason: "x"},
+			prior: Prior{Rows: []verdict.Verdict{
+				createdRow("t0"), {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {Reason: "x"}, {Reason: "x"},
 			}},
 			cfg:   Config{SkipInvalid: true},
 			steps: []step{sends(2, 202, success), on(getLog(right), 200, logOf(2, 3))},
@@ -111,13 +113,13 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 		},
 		{
 			name:  "an invalid row that is settled keeps the others from being sent",
-			prior: Prior{Rows: []RowOutcome{createdRow("t0"), {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {}, {}}},
+			prior: Prior{Rows: []verdict.Verdict{createdRow("t0"), {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {}, {}}},
 			want:  "created t0; rejected :C; unsent " + reasonInvalidBeside + "; unsent " + reasonInvalidBeside,
 		},
 		{
 			name: "what was created beside an invalid row is taken",
 			prior: Prior{
-				Rows:       []RowOutcome{{Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {Status: Rejected, Errors: []FieldError{{Code: "C"}}}, {}, {}},
+				Rows:       []verdict.Verdict{{Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {}, {}},
 				Operations: []string{right},
 			},
 			steps: []step{on(getOp(right), 200, success), on(getLog(right), 200, logOf(2, 3))},
@@ -126,7 +128,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 		{
 			name: "rows in doubt are looked for, among what isn't somebody else's",
 			prior: Prior{
-				Rows:  []RowOutcome{createdRow("t0"), createdRow("t1"), {Reason: "x", InDoubt: true}, {Reason: "x"}},
+				Rows:  []verdict.Verdict{createdRow("t0"), createdRow("t1"), {Reason: "x", InDoubt: true}, {Reason: "x"}},
 				Since: since, Named: func([]string) (map[string]bool, error) { return map[string]bool{"other": true}, nil },
 			},
 			steps: []step{
@@ -165,7 +167,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 		{
 			name:  "in sync, rows of which nothing was sent are just sent",
 			cfg:   Config{Mode: Sync},
-			prior: Prior{Rows: []RowOutcome{createdRow("t0"), createdRow("t1"), createdRow("t2"), {}}},
+			prior: Prior{Rows: []verdict.Verdict{createdRow("t0"), createdRow("t1"), createdRow("t2"), {}}},
 			steps: []step{sends(1, 201, itemsOf("t3"))},
 			want:  four,
 		},
@@ -197,7 +199,7 @@ func TestAnUploadThatCanNotAskLeavesItsRowsInDoubt(t *testing.T) {
 	}{
 		{"a token that is refused", Async, Prior{Operations: []string{id}}, []step{on(getOp(id), 401, "")}},
 		{"a search that is refused", Sync, Prior{Since: time.Unix(1, 0)}, []step{on(list, 401, "")}},
-		{"rows of another chunk", Async, Prior{Rows: make([]RowOutcome, 2)}, nil},
+		{"rows of another chunk", Async, Prior{Rows: make([]verdict.Verdict, 2)}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -282,8 +284,8 @@ func TestNothingIsSentThatTheJournalDoesNotKeep(t *testing.T) {
 		d := &diary{err: errors.New("the disk is full")}
 		u := newUploader(t, script(t), setup{cfg: Config{Mode: mode, Journal: d}})
 		o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a"))
-		var api *APIError
-		if !errors.Is(err, d.err) || !errors.As(err, &api) || api.Kind != KindJournal || !strings.Contains(err.Error(), "could not be recorded") {
+		var api *toloka.Error
+		if !errors.Is(err, d.err) || !errors.As(err, &api) || api.Kind != toloka.KindJournal || !strings.Contains(err.Error(), "could not be recorded") {
 			t.Errorf("the error is: %v", err)
 		}
 		expect(t, o, "unsent "+reasonNotSent)
@@ -294,8 +296,8 @@ func TestNothingIsSentThatTheJournalDoesNotKeep(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
-	key := func(v string) Key {
-		k, err := ContentKey([]byte(`{"input_values":{"a":"` + v + `"}}`))
+	key := func(v string) toloka.Key {
+		k, err := toloka.ContentKey([]byte(`{"input_values":{"a":"` + v + `"}}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -310,12 +312,12 @@ func TestSettle(t *testing.T) {
 		{
 			"taken late",
 			[]step{on(getOp("x"), 404, missing), on(getOp("x"), 200, running), on(getOp("x"), 200, success), on(getLog("x"), 404, missing), on(getLog("x"), 200, logOf(3)), on(getLog("x"), 200, logOf(3))},
-			Settled{Found: true, Created: []Task{{Index: 3, Key: key("x"), ID: "t3"}}},
+			Settled{Found: true, Created: []toloka.Task{{Key: key("x"), ID: "t3"}}},
 		},
 		{
 			"failed half way, without indexes",
 			[]step{on(getOp("x"), 200, failed), on(getLog("x"), 200, `[{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"b"}},"output":{"task_id":"t9"}},`+refusedEntry(1)+`]`), on(getLog("x"), 200, `[{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"b"}},"output":{"task_id":"t9"}}]`)},
-			Settled{Found: true, Created: []Task{{Index: -1, Key: key("b"), ID: "t9"}}},
+			Settled{Found: true, Created: []toloka.Task{{Key: key("b"), ID: "t9"}}},
 		},
 		{"without log", []step{on(getOp("x"), 200, success), on(getLog("x"), 400, archived), on(getLog("x"), 400, archived)}, Settled{Found: true, LogGone: true}},
 	} {
@@ -334,8 +336,8 @@ func TestSettleFailsForAnOperationThatRunsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{handle: func(request) (*http.Response, error) { return answer(200, running), nil }}
 		_, err := newUploader(t, f, setup{}).Settle(t.Context(), "x")
-		var api *APIError
-		if !errors.As(err, &api) || api.Kind != KindTimeout || !strings.Contains(err.Error(), "still RUNNING") {
+		var api *toloka.Error
+		if !errors.As(err, &api) || api.Kind != toloka.KindTimeout || !strings.Contains(err.Error(), "still RUNNING") {
 			t.Errorf("the error is: %v", err)
 		}
 	})
@@ -349,7 +351,7 @@ func TestStraysAreWhatNobodyNames(t *testing.T) {
 			on(list, 200, tasksOf(false, "t1", "a", "t2", "b", "t3", "c")),
 		), setup{})
 		got, err := u.Strays(t.Context(), time.Now(), func([]string) (map[string]bool, error) { return map[string]bool{"t2": true}, nil })
-		if err != nil || len(got) != 2 || got[0].ID != "t1" || got[1].ID != "t3" || got[0].Index != -1 {
+		if err != nil || len(got) != 2 || got[0].ID != "t1" || got[1].ID != "t3" {
 			t.Errorf("the strays are %v (%v)", got, err)
 		}
 	})
@@ -361,14 +363,14 @@ func TestTasksGivesThePoolPageByPage(t *testing.T) {
 		on(list, 200, tasksOf(true, "t1", "a")),
 	), setup{})
 	var ids []string
-	if err := u.Tasks(t.Context(), func(task Task) error {
+	if err := u.Tasks(t.Context(), func(task toloka.Task) error {
 		ids = append(ids, task.ID)
 		return nil
 	}); err != nil || strings.Join(ids, " ") != "t1 t2" {
 		t.Errorf("the tasks are %v (%v)", ids, err)
 	}
 	enough := errors.New("enough")
-	if err := u.Tasks(t.Context(), func(Task) error { return enough }); !errors.Is(err, enough) {
+	if err := u.Tasks(t.Context(), func(toloka.Task) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("the error is: %v", err)
 	}
 }
@@ -389,7 +391,7 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 		}
 		// The second one's tasks are there long before its answer.
 		slow := &slowTransport{next: archive, delays: []time.Duration{0, 30 * time.Second}}
-		u := newUploader(t, archive, setup{client: ClientConfig{HTTP: &http.Client{Transport: slow}}})
+		u := newUploader(t, archive, setup{client: toloka.Config{HTTP: &http.Client{Transport: slow}}})
 		ids := map[string]bool{}
 		var mu sync.Mutex
 		var wg sync.WaitGroup
@@ -414,7 +416,7 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 }
 
 func TestATaskOfASettledRowIsNotTakenForAnEqualOne(t *testing.T) {
-	settledFirst := []RowOutcome{{Status: Created, TaskID: "t0"}, {Reason: "x", InDoubt: true}}
+	settledFirst := []verdict.Verdict{{Status: verdict.Created, TaskID: "t0"}, {Reason: "x", InDoubt: true}}
 	entry := `{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"same"}},"output":{"task_id":"t0"}}`
 	c := chunkOf(t, false, "same", "same")
 	for _, tc := range []struct {

@@ -13,7 +13,7 @@ import (
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/contract"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // The defaults of backfills.
@@ -73,10 +73,10 @@ func (f *backfillFlags) register(flags *pflag.FlagSet) {
 }
 
 // settings translates the flags.
-func (f *backfillFlags) settings(cmd *cobra.Command) (backfill.Settings, uploader.ClientConfig, error) {
+func (f *backfillFlags) settings(cmd *cobra.Command) (backfill.Settings, toloka.Config, error) {
 	reading, err := f.reading.config()
 	if err != nil {
-		return backfill.Settings{}, uploader.ClientConfig{}, err
+		return backfill.Settings{}, toloka.Config{}, err
 	}
 	api, limits, err := f.api.target(cmd.Flags())
 	if err != nil {
@@ -130,12 +130,12 @@ func (f *backfillFlags) sources(args []string) (sources, each []backfill.Source,
 }
 
 // plan reads the files and lays them out.
-func (f *backfillFlags) plan(ctx context.Context, display io.Writer, args []string, s backfill.Settings, api uploader.ClientConfig) (backfill.Plan, error) {
+func (f *backfillFlags) plan(ctx context.Context, display io.Writer, args []string, s backfill.Settings, api toloka.Config) (backfill.Plan, error) {
 	sources, each, err := f.sources(args)
 	if err != nil {
 		return backfill.Plan{}, &usageError{err}
 	}
-	client, err := uploader.NewClient(api)
+	client, err := toloka.NewClient(api)
 	if err != nil {
 		return backfill.Plan{}, &usageError{err}
 	}
@@ -145,7 +145,7 @@ func (f *backfillFlags) plan(ctx context.Context, display io.Writer, args []stri
 			fmt.Fprintf(display, "poolfill: read %s\n", in.Path)
 		}
 	})
-	var refused *uploader.APIError
+	var refused *toloka.Error
 	switch {
 	case err == nil, reader.Passing(err), errors.As(err, &refused) && (refused.Status == 0 || refused.Retryable()):
 		return plan, err // which needs no change, but another try

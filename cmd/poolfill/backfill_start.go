@@ -17,7 +17,7 @@ import (
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // backfillStart is one 'backfill start'.
@@ -101,7 +101,7 @@ func (f *backfillStart) run(cmd *cobra.Command, std streams, args []string) erro
 
 // begin records a backfill, or finds the one that the same command has begun.
 func (f *backfillStart) begin(ctx context.Context, std streams, m *backfill.Manager, args []string,
-	settings backfill.Settings, api uploader.ClientConfig,
+	settings backfill.Settings, api toloka.Config,
 ) (backfill.Backfill, error) {
 	command := commandLine(withoutPassword(os.Args))
 	b, err := m.Find(ctx, f.name)

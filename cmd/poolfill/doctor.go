@@ -23,7 +23,7 @@ import (
 	"poolfill/internal/spelling"
 	"poolfill/internal/state"
 	"poolfill/pipeline"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // The bounds of what doctor finds right.
@@ -178,10 +178,10 @@ func unknownVariables(environment, known []string) []string {
 func (d *doctor) server(ctx context.Context) {
 	from := d.api.from
 	var took time.Duration
-	cfg := uploader.ClientConfig{
+	cfg := toloka.Config{
 		BaseURL: d.address, Token: "none", TokenFrom: from.place(), ActUnder: d.api.client.ActUnder, UserAgent: "poolfill",
 		RetryFor: doctorRetryFor, RequestTimeout: doctorTimeout,
-		Observe: func(e uploader.Exchange) { took = e.Took },
+		Observe: func(e toloka.Exchange) { took = e.Took },
 	}
 	if err := cfg.Validate(); err != nil {
 		d.found(finding{"server", failed, plainly(err), "mend --url, or leave it out"})
@@ -195,7 +195,7 @@ func (d *doctor) server(ctx context.Context) {
 	if tokenErr != nil {
 		cfg.Token = "none" // shows all the same whether the server is there
 	}
-	client, err := uploader.NewClient(cfg)
+	client, err := toloka.NewClient(cfg)
 	if err != nil {
 		d.found(finding{"server", failed, plainly(err), ""})
 		return
@@ -203,8 +203,8 @@ func (d *doctor) server(ctx context.Context) {
 	defer client.Close()
 	requester, err := client.Requester(ctx)
 
-	var api *uploader.APIError
-	refused := errors.As(err, &api) && api.Kind == uploader.KindAuth
+	var api *toloka.Error
+	refused := errors.As(err, &api) && api.Kind == toloka.KindAuth
 	if err != nil && !refused {
 		d.found(finding{"server", failed, plainly(err), "check --url, the network and the proxy (HTTPS_PROXY)"})
 	} else {
@@ -228,7 +228,7 @@ func (d *doctor) server(ctx context.Context) {
 
 // judgeToken names the account of a token that the server took. file is where the
 // token is kept, if it is in a file.
-func judgeToken(r uploader.Requester, file string) finding {
+func judgeToken(r toloka.Requester, file string) finding {
 	message := "accepted; account " + r.ID
 	if name := r.PublicName["EN"]; name != "" {
 		message += " (" + name + ")"

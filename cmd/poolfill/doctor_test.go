@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"poolfill/internal/state"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func TestWhatDoctorMakesOfWhatItFinds(t *testing.T) {
@@ -16,7 +16,7 @@ func TestWhatDoctorMakesOfWhatItFinds(t *testing.T) {
 	if err := os.WriteFile(open, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	account := uploader.Requester{ID: "7", Balance: "12.50", PublicName: map[string]string{"EN": "We"}}
+	account := toloka.Requester{ID: "7", Balance: "12.50", PublicName: map[string]string{"EN": "We"}}
 	for name, test := range map[string]struct {
 		got     finding
 		verdict checkResult

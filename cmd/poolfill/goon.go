@@ -6,13 +6,13 @@ import (
 
 	"poolfill/internal/contract"
 	"poolfill/pipeline"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // goOn says beside the error of an upload how to go on: by the same command, or
 // by what has to be done first where that can't succeed.
 func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) error {
-	var refused *uploader.APIError
+	var refused *toloka.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
 		return fmt.Errorf("%w\n%s", err, elsewhere(cfg, done))

@@ -14,6 +14,7 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // planFlags say what a plan is of.
@@ -134,7 +135,7 @@ func readRows(ctx context.Context, cfg pipeline.Config, display *ui.Display) (pl
 
 // askServer asks about the pool and the account.
 func (f *planFlags) askServer(ctx context.Context, cfg pipeline.Config, facts *plan.Facts) error {
-	client, err := uploader.NewClient(cfg.API)
+	client, err := toloka.NewClient(cfg.API)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -145,7 +146,7 @@ func (f *planFlags) askServer(ctx context.Context, cfg pipeline.Config, facts *p
 	}
 	facts.Pool = &pool
 	if f.countPool {
-		n, err := client.CountTasks(ctx, cfg.PoolID)
+		n, err := client.Count(ctx, toloka.Tasks(), cfg.PoolID)
 		if err != nil {
 			return err
 		}
@@ -153,7 +154,7 @@ func (f *planFlags) askServer(ctx context.Context, cfg pipeline.Config, facts *p
 	}
 	// What isn't said of the account is left out of the plan.
 	requester, err := client.Requester(ctx)
-	var refused *uploader.APIError
+	var refused *toloka.Error
 	if err != nil && (!errors.As(err, &refused) || refused.Status == 0 || refused.Retryable()) {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/internal/ledger"
 	"poolfill/pipeline"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -42,7 +42,7 @@ func TestAScheduledUploadStopsWithItsWorkerAndGoesOnWithAnother(t *testing.T) {
 	stop := make(chan struct{})
 	var once sync.Once
 	std := streams{err: io.Discard, configure: func(cfg *pipeline.Config) {
-		cfg.API.Observe = func(e uploader.Exchange) {
+		cfg.API.Observe = func(e toloka.Exchange) {
 			if e.Tasks > 0 {
 				once.Do(func() { close(stop) })
 			}

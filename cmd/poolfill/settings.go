@@ -19,7 +19,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // The addresses of Toloka's production and testing environments.
@@ -114,7 +114,7 @@ type apiFlags struct {
 	url, pool         string
 	sandbox, emulator bool
 	from              tokenFlags
-	client            uploader.ClientConfig
+	client            toloka.Config
 	limits            ratelimit.Config
 }
 
@@ -177,7 +177,7 @@ func (f *apiFlags) address(flags *pflag.FlagSet) (string, error) {
 
 // target returns how the API is reached, and its limits, which hold whatever the error
 // is. flags knows which settings the user made.
-func (f *apiFlags) target(flags *pflag.FlagSet) (uploader.ClientConfig, ratelimit.Config, error) {
+func (f *apiFlags) target(flags *pflag.FlagSet) (toloka.Config, ratelimit.Config, error) {
 	api, limits := f.client, f.limits
 	var err error
 	if api.BaseURL, err = f.address(flags); err != nil {

@@ -15,7 +15,7 @@ import (
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func newWorkerCommand(std streams, commands commandTree) *cobra.Command {
@@ -101,7 +101,7 @@ const lookEvery = time.Second
 
 // work works at backfills until done says so, or the user ends it.
 func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, at backfill.Place, m *backfill.Manager,
-	api uploader.ClientConfig, done func(context.Context) (bool, error),
+	api toloka.Config, done func(context.Context) (bool, error),
 ) (err error) {
 	display, log := output.display(std)
 	if w.ui && w.live.listen == "" {

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"poolfill/internal/emulator"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // Config says how a Server behaves. The zero value is Toloka without faults and
@@ -117,9 +117,9 @@ func (s *Server) Close() error {
 	return err
 }
 
-// API is how an uploader.Client or a pipeline reaches the server.
-func (s *Server) API() uploader.ClientConfig {
-	return uploader.ClientConfig{BaseURL: s.URL, Token: s.Token}
+// API is how an toloka.Client or a pipeline reaches the server.
+func (s *Server) API() toloka.Config {
+	return toloka.Config{BaseURL: s.URL, Token: s.Token}
 }
 
 // Task is a task of the pool.

@@ -13,7 +13,9 @@ import (
 	"poolfill/batcher"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -27,7 +29,7 @@ func upload(server *tolokatest.Server, mode uploader.Mode, word string) (uploade
 	}
 	api := server.API()
 	api.Gate = gate
-	client, err := uploader.NewClient(api)
+	client, err := toloka.NewClient(api)
 	if err != nil {
 		return uploader.Outcome{}, err
 	}
@@ -51,7 +53,7 @@ func TestAServerTakesTasksAndHasTheirFaults(t *testing.T) {
 	server := tolokatest.New(t, tolokatest.Config{Spec: []byte(words)})
 	for i, word := range []string{"one", "two", "thirteen", "four"} {
 		outcome, err := upload(server, uploader.Sync, word)
-		if err != nil || len(outcome.Rows) != 1 || (outcome.Rows[0].Status == uploader.Rejected) != (word == "thirteen") {
+		if err != nil || len(outcome.Rows) != 1 || (outcome.Rows[0].Status == verdict.Rejected) != (word == "thirteen") {
 			t.Errorf("%d: %v, %+v", i, err, outcome.Rows)
 		}
 	}
@@ -62,7 +64,7 @@ func TestAServerTakesTasksAndHasTheirFaults(t *testing.T) {
 
 	server = tolokatest.New(t, tolokatest.Config{Spec: []byte(words), Faults: "post:403=1"})
 	_, err = upload(server, uploader.Sync, "one")
-	var refused *uploader.APIError
+	var refused *toloka.Error
 	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
 		t.Errorf("a fault gives %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // Animal is a row of the program's own, and a row of a task file.
@@ -26,7 +26,7 @@ type Animal struct {
 
 // Upload uploads animals, each once, however often it is called with the name of
 // the same shipment. It writes what became of them to out.
-func Upload(ctx context.Context, api uploader.ClientConfig, pool, state, shipment string, animals iter.Seq2[Animal, error], out io.Writer) (report pipeline.Report, err error) {
+func Upload(ctx context.Context, api toloka.Config, pool, state, shipment string, animals iter.Seq2[Animal, error], out io.Writer) (report pipeline.Report, err error) {
 	lock, err := pipeline.LockPool(state, api.BaseURL, pool, "shipment "+shipment)
 	if err != nil {
 		return report, err

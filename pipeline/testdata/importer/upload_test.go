@@ -9,7 +9,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -66,7 +66,7 @@ func TestARefusedTokenIsAnErrorToActOn(t *testing.T) {
 	api := server.API()
 	api.Token = "wrong"
 	_, err := Upload(t.Context(), api, server.PoolID, t.TempDir(), "may", reader.NoError(slices.Values([]Animal{{Image: "https://example.com/1.jpg"}})), io.Discard)
-	var refused *uploader.APIError
+	var refused *toloka.Error
 	if !errors.As(err, &refused) || refused.Status != 401 {
 		t.Errorf("got %v", err)
 	}

@@ -27,7 +27,7 @@ import (
 	"riverqueue.com/riverui"
 
 	"poolfill/internal/ledger"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // queueFile is where River keeps its jobs on one machine, beside the ledger.
@@ -77,7 +77,7 @@ type Place struct {
 type Options struct {
 	// API is the server and the account that it uploads to; backfills of others
 	// are left to other workers.
-	API uploader.ClientConfig
+	API toloka.Config
 	// Jobs is how many segments it works at at once, and how many scheduled uploads.
 	Jobs int
 	Log  *zap.Logger

@@ -13,7 +13,7 @@ import (
 
 	"poolfill/internal/ledger"
 	"poolfill/ratelimit"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -45,17 +45,17 @@ func manage(t *testing.T, at Place) *Manager {
 }
 
 // begin enters a backfill of so many rows from clones of pool 1.
-func begin(t *testing.T, m *Manager, api uploader.ClientConfig, rows int) Backfill {
+func begin(t *testing.T, m *Manager, api toloka.Config, rows int) Backfill {
 	t.Helper()
 	return enter(t, m, api, Source{Path: rowsFile(t, rows), Template: "1"},
 		Settings{ChunkSize: 2, SegmentRows: 3, PoolTasks: 6, Limits: ratelimit.Config{TasksPerMinute: 1000}})
 }
 
 // enter enters a backfill of one file by settings, of which it sets the server.
-func enter(t *testing.T, m *Manager, api uploader.ClientConfig, file Source, s Settings) Backfill {
+func enter(t *testing.T, m *Manager, api toloka.Config, file Source, s Settings) Backfill {
 	t.Helper()
 	s.Server, file.Priority = api.BaseURL, defaultPriority
-	client, err := uploader.NewClient(api)
+	client, err := toloka.NewClient(api)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestACloneWhoseIdGotLostIsAdopted(t *testing.T) {
 			m := manage(t, place(t))
 			b := begin(t, m, server.API(), 3)
 			w := cloner{m.store, zap.NewNop()}
-			client, err := uploader.NewClient(server.API())
+			client, err := toloka.NewClient(server.API())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
+	"poolfill/uploader/toloka"
 
-	"poolfill/uploader"
+	"go.uber.org/zap"
 )
 
 const (
@@ -37,7 +37,7 @@ type queue interface {
 type keeper struct {
 	store   store
 	queue   queue
-	api     uploader.ClientConfig
+	api     toloka.Config
 	log     *zap.Logger
 	alarm   *alarm
 	wake    chan struct{}        // holds one where there is something to conclude before the next time
@@ -176,7 +176,7 @@ func (k *keeper) open(ctx context.Context, b Backfill) error {
 	if err != nil || len(done) == 0 {
 		return err
 	}
-	client, err := uploader.NewClient(k.api)
+	client, err := toloka.NewClient(k.api)
 	if err != nil {
 		return err
 	}
@@ -194,13 +194,13 @@ func (k *keeper) open(ctx context.Context, b Backfill) error {
 
 // openOne opens a pool, or logs that it can't be opened as it is: an empty one,
 // say. Then it stays so, and the backfill goes on.
-func (k *keeper) openOne(ctx context.Context, client *uploader.Client, pool string) error {
+func (k *keeper) openOne(ctx context.Context, client *toloka.Client, pool string) error {
 	ctx, cancel := context.WithTimeout(ctx, openFor)
 	defer cancel()
 	err := client.OpenPool(ctx, pool)
 	var (
-		refused *uploader.APIError
-		failed  *uploader.NotOpenedError
+		refused *toloka.Error
+		failed  *toloka.NotOpenedError
 	)
 	if errors.As(err, &failed) || errors.As(err, &refused) && refused.Status != 0 && !refused.Retryable() {
 		k.log.Error("a pool can't be opened", zap.String("pool", pool), zap.Error(err))

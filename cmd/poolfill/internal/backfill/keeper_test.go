@@ -10,16 +10,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"poolfill/uploader/toloka"
+
 	"go.uber.org/zap"
 
 	"poolfill/reader"
-	"poolfill/uploader"
 )
 
 // opener is a server that is asked to open pools, without a network, so that time
 // may be virtual.
 type opener struct {
-	api  uploader.ClientConfig
+	api  toloka.Config
 	open func(pool string, w http.ResponseWriter, r *http.Request)
 
 	mu    sync.Mutex
@@ -29,7 +30,7 @@ type opener struct {
 // newOpener returns one that answers with what open says of a pool.
 func newOpener(open func(pool string, w http.ResponseWriter, r *http.Request)) *opener {
 	o := &opener{open: open}
-	o.api = uploader.ClientConfig{BaseURL: "https://toloka.example", Token: "t", HTTP: &http.Client{Transport: o}}
+	o.api = toloka.Config{BaseURL: "https://toloka.example", Token: "t", HTTP: &http.Client{Transport: o}}
 	return o
 }
 
@@ -55,7 +56,7 @@ func (o *opener) asked() string {
 }
 
 // enterPools enters a backfill that opens its pools, with one segment each.
-func enterPools(t *testing.T, m *Manager, api uploader.ClientConfig, name string, pools ...string) Backfill {
+func enterPools(t *testing.T, m *Manager, api toloka.Config, name string, pools ...string) Backfill {
 	t.Helper()
 	p := Plan{Inputs: []Input{{Source: Source{Path: name}}}}
 	for i, pool := range pools {
@@ -81,7 +82,7 @@ func end(t *testing.T, m *Manager, b Backfill, number int, as State) {
 	}
 }
 
-func concluding(m *Manager, api uploader.ClientConfig) *keeper {
+func concluding(m *Manager, api toloka.Config) *keeper {
 	return &keeper{store: m.store, queue: &queued{}, api: api, log: zap.NewNop(), alarm: newAlarm(m.store.ledger)}
 }
 

@@ -13,7 +13,6 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader"
-	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
 
@@ -32,7 +31,7 @@ func Manage(ctx context.Context, l *ledger.Ledger) (*Manager, error) {
 // every pool gets. found is called for each file that was read.
 //
 // Its error joins all that stands against the backfill.
-func MakePlan(ctx context.Context, client *uploader.Client, sources, each []Source, s Settings, found func(Input)) (Plan, error) {
+func MakePlan(ctx context.Context, client *toloka.Client, sources, each []Source, s Settings, found func(Input)) (Plan, error) {
 	var (
 		p    Plan
 		errs []error
@@ -87,7 +86,7 @@ func cut(ctx context.Context, source Source, reading reader.Config, rows int64) 
 
 // targets asks the server about the pools that are to be filled, each once.
 type targets struct {
-	client   *uploader.Client
+	client   *toloka.Client
 	settings Settings
 	pools    map[string]target
 }
@@ -135,7 +134,7 @@ func (t *targets) ask(ctx context.Context, id string) target {
 	}
 	out.pools = []toloka.Pool{pool}
 	var n int64
-	if n, out.err = t.client.CountTasks(ctx, id); out.err != nil {
+	if n, out.err = t.client.Count(ctx, toloka.Tasks(), id); out.err != nil {
 		return out
 	}
 	out.room = max(0, t.settings.PoolTasks-n)

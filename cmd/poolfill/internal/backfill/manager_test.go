@@ -9,7 +9,7 @@ import (
 
 	"poolfill/internal/ledger"
 	"poolfill/internal/pgtest"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // manageBoth has a test run with both databases.
@@ -31,7 +31,7 @@ func manageBoth(t *testing.T, test func(*testing.T, *Manager)) {
 }
 
 // offline is a server that nobody asks.
-var offline = uploader.ClientConfig{BaseURL: "https://toloka.example", Token: "t"}
+var offline = toloka.Config{BaseURL: "https://toloka.example", Token: "t"}
 
 // A command can be killed at any time, and then be repeated.
 func TestResumingIsDoneAsAWholeOrNotAtAll(t *testing.T) {

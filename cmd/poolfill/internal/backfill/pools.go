@@ -7,7 +7,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
 
@@ -23,7 +22,7 @@ type cloner struct {
 
 // pool returns the pool of a segment, and clones it where it isn't there yet. While
 // that has to wait, it fails with a *snooze.
-func (c cloner) pool(ctx context.Context, client *uploader.Client, g segment, owner string) (string, error) {
+func (c cloner) pool(ctx context.Context, client *toloka.Client, g segment, owner string) (string, error) {
 	p, err := c.store.slot(ctx, g.backfill.ID, g.slot)
 	if err != nil || p.pool != "" {
 		return p.pool, err
@@ -60,7 +59,7 @@ func (c cloner) pool(ctx context.Context, client *uploader.Client, g segment, ow
 // worker or with the answer: the one with its name, or else one that still has
 // the template's and is empty. Neither may be another slot's, though a worker that
 // was taken for dead may have given it this slot's name.
-func (c cloner) adopt(ctx context.Context, client *uploader.Client, template toloka.Pool, p slot, name string) (string, error) {
+func (c cloner) adopt(ctx context.Context, client *toloka.Client, template toloka.Pool, p slot, name string) (string, error) {
 	if p.asked.IsZero() {
 		return "", nil
 	}
@@ -83,7 +82,7 @@ func (c cloner) adopt(ctx context.Context, client *uploader.Client, template tol
 		if named {
 			return pool.ID, nil
 		}
-		n, err := client.CountTasks(ctx, pool.ID)
+		n, err := client.Count(ctx, toloka.Tasks(), pool.ID)
 		if err != nil {
 			return "", err
 		}

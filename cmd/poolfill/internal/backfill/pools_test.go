@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -18,7 +18,7 @@ import (
 type cloning struct {
 	m      *Manager
 	w      cloner
-	client *uploader.Client
+	client *toloka.Client
 	b      Backfill
 }
 
@@ -31,7 +31,7 @@ func newCloning(t *testing.T) cloning {
 		w: cloner{m.store, zap.NewNop()},
 	}
 	var err error
-	if c.client, err = uploader.NewClient(server.API()); err != nil {
+	if c.client, err = toloka.NewClient(server.API()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.client.Close)

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"poolfill/pipeline"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -15,7 +15,7 @@ func TestAWorkerIsIdleWhereAllIsOthers(t *testing.T) {
 	own, others := server.API(), server.API()
 	others.ActUnder = "another"
 	for _, c := range []struct {
-		api  uploader.ClientConfig
+		api  toloka.Config
 		want bool
 	}{{own, false}, {others, true}} {
 		if idle, err := m.Idle(t.Context(), c.api); err != nil || idle != c.want {

@@ -18,6 +18,7 @@ import (
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 const (
@@ -39,7 +40,7 @@ const (
 // worker carries out jobs. It is safe for concurrent use.
 type worker struct {
 	store store
-	api   uploader.ClientConfig
+	api   toloka.Config
 	log   *zap.Logger
 	alarm *alarm
 	stop  <-chan struct{} // closed when no work is to be begun any more
@@ -144,7 +145,7 @@ func (w *worker) prepare(ctx context.Context, g segment, owner string) (*pipelin
 	if err := unchanged(ctx, g.file); err != nil {
 		return nil, err
 	}
-	client, err := uploader.NewClient(w.api)
+	client, err := toloka.NewClient(w.api)
 	if err != nil {
 		return nil, err
 	}

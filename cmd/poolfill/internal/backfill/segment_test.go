@@ -25,12 +25,12 @@ import (
 	"go.uber.org/zap"
 
 	"poolfill/ratelimit"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )
 
 // working returns a worker without an engine.
-func working(m *Manager, api uploader.ClientConfig) *worker {
+func working(m *Manager, api toloka.Config) *worker {
 	return &worker{store: m.store, api: api, log: zap.NewNop(), alarm: newAlarm(m.store.ledger), ended: func() {}}
 }
 
@@ -71,7 +71,7 @@ func TestAUsedUpQuotaKeepsTheOtherSegmentsWaiting(t *testing.T) {
 }
 
 // behind returns the API of a server behind a handler that sees each request first.
-func behind(t *testing.T, server *tolokatest.Server, see func(*http.Request)) uploader.ClientConfig {
+func behind(t *testing.T, server *tolokatest.Server, see func(*http.Request)) toloka.Config {
 	t.Helper()
 	target, err := url.Parse(server.URL)
 	if err != nil {

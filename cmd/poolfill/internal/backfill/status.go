@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // Status is how far a backfill has come. Its JSON form is what
@@ -89,7 +89,7 @@ func (m *Manager) Statuses(ctx context.Context) ([]Status, error) {
 }
 
 // Idle reports whether no backfill for a server and account is left to do.
-func (m *Manager) Idle(ctx context.Context, api uploader.ClientConfig) (bool, error) {
+func (m *Manager) Idle(ctx context.Context, api toloka.Config) (bool, error) {
 	running, err := m.store.backfills(ctx, Running)
 	if err != nil {
 		return false, err

@@ -12,7 +12,7 @@ import (
 	"poolfill/internal/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 // State is how far a backfill, or one of its segments, has come.
@@ -47,7 +47,7 @@ type Settings struct {
 }
 
 // isFor reports whether a worker with this server and account may work at it.
-func (s Settings) isFor(api uploader.ClientConfig) bool {
+func (s Settings) isFor(api toloka.Config) bool {
 	return s.Server == api.BaseURL && s.ActUnder == api.ActUnder
 }
 

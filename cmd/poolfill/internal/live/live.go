@@ -28,7 +28,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"poolfill/cmd/poolfill/internal/report"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 //go:embed live.js
@@ -40,9 +40,9 @@ type View struct{ requests prometheus.Histogram }
 // New returns a View of a run that is still to be made.
 func New() *View { return &View{requests: newRequestDuration()} }
 
-// Observe takes a request that has ended; it is an uploader.ClientConfig's
+// Observe takes a request that has ended; it is an toloka.Config's
 // Observe.
-func (v *View) Observe(e uploader.Exchange) { v.requests.Observe(e.Took.Seconds()) }
+func (v *View) Observe(e toloka.Exchange) { v.requests.Observe(e.Took.Seconds()) }
 
 // Options say what a Handler serves, and to whom.
 type Options struct {

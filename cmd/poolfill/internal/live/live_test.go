@@ -20,7 +20,7 @@ import (
 	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +34,7 @@ func (halfWay) Progress() pipeline.Progress {
 	return pipeline.Progress{
 		Started: began, BytesRead: 500, BytesTotal: 1000, InFlight: 7, Stopping: true,
 		Totals:   pipeline.Totals{Rows: 12_000, Created: 9_990, Rejected: 10},
-		Requests: uploader.Stats{Sent: 12, Retried: 2, ByStatus: map[string]int64{"202": 10, "timeout": 2}, QuotaWait: 1500 * time.Millisecond},
+		Requests: toloka.Stats{Sent: 12, Retried: 2, ByStatus: map[string]int64{"202": 10, "timeout": 2}, QuotaWait: 1500 * time.Millisecond},
 		Gate:     ratelimit.State{PausedUntil: time.Now().Add(time.Hour), Reason: ratelimit.ReasonMinute, Waiting: 3, TasksInWindow: 4000, TasksToday: 9_990},
 	}
 }
@@ -55,7 +55,7 @@ func (unbegun) Snapshot() pipeline.Report   { return pipeline.Report{State: pipe
 func handler(t *testing.T, run live.Run, o live.Options) http.Handler {
 	t.Helper()
 	v := live.New()
-	v.Observe(uploader.Exchange{Took: 30 * time.Millisecond})
+	v.Observe(toloka.Exchange{Took: 30 * time.Millisecond})
 	h, err := v.Handler(run, o)
 	if err != nil {
 		t.Fatal(err)

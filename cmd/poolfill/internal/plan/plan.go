@@ -268,7 +268,7 @@ func inputProblems(err error) (all []Remark) {
 		}
 	case *pipeline.PoolProblem:
 		all = append(all, Remark{e.Code, e.Message})
-	case *uploader.APIError:
+	case *toloka.Error:
 		all = append(all, Remark{cmp.Or(e.Code, CodeUnreadable), e.Error()})
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {

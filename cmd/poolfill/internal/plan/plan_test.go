@@ -233,7 +233,7 @@ func TestProblemsAndNotes(t *testing.T) {
 		},
 		{
 			name:     "a project that isn't shown",
-			failed:   &pipeline.SetupError{Err: &uploader.APIError{Status: 403, Code: "ACCESS_DENIED"}},
+			failed:   &pipeline.SetupError{Err: &toloka.Error{Status: 403, Code: "ACCESS_DENIED"}},
 			problems: []string{"ACCESS_DENIED"},
 		},
 	} {

@@ -15,7 +15,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
-	"poolfill/uploader"
+	"poolfill/uploader/toloka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestALookSaysHowFarTheRunIs(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	half := pipeline.Progress{
-		Started: start, BytesRead: 500, BytesTotal: 1000, InFlight: 7, Requests: uploader.Stats{Retried: 2},
+		Started: start, BytesRead: 500, BytesTotal: 1000, InFlight: 7, Requests: toloka.Stats{Retried: 2},
 		Totals: pipeline.Totals{Rows: 12_000, Created: 9_990, Rejected: 10},
 	}
 	waiting, stopping := half, half
@@ -39,7 +39,7 @@ func TestALookSaysHowFarTheRunIs(t *testing.T) {
 		"waiting for quota":          {waiting, "12,000 rows read, 10,000 done, 10 rejected, 1,000 rows/s, 2 requests repeated, 41%, waiting 32s: the quota of a minute is used up"},
 		"stopping":                   {stopping, "12,000 rows read, 10,000 done, 10 rejected, 1,000 rows/s, 2 requests repeated, 41%, stopping: 7 rows in flight"},
 		"of an input without a size": {unknown, "12,000 rows read, 10,000 done, 10 rejected, 1,000 rows/s, 2 requests repeated"},
-		"the first row":              {pipeline.Progress{Totals: pipeline.Totals{Rows: 1}, Requests: uploader.Stats{Retried: 1}}, "1 row read, 0 done, 0 rejected, 0 rows/s, 1 request repeated"},
+		"the first row":              {pipeline.Progress{Totals: pipeline.Totals{Rows: 1}, Requests: toloka.Stats{Retried: 1}}, "1 row read, 0 done, 0 rejected, 0 rows/s, 1 request repeated"},
 		"before the first row":       {pipeline.Progress{}, "0 rows read, 0 done, 0 rejected, 0 rows/s"},
 	}
 	for name, tt := range tests {

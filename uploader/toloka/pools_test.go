@@ -1,4 +1,4 @@
-package uploader
+package toloka
 
 import (
 	"context"
@@ -21,7 +21,7 @@ func TestCloningAPool(t *testing.T) {
 	operation := func(status, details string) string {
 		return fmt.Sprintf(`{"id":"op","type":"POOL.CLONE","status":%q,"details":%s}`, status, details)
 	}
-	lost := step{clone, func(request) (*http.Response, error) { return nil, syscall.ECONNRESET }}
+	lost := step{clone, func(received) (*http.Response, error) { return nil, syscall.ECONNRESET }}
 	for _, tc := range []struct {
 		name  string
 		steps []step
@@ -44,7 +44,7 @@ func TestCloningAPool(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				got, err := newClient(t, script(t, tc.steps...), ClientConfig{}).ClonePool(t.Context(), "12")
+				got, err := newClient(t, script(t, tc.steps...), Config{}).ClonePool(t.Context(), "12")
 				var doubt *CloneInDoubtError
 				if got != tc.want || (err == nil) != (tc.fails == "") || err != nil && !strings.Contains(err.Error(), tc.fails) || errors.As(err, &doubt) != tc.doubt {
 					t.Errorf("got %q, %v", got, err)
@@ -59,7 +59,7 @@ func TestRenamingLeavesAllElseAsItIs(t *testing.T) {
 	const after = `{ "id":"12", "private_name" : "Cats 2/3", "price":0.10,  "ж":"<b>&", "unknown":{"private_name":"x", "n":1e2}}`
 	f := script(t, on("GET /pools/12", 200, before), on("PUT /pools/12", 500, ""), on("PUT /pools/12", 200, after))
 	synctest.Test(t, func(t *testing.T) {
-		if err := newClient(t, f, ClientConfig{}).RenamePool(t.Context(), "12", "Cats 2/3"); err != nil {
+		if err := newClient(t, f, Config{}).RenamePool(t.Context(), "12", "Cats 2/3"); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -82,7 +82,7 @@ func TestPoolsComeInPages(t *testing.T) {
 		)
 		var ids []string
 		var failed error
-		for pool, err := range newClient(t, f, ClientConfig{}).Pools(t.Context(), "7", time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)) {
+		for pool, err := range newClient(t, f, Config{}).Pools(t.Context(), "7", time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)) {
 			if err != nil {
 				failed = err
 				continue
@@ -116,7 +116,7 @@ func TestCopiesOfAPoolAtAServer(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c, err := NewClient(ClientConfig{BaseURL: listener.URL, Token: "t"})
+	c, err := NewClient(Config{BaseURL: listener.URL, Token: "t"})
 	if err != nil {
 		t.Fatal(err)
 	}

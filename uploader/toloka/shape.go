@@ -1,4 +1,4 @@
-package uploader
+package toloka
 
 import (
 	"bytes"
@@ -17,13 +17,13 @@ const (
 
 // shapes are the forms in which an answer tells of tasks. A server writes one task like
 // the other, so that mostly it is enough to compare the next one with the one before,
-// which is several times as fast as to walk through it. What is alike but for texts that
-// mean nothing here means the same; all else is walked through, and gives a new shape.
+// which is several times as fast as to decode it. What is alike but for texts that
+// mean nothing here means the same; all else is decoded, and gives a new shape.
 type shapes struct {
-	known [maxShapes]shape // those that fit most often come first
-	n     int
-	hits  int
-	walks int // how often there was no shape that fitted
+	known   [maxShapes]shape // those that fit most often come first
+	n       int
+	hits    int
+	decoded int // how often there was no shape that fitted
 }
 
 // shape is the text of an object but for its holes.
@@ -38,7 +38,7 @@ type hole struct {
 	is     filling
 }
 
-// filling says what stands in a hole.
+// filling is what stands in a hole.
 type filling uint8
 
 const (
@@ -46,13 +46,19 @@ const (
 	theInputs                // the member input_values of the task, as it was sent
 	theIndex                 // the digits of the task's index
 	theID                    // the id of a created task
-	theKind                  // what an entry is about: no hole, but a part of the shape
+	theKind                  // what an entry is about: no hole, but part of the shape's text
 )
 
-// mark names a part of an object that is not any text.
+// mark names a stretch of an object that is not any text.
 type mark struct {
-	span
-	is filling
+	start, end int
+	is         filling
+}
+
+// marked returns the mark of a value, which is a slice of the object.
+func marked(object, value []byte, is filling) mark {
+	start := cap(object) - cap(value)
+	return mark{start, start + len(value), is}
 }
 
 // alike is what an object holds that has a known shape.
@@ -63,15 +69,15 @@ type alike struct {
 }
 
 // forget begins with a new answer.
-func (s *shapes) forget() { s.n, s.hits, s.walks = 0, 0, 0 }
+func (s *shapes) forget() { s.n, s.hits, s.decoded = 0, 0, 0 }
 
 // useful reports whether there is a point in shapes: where nearly every object of an
 // answer has a form of its own, there is none.
-func (s *shapes) useful() bool { return s.walks <= s.hits+2*maxShapes }
+func (s *shapes) useful() bool { return s.decoded <= s.hits+2*maxShapes }
 
-// match compares the object at the beginning of a text with the known shapes, and says
-// what it holds. The index is that of its task, -1 where only the object itself tells.
-func (s *shapes) match(text []byte, index int, sent sent, a *alike) bool {
+// match compares the object at the beginning of a text with the known shapes, and reads
+// from it what it holds. The index is that of its task, -1 where only the object itself tells.
+func (s *shapes) match(text []byte, index int, sent inputs, a *alike) bool {
 	for i := range s.n {
 		*a = alike{index: index}
 		if s.known[i].match(text, sent, a) {
@@ -86,7 +92,7 @@ func (s *shapes) match(text []byte, index int, sent sent, a *alike) bool {
 }
 
 // match needs an empty a, but for the index.
-func (sh *shape) match(text []byte, sent sent, a *alike) bool {
+func (sh *shape) match(text []byte, sent inputs, a *alike) bool {
 	rest, last := text, 0
 	for i := range sh.holes {
 		h := &sh.holes[i]
@@ -97,11 +103,11 @@ func (sh *shape) match(text []byte, sent sent, a *alike) bool {
 		rest, last = rest[len(before):], h.before
 		switch h.is {
 		case theInputs:
-			inputs := sent(a.index)
-			if len(inputs) == 0 || !bytes.HasPrefix(rest, inputs) {
+			own := sent(a.index)
+			if len(own) == 0 || !bytes.HasPrefix(rest, own) {
 				return false
 			}
-			rest = rest[len(inputs):]
+			rest = rest[len(own):]
 		case theIndex:
 			n := leadingDigits(rest)
 			if a.index = indexOf(rest[:n]); a.index < 0 {
@@ -126,35 +132,34 @@ func (sh *shape) match(text []byte, sent sent, a *alike) bool {
 	return bytes.HasPrefix(rest, after)
 }
 
-// learn adds the shape of an object that was walked through, whose place is that of its
-// first byte.
-func (s *shapes) learn(object []byte, place int, marks ...mark) {
-	if s.walks++; !s.useful() {
+// learn adds the shape of an object that was decoded.
+func (s *shapes) learn(object []byte, marks ...mark) {
+	if s.decoded++; !s.useful() {
 		return
 	}
 	slices.SortFunc(marks, func(a, b mark) int { return a.start - b.start })
 	last := min(s.n, maxShapes-1)
 	s.n = last
-	if s.known[last].set(object, place, marks) {
+	if s.known[last].set(object, marks) {
 		s.n++
 	}
 }
 
 // set makes the shape that of an object; false where that is no shorter way. The marks
 // are in the order in which they stand in the object.
-func (sh *shape) set(object []byte, place int, marks []mark) bool {
+func (sh *shape) set(object []byte, marks []mark) bool {
 	sh.text, sh.holes = sh.text[:0], sh.holes[:0]
 	for i := 0; i < len(object); {
 		if len(sh.text) > maxShape || len(sh.holes) > maxHoles {
 			return false
 		}
 		switch {
-		case len(marks) > 0 && place+i >= marks[0].start:
+		case len(marks) > 0 && i >= marks[0].start:
 			m := marks[0]
-			if m.end-place <= i {
-				return false // it lies in another one: the object is not as JSON should be
+			if m.end <= i {
+				return false // it lies in another one: the object has members of one name
 			}
-			value := object[i : m.end-place]
+			value := object[i:m.end]
 			marks, i = marks[1:], i+len(value)
 			if m.is == theKind {
 				sh.text = append(sh.text, value...)

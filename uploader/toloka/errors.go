@@ -1,4 +1,4 @@
-package uploader
+package toloka
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,7 +23,7 @@ import (
 	"poolfill/internal/contract"
 )
 
-// Kind says what a failed request means for who sent it.
+// Kind is what a failed request means for its sender.
 type Kind string
 
 // The kinds of failure. Those marked with a star are tried again.
@@ -42,15 +43,14 @@ const (
 	KindInsecure    Kind = "insecure"    // nothing was sent: TLS could not be verified
 	KindUnexpected  Kind = "unexpected"  // any other answer
 	KindCanceled    Kind = "canceled"    // the context ended
-	KindJournal     Kind = "journal"     // nothing was sent: the Journal has failed
+	KindJournal     Kind = "journal"     // nothing was sent: the caller could not get ready
 )
 
 // codePoolLocked is a 409 that passes by itself.
 const codePoolLocked = "POOL_LOCKED_BY_ANOTHER_OPERATION"
 
-// APIError is a request that failed. Its text is for people and never holds
-// the token.
-type APIError struct {
+// Error is a request that failed. Its text is for people and never holds the token.
+type Error struct {
 	Kind Kind
 	// What says what was asked for, such as "reading pool 12".
 	What string
@@ -74,25 +74,37 @@ type APIError struct {
 	// although there is no answer that says so.
 	InDoubt bool
 
-	tokenFrom string // as ClientConfig has it
+	// Cause is what Go or the system says, or the context's cause; nil where the
+	// answer says everything.
+	Cause error
+	// Before is what went wrong before the context ended; nil for nothing.
+	Before error
 
-	cause error // what Go says, or the context's cause
-	last  error // what went wrong before the context ended
+	tokenFrom string // as Config has it
 }
 
-// Unwrap gives the causes, so that errors.Is finds context.Canceled.
-func (e *APIError) Unwrap() []error {
-	var causes []error
-	for _, err := range []error{e.cause, e.last} {
-		if err != nil {
-			causes = append(causes, err)
-		}
+// Unwrap returns the causes, so that errors.Is finds context.Canceled.
+func (e *Error) Unwrap() []error {
+	return slices.DeleteFunc([]error{e.Cause, e.Before}, func(err error) bool { return err == nil })
+}
+
+// KindOf returns the kind of an error of a Client; empty where it is nil or another
+// error.
+func KindOf(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
 	}
-	return causes
+	return ""
+}
+
+// Canceled says that a context ended while something was done; before is what had
+// failed until then, or nil.
+func Canceled(ctx context.Context, what string, before error) *Error {
+	return &Error{Kind: KindCanceled, What: what, Cause: context.Cause(ctx), Before: before}
 }
 
 // Retryable reports whether the same request can succeed later.
-func (e *APIError) Retryable() bool {
+func (e *Error) Retryable() bool {
 	switch e.Kind {
 	case KindQuota:
 		return e.Status != 0
@@ -102,15 +114,20 @@ func (e *APIError) Retryable() bool {
 		// A name that the DNS says doesn't exist is a typing mistake, and so is https
 		// for http.
 		var dns *net.DNSError
-		return (!errors.As(e.cause, &dns) || !dns.IsNotFound) && !errors.Is(e.cause, http.ErrSchemeMismatch)
+		return (!errors.As(e.Cause, &dns) || !dns.IsNotFound) && !errors.Is(e.Cause, http.ErrSchemeMismatch)
 	}
 	return false
 }
 
 // Error says what happened, for what request, and what to do about it.
-func (e *APIError) Error() string {
+func (e *Error) Error() string {
 	var b strings.Builder
+	var reason string
 	var known bool // whether the cause is in the sentence
+	switch e.Kind {
+	case KindBroken, KindUnreachable, KindInsecure:
+		reason, known = transportReason(e.Cause)
+	}
 	switch e.Kind {
 	case KindInvalid:
 		fmt.Fprintf(&b, "the server refused the request for %s%s", e.What, e.answer())
@@ -133,7 +150,7 @@ func (e *APIError) Error() string {
 		fmt.Fprintf(&b, "the request for %s is too large%s: make the chunks smaller", e.What, e.answer())
 	case KindQuota:
 		if e.Status == 0 {
-			fmt.Fprintf(&b, "%s is not possible: %v", e.What, e.cause)
+			fmt.Fprintf(&b, "%s is not possible: %v", e.What, e.Cause)
 			return b.String()
 		}
 		fmt.Fprintf(&b, "the quota was used up while %s%s: try again later", e.What, e.answer())
@@ -142,18 +159,13 @@ func (e *APIError) Error() string {
 	case KindTimeout:
 		fmt.Fprintf(&b, "%s did not answer in time while %s: try again later, or allow a longer request timeout", e.Host, e.What)
 	case KindBroken:
-		var reason string
-		reason, known = transportReason(e.cause)
 		fmt.Fprintf(&b, "the connection to %s broke while %s: %s", e.Host, e.What, reason)
 	case KindMalformed:
 		fmt.Fprintf(&b, "the answer of %s makes no sense while %s%s: check that the address is that of the API", e.Host, e.What, e.answer())
 	case KindUnreachable:
-		var reason string
-		reason, known = transportReason(e.cause)
 		fmt.Fprintf(&b, "%s can't be reached for %s: %s", e.Host, e.What, reason)
 	case KindInsecure:
-		var reason string
-		if reason, known = transportReason(e.cause); known {
+		if known {
 			fmt.Fprintf(&b, "the connection to %s for %s is not safe: %s", e.Host, e.What, reason)
 			break
 		}
@@ -168,17 +180,17 @@ func (e *APIError) Error() string {
 	if e.Attempts > 1 && e.Retryable() {
 		fmt.Fprintf(&b, "; gave up after %d attempts", e.Attempts)
 	}
-	if e.last != nil {
-		fmt.Fprintf(&b, " (before that: %v)", e.last)
+	if e.Before != nil {
+		fmt.Fprintf(&b, " (before that: %v)", e.Before)
 	}
-	if e.cause != nil && !known {
-		fmt.Fprintf(&b, " (%v)", e.cause)
+	if e.Cause != nil && !known {
+		fmt.Fprintf(&b, " (%v)", e.Cause)
 	}
 	return b.String()
 }
 
-// answer gives the server's own words in brackets.
-func (e *APIError) answer() string {
+// answer returns the server's own words in brackets.
+func (e *Error) answer() string {
 	if e.Status == 0 {
 		return ""
 	}
@@ -207,7 +219,7 @@ func conflictHint(code string) string {
 	return ": check the state of the pool"
 }
 
-// transportReason says why there is no answer, and what to do, where it is one of the
+// transportReason returns why there is no answer, and what to do, where it is one of the
 // common reasons: then nobody needs the words of Go and the system.
 func transportReason(cause error) (reason string, known bool) {
 	const onTheWay = "check the network, the address and the proxy"
@@ -239,7 +251,7 @@ func transportReason(cause error) (reason string, known bool) {
 	return onTheWay, false
 }
 
-// ofStatus tells what an answer that is not 2xx means.
+// ofStatus returns what an answer that is not 2xx means.
 func ofStatus(status int, code string) Kind {
 	switch {
 	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
@@ -262,7 +274,7 @@ func ofStatus(status int, code string) Kind {
 	return KindUnexpected
 }
 
-// ofFailure tells what it means that there was no answer. noConnection says
+// ofFailure returns what it means that there was no answer. noConnection reports
 // that there was never a connection to send the request on.
 func ofFailure(err error, noConnection bool) Kind {
 	var (
@@ -302,15 +314,15 @@ func maybeDone(k Kind) bool {
 }
 
 // statKey names a failure in Stats.
-func statKey(e *APIError) string {
+func statKey(e *Error) string {
 	if e.Status != 0 && e.Kind != KindMalformed && e.Kind != KindBroken {
 		return strconv.Itoa(e.Status)
 	}
 	if e.Kind == KindBroken {
-		if errors.Is(e.cause, syscall.ECONNRESET) {
+		if errors.Is(e.Cause, syscall.ECONNRESET) {
 			return "reset"
 		}
-		if errors.Is(e.cause, io.ErrUnexpectedEOF) || errors.Is(e.cause, io.EOF) {
+		if errors.Is(e.Cause, io.ErrUnexpectedEOF) || errors.Is(e.Cause, io.EOF) {
 			return "truncated"
 		}
 	}
@@ -356,21 +368,11 @@ func errorAnswer(body []byte) (code, message, requestID string, payload json.Raw
 
 // intervalOf reads payload.interval of a 429.
 func intervalOf(payload []byte) string {
-	var interval string
-	d := jx.DecodeBytes(payload)
-	if d.Next() != jx.Object {
-		return ""
+	var p struct {
+		Interval string `json:"interval"`
 	}
-	// What can't be read names no interval.
-	_ = d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-		if string(key) != "interval" || d.Next() != jx.String {
-			return d.Skip()
-		}
-		var err error
-		interval, err = d.Str()
-		return err
-	})
-	return interval
+	_ = json.Unmarshal(payload, &p) // what can't be read names no interval
+	return p.Interval
 }
 
 // cut bounds a text, at a character's border.
@@ -382,11 +384,6 @@ func cut(s string, most int) string {
 		most--
 	}
 	return s[:most] + "…"
-}
-
-// canceled tells that the context ended while something was done.
-func canceled(ctx context.Context, what string, last error) *APIError {
-	return &APIError{Kind: KindCanceled, What: what, cause: context.Cause(ctx), last: last}
 }
 
 // timeoutError is the cause of a request's own end.

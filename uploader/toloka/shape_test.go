@@ -1,4 +1,4 @@
-package uploader
+package toloka
 
 import (
 	"bytes"
@@ -115,7 +115,11 @@ func TestItemsOfOneShape(t *testing.T) {
 		got := map[int]string{}
 		var p decoders
 		step := rapid.SampledFrom([]int{1, 500, 1 << 20, 1 << 20}).Draw(t, "step")
-		if err := p.created(&steps{answer, step}, len(items), numberedInputs, func(i int, id string) { got[i] = id }, nil); err != nil {
+		if err := p.answer(&steps{answer, step}, len(items), numberedInputs, func(items iter.Seq[Item]) {
+			for item := range items {
+				got[item.Index] = item.ID
+			}
+		}); err != nil {
 			t.Fatalf("%s: %v", answer, err)
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
@@ -151,10 +155,10 @@ func toldByTree(t tree) []told {
 		good := string(success.raw) == "true"
 		switch {
 		case one.index < 0 || kind.kind != '"':
-		case kind.text == entryCreate && good:
+		case kind.text == Tasks().createEntry && good:
 			one.created = true
 			created = append(created, one)
-		case kind.text == entryCreate || kind.text == entryValidate && !good:
+		case kind.text == Tasks().createEntry || kind.text == Tasks().validateEntry && !good:
 			one.id = ""
 			others = append(others, one)
 		}
@@ -225,12 +229,12 @@ func FuzzLog(f *testing.F) {
 
 // readTold reads a log. Entries without an index must have a key instead.
 func readTold(t interface{ Errorf(string, ...any) }, p *decoders, r io.Reader, n int) (all []told, err error) {
-	err = p.log(r, n, false, numberedInputs, func(entries iter.Seq[logEntry]) {
+	err = p.log(r, Tasks(), n, numberedInputs, func(entries iter.Seq[Item]) {
 		for e := range entries {
 			switch {
-			case e.index >= 0:
-				all = append(all, told{e.created, e.index, e.taskID})
-			case e.key == (Key{}):
+			case e.Index >= 0:
+				all = append(all, told{e.Created, e.Index, e.ID})
+			case e.Key == (Key{}):
 				t.Errorf("%+v is about no task", e)
 			}
 		}
@@ -255,13 +259,13 @@ func TestEntriesThatAreNearlyOfOneShape(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var p decoders
-			if err := p.created(strings.NewReader(`{"items":{"0":{"id":"t0"},"1":{"id":"t1"}}}`), 2, numberedInputs, func(int, string) {}, nil); err != nil {
+			if err := p.answer(strings.NewReader(`{"items":{"0":{"id":"t0"},"1":{"id":"t1"}}}`), 2, numberedInputs, func(iter.Seq[Item]) {}); err != nil {
 				t.Fatal(err)
 			}
 			var got []told
-			err := p.log(strings.NewReader("["+c.log+"]"), 2, false, numberedInputs, func(all iter.Seq[logEntry]) {
+			err := p.log(strings.NewReader("["+c.log+"]"), Tasks(), 2, numberedInputs, func(all iter.Seq[Item]) {
 				for e := range all {
-					got = append(got, told{e.created, e.index, e.taskID})
+					got = append(got, told{e.Created, e.Index, e.ID})
 				}
 			})
 			if err != nil || !slices.Equal(got, c.want) {
@@ -310,15 +314,15 @@ func TestShapesAreUsedWhereThereIsAPoint(t *testing.T) {
 				if err := d.item(i, numberedInputs); err != nil {
 					t.Fatal(err)
 				}
-				if d.place() != len(text) {
-					t.Fatalf("%s is taken up to %d", text, d.place())
+				if d.base+d.head != len(text) {
+					t.Fatalf("%s is taken up to %d", text, d.base+d.head)
 				}
 			}
 			if got, want := string(d.ids[len(d.ids)-8:]), "t998t999"; got != want {
 				t.Errorf("the last ids are %s", got)
 			}
-			if d.shapes.walks != c.walks || d.shapes.useful() != c.useful {
-				t.Errorf("%d were walked through, useful: %v", d.shapes.walks, d.shapes.useful())
+			if d.shapes.decoded != c.walks || d.shapes.useful() != c.useful {
+				t.Errorf("%d were walked through, useful: %v", d.shapes.decoded, d.shapes.useful())
 			}
 		})
 	}
@@ -342,7 +346,7 @@ func TestALongLogNeedsNoMoreThanItsWindow(t *testing.T) {
 	var p decoders
 	p.pool.New = func() any { return &d }
 	n := 0
-	err := p.log(strings.NewReader(b.String()), entries, false, numberedInputs, func(all iter.Seq[logEntry]) {
+	err := p.log(strings.NewReader(b.String()), Tasks(), entries, numberedInputs, func(all iter.Seq[Item]) {
 		for range all {
 			n++
 		}

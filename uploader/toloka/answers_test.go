@@ -1,0 +1,320 @@
+package toloka
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"math/big"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-faster/jx"
+	"pgregory.net/rapid"
+
+	"poolfill/reader/verdict"
+)
+
+func canonical(t testing.TB, s string) string {
+	t.Helper()
+	out, err := appendCanonical(nil, jx.DecodeStr(s))
+	if err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+	return string(out)
+}
+
+func TestEqualValuesHaveOneForm(t *testing.T) {
+	for _, tc := range []struct {
+		a, b  string
+		equal bool
+	}{
+		{`{"a":1,"b":[true,false,null]}`, ` { "b" : [ true , false , null ] , "a" : 1.0 } `, true},
+		{`{"a":null}`, `{}`, true},
+		{`[null]`, `[]`, false},
+		{`"\u0041\/\n"`, "\"A/\\n\"", true},
+		{`"1"`, `1`, false},
+		{`100`, `1e2`, true},
+		{`100`, `1.00E+2`, true},
+		{`-0`, `0.000`, true},
+		{`0e5`, `0`, true},
+		{`0.1`, `1e-1`, true},
+		{`0.1`, `0.10000000000000001`, false},
+		{`12345678901234567890`, `12345678901234567891`, false},
+		{`1e99999999999999999999`, `1e99999999999999999999`, true},
+		{`1e99999999999999999999`, `1e99999999999999999998`, false},
+		{`-1`, `1`, false},
+		{`[1,23]`, `[12,3]`, false},
+		{`[[1],2]`, `[[1,2]]`, false},
+		{`["a","b"]`, `["ab",""]`, false},
+		{`{"a":"b"}`, `{"ab":""}`, false},
+		{`{"a":{"b":1}}`, `{"a":{},"b":1}`, false},
+		{`true`, `false`, false},
+		{`null`, `"n"`, false},
+	} {
+		if got := canonical(t, tc.a) == canonical(t, tc.b); got != tc.equal {
+			t.Errorf("%s and %s: equal is %v, want %v", tc.a, tc.b, got, tc.equal)
+		}
+	}
+	for _, bad := range []string{`{"a":}`, `[1,`, `{"a"`, `"a`, `x`, `-`, ``, `[tru]`} {
+		if _, err := appendCanonical(nil, jx.DecodeStr(bad)); err == nil {
+			t.Errorf("%s is taken for JSON", bad)
+		}
+	}
+}
+
+func TestCanonicalNumbersKeepTheirValue(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		number := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?`)
+		a, b := number.Draw(rt, "a"), number.Draw(rt, "b")
+		value := func(s string) *big.Rat {
+			r, ok := new(big.Rat).SetString(s)
+			if !ok {
+				rt.Fatalf("%s is no number", s)
+			}
+			return r
+		}
+		ca, cb := canonicalNumber(a), canonicalNumber(b)
+		if value(ca).Cmp(value(a)) != 0 {
+			rt.Fatalf("%s becomes %s", a, ca)
+		}
+		if (ca == cb) != (value(a).Cmp(value(b)) == 0) {
+			rt.Fatalf("%s and %s become %s and %s", a, b, ca, cb)
+		}
+		if canonicalNumber(ca) != ca {
+			rt.Fatalf("%s becomes %s", ca, canonicalNumber(ca))
+		}
+	})
+}
+
+func TestATasksKeyIsItsContent(t *testing.T) {
+	task := `{"pool_id":"1","input_values":{"a":1},"known_solutions":[{"output_values":{"r":"x"},"correctness_weight":1}],"message_on_unknown_solution":"hint"}`
+	for _, tc := range []struct {
+		name, other string
+		equal       bool
+	}{
+		{"what the server adds", `{"id":"t","overlap":3,"created":"2026","message_on_unknown_solution":"hint","baseline_solutions":null,"known_solutions":[{"correctness_weight":0.5,"output_values":{"r":"x"}}],"input_values":{"a":1.0,"b":null}}`, true},
+		{"another value", strings.Replace(task, `"a":1`, `"a":2`, 1), false},
+		{"another solution", strings.Replace(task, `"x"`, `"y"`, 1), false},
+		{"another hint", strings.Replace(task, `"hint"`, `"hints"`, 1), false},
+		{"a baseline instead", strings.Replace(task, `known_solutions`, `baseline_solutions`, 1), false},
+		{"no solution", `{"input_values":{"a":1},"message_on_unknown_solution":"hint"}`, false},
+	} {
+		a, errA := ContentKey([]byte(task))
+		b, errB := ContentKey([]byte(tc.other))
+		if errA != nil || errB != nil || (a == b) != tc.equal {
+			t.Errorf("%s: equal is %v, want %v (%v, %v)", tc.name, a == b, tc.equal, errA, errB)
+		}
+	}
+	if _, err := ContentKey([]byte(`[]`)); err == nil {
+		t.Error("an array is taken for a task")
+	}
+}
+
+func TestErrorsOfItemsComeInManyShapes(t *testing.T) {
+	for _, tc := range []struct {
+		name, payload string
+		items         map[int]string
+		flat          string
+	}{
+		{"keyed by place", `{"3":{"input_values.a":{"code":"C","message":"m","params":["x"]},"overlap":{"code":"D"}}}`, map[int]string{3: "input_values.a:C:m overlap:D:"}, ""},
+		{"keyed by place and field", `{"3.input_values.a":{"code":"C"},"3.b":{"code":"D"}}`, map[int]string{3: "b:D: input_values.a:C:"}, ""},
+		{"flat", `{"input_values.a":{"code":"C","message":"m"},"b":{"code":"D"}}`, nil, "b:D: input_values.a:C:m"},
+		{"within validation_errors", `{"validation_errors":{"0":{"a":{"code":"C"}},"b":{"code":"D"}}}`, map[int]string{0: "a:C:"}, "b:D:"},
+		{"nested fields", `{"0":{"input_values":{"a":{"code":"C"}}}}`, map[int]string{0: "input_values.a:C:"}, ""},
+		{"lists of errors", `{"0":{"a":[{"code":"C"},{"code":"D"}]}}`, map[int]string{0: "a:C: a:D:"}, ""},
+		{"plain texts", `{"0":"bad","a":"worse"}`, map[int]string{0: ":VALIDATION_ERROR:bad"}, "a:VALIDATION_ERROR:worse"},
+		{"fields called code and message", `{"0":{"code":{"code":"C"},"message":{"code":"D"}}}`, map[int]string{0: "code:C: message:D:"}, ""},
+		{"an error of a whole item", `{"0":{"code":"C","message":"m"}}`, map[int]string{0: ":C:m"}, ""},
+		{"nothing to read", `{"0":null,"1":5,"a":true,"b":""}`, map[int]string{0: "", 1: ""}, ""},
+		{"a negative place", `{"-1":{"code":"C"}}`, nil, "-1:C:"},
+		{"no object", `["a"]`, nil, ""},
+		{"cut off", `{"0":{"a":{"code":"C"}},"1":{"a":{"co`, nil, ""},
+		{"nothing", ``, nil, ""},
+		{"endless nesting", `{"a":` + strings.Repeat(`{"a":`, 50) + `{"code":"C"}` + strings.Repeat("}", 51), nil, ""},
+	} {
+		var payload any
+		_ = json.Unmarshal([]byte(tc.payload), &payload)
+		byItem, flat := itemFindings(payload)
+		items := map[int]string{}
+		for i, errs := range byItem {
+			items[i] = list1(errs)
+		}
+		if !maps.Equal(items, tc.items) || list1(flat) != tc.flat {
+			t.Errorf("%s: items %v, flat %q", tc.name, items, list1(flat))
+		}
+	}
+}
+
+func list1(errs []verdict.Finding) string {
+	var parts []string
+	for _, e := range errs {
+		parts = append(parts, e.Path+":"+e.Code+":"+e.Message)
+	}
+	return strings.Join(parts, " ")
+}
+
+func TestErrorAnswersAreNeverTakenForJSON(t *testing.T) {
+	for _, tc := range []struct{ body, code, message, id, payload string }{
+		{`{"request_id":"r","code":"C","message":"m","payload":{"interval":"MIN"},"more":[1]}`, "C", "m", "r", `{"interval":"MIN"}`},
+		{`{"code":"C","message":null,"payload":null}`, "C", "", "", ""},
+		{`{"code":5}`, "", "", "", ""},
+		{html502, "", "", "", ""},
+		{`[1]`, "", "", "", ""},
+		{``, "", "", "", ""},
+		{`{"code":"C","payload":{"a":`, "C", "", "", ""},
+		{`{"message":"` + strings.Repeat("é", 400) + `"}`, "", strings.Repeat("é", 250) + "…", "", ""},
+	} {
+		code, message, id, payload := errorAnswer([]byte(tc.body))
+		if code != tc.code || message != tc.message || id != tc.id || string(payload) != tc.payload {
+			t.Errorf("%.60s gives %q %q %q %q", tc.body, code, message, id, payload)
+		}
+	}
+	for payload, want := range map[string]string{`{"interval":"MIN"}`: "MIN", `{"a":1,"interval":5}`: "", `[]`: "", ``: ""} {
+		if got := intervalOf([]byte(payload)); got != want {
+			t.Errorf("the interval of %s is %q", payload, got)
+		}
+	}
+	if got := cut("aé", 2); got != "a…" {
+		t.Errorf("a cut within a character gives %q", got)
+	}
+}
+
+// createdBy reads the answer to a synchronous upload of n tasks.
+func createdBy(r io.Reader, n int) (ids map[int]string, refused map[int][]verdict.Finding, err error) {
+	return createdWith(new(decoders), r, n)
+}
+
+// echoed is what every task of the tests' answers was sent with, if they have it.
+func echoed(index int) []byte {
+	if index < 0 {
+		return nil
+	}
+	return []byte(echoedInputs)
+}
+
+const echoedInputs = `"input_values":{"id":"no","__item_idx":7,"x":"\"}"}`
+
+func createdWith(p *decoders, r io.Reader, n int) (ids map[int]string, refused map[int][]verdict.Finding, err error) {
+	ids, refused = map[int]string{}, map[int][]verdict.Finding{}
+	err = p.answer(r, n, echoed, func(items iter.Seq[Item]) {
+		for item := range items {
+			if item.Created {
+				ids[item.Index] = item.ID
+			} else {
+				refused[item.Index] = item.Findings
+			}
+		}
+	})
+	return ids, refused, err
+}
+
+// logged reads the log of an operation.
+func logged(r io.Reader) (entries []Item, err error) {
+	var p decoders
+	err = p.log(r, Tasks(), 1, echoed, func(all iter.Seq[Item]) { entries = slices.Collect(all) })
+	return entries, err
+}
+
+// What is repeated to the letter is passed over as a whole, where it stands as it
+// was sent and where it doesn't.
+func TestWhatALogRepeatsIsPassedOver(t *testing.T) {
+	for _, input := range []string{
+		`{"pool_id":"1","__item_idx":"3",` + echoedInputs + `}`,
+		`{` + echoedInputs + `,"__item_idx":3}`,
+		`{"__item_idx":1,` + echoedInputs + `,"overlap":3,"__item_idx":"3"}`,
+		`{"__item_idx":"3","input_values":{"id":"no","__item_idx":8,"x":"\"}"}}`,
+	} {
+		entries, err := logged(strings.NewReader(`[{"type":"TASK_CREATE","success":true,"input":` + input + `,"output":{"task_id":"t"}}]`))
+		if err != nil || len(entries) != 1 || entries[0].Index != 3 || entries[0].ID != "t" {
+			t.Errorf("%s gives %+v, %v", input, entries, err)
+		}
+	}
+}
+
+func TestASynchronousAnswerMustNameItemsOfTheRequest(t *testing.T) {
+	for _, bad := range []string{
+		`{}`, `[]`, `{"items":{"2":{"id":"t"}}}`, `{"items":{"-1":{"id":"t"}}}`, `{"items":{"x":{"id":"t"}}}`,
+		`{"items":{"0":{"id":"t"}}`, `{"items":{"0":5}}`, `{"validation_errors":{"7":{}}}`, `{"items":null}`, ``,
+	} {
+		if ids, refused, err := createdBy(strings.NewReader(bad), 2); err == nil || len(ids)+len(refused) > 0 {
+			t.Errorf("%s gives %v, %v, %v", bad, ids, refused, err)
+		}
+	}
+	ids, refused, err := createdBy(strings.NewReader(`{"items":{"1":{"a":[{}],"id":"t"}},"validation_errors":{"0":{}}}`), 2)
+	if err != nil || !maps.Equal(ids, map[int]string{1: "t"}) || len(refused[0]) != 1 {
+		t.Errorf("got %v, %v, %v", ids, refused, err)
+	}
+}
+
+func TestAnswersLongerThanTheBufferAreStreamed(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("[")
+	const n = 5000
+	for i := range n {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		fmt.Fprintf(&b, `{"type":"TASK_CREATE","success":true,"input":{"__item_idx":"%d","input_values":{"a":%q}},"output":{"task_id":"t%d"}}`,
+			i, strings.Repeat("x", rand.IntN(200)), i)
+	}
+	fmt.Fprintf(&b, `,{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":%q}},"output":{"task_id":"last"}}]`, strings.Repeat("y", 3*scanWindow))
+	got, err := logged(strings.NewReader(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if e := got[i]; e.Index != i || e.ID != fmt.Sprint("t", i) || !e.Created {
+			t.Fatalf("entry %d is %+v", i, e)
+		}
+	}
+	want, err := ContentKey(fmt.Appendf(nil, `{"input_values":{"a":%q}}`, strings.Repeat("y", 3*scanWindow)))
+	if last := got[n]; err != nil || last.Index != -1 || last.Key != want || last.ID != "last" {
+		t.Errorf("the last entry is %+v", last)
+	}
+}
+
+func FuzzAnswers(f *testing.F) {
+	for _, seed := range []string{
+		logText(0, 1), itemsOf("t0", "t1"), tasksOf(true, "t0", "a"), success, existing, html502, `{"0":{"a":{"code":"C"}}}`,
+		`[{"input":{"input_values":{"a":[1,{"b":null}]}},"type":"TASK_CREATE","success":true}]`, ``, `{"a":1e999999999999}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var p decoders
+		read := func() *strings.Reader { return strings.NewReader(string(data)) }
+		// None of them may panic, and what they give must be usable.
+		ids, refused, err := createdBy(read(), 2)
+		for _, places := range [][]int{slices.Collect(maps.Keys(ids)), slices.Collect(maps.Keys(refused))} {
+			for _, i := range places {
+				if i < 0 || i > 1 || err != nil {
+					t.Errorf("item %d of 2, with %v", i, err)
+				}
+			}
+		}
+		entries, err := logged(read())
+		for _, e := range entries {
+			if !e.Created && len(e.Findings) == 0 || err != nil {
+				t.Errorf("a refusal without a reason, or with %v", err)
+			}
+		}
+		_, _ = p.page(read(), func(task Task) {
+			if task.ID == "" {
+				t.Error("a task without id")
+			}
+		})
+		_, _ = p.operation(read())
+		_, _, _, payload := errorAnswer(data)
+		_, _ = (&Error{Payload: payload}).Findings()
+		_, _ = (&Error{Payload: data}).Findings()
+		if json.Valid(data) {
+			if _, err := appendCanonical(nil, jx.DecodeBytes(data)); err != nil && !strings.Contains(err.Error(), "depth") {
+				t.Errorf("valid JSON has no form: %v", err)
+			}
+		}
+	})
+}

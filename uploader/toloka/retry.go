@@ -1,0 +1,109 @@
+package toloka
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"poolfill/internal/backoff"
+	"poolfill/ratelimit"
+)
+
+const (
+	// firstContact bounds the repetitions while the server can't be reached and
+	// never has answered: a wrong address is likelier then than a bad moment.
+	firstContact = 15 * time.Second
+	// maxMalformed bounds the repetitions after 2xx answers that make no sense:
+	// they come from a wrong address more often than from bad luck.
+	maxMalformed = 4
+)
+
+// Effort is what a call took.
+type Effort struct {
+	// Attempts counts the requests that were sent.
+	Attempts int
+	// QuotaWait is the time that they waited at the gate.
+	QuotaWait time.Duration
+}
+
+// retrying repeats attempts, and gives failures what all of a call's have in common.
+type retrying struct {
+	next      doer
+	time      time.Duration // that repeating one request takes at most
+	host      string
+	tokenFrom string
+	answered  func() bool // whether the server ever has
+	log       *zap.Logger
+}
+
+// do repeats a request until it succeeds, fails for good, or its time is over. It must
+// do no harm when it comes twice, or be single, or settle what is in doubt.
+func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Error) {
+	budget := backoff.Budget{Left: t.time}
+	inDoubt := false
+	malformed := 0
+	var last error
+	for {
+		res := t.next.do(ctx, attempt{r, effort.Attempts + 1, inDoubt})
+		effort.QuotaWait += res.waited
+		if !res.sent.IsZero() {
+			effort.Attempts++
+		}
+		err := res.err
+		if err == nil {
+			return effort, nil
+		}
+		inDoubt = inDoubt || err.InDoubt
+		err.What, err.Host, err.tokenFrom, err.Attempts, err.InDoubt = r.what, t.host, t.tokenFrom, effort.Attempts, inDoubt
+		switch err.Kind {
+		case KindCanceled, KindJournal:
+			err.Before = last
+			return effort, err
+		case KindMalformed:
+			malformed++
+		}
+		if inDoubt && r.settle != nil {
+			again, ok := r.settle(ctx, err)
+			switch {
+			case !ok:
+				return effort, err
+			case again == nil:
+				return effort, nil
+			}
+			r, inDoubt, err.InDoubt = again, false, false
+		}
+		if !err.Retryable() || r.single && inDoubt || malformed > maxMalformed {
+			return effort, err
+		}
+		last = err
+		if err.Kind == KindQuota {
+			t.warn(r, err)
+			continue // the gate holds it until there is quota again
+		}
+		budget.Left -= res.took
+		if err.Kind == KindUnreachable && !t.answered() && budget.Paused >= firstContact {
+			return effort, err
+		}
+		delay, ok := budget.Next(ratelimit.ParseRetryAfter(err.RetryAfter, time.Now()), backoff.Jitter())
+		if !ok {
+			return effort, err
+		}
+		t.warn(r, err, zap.Duration("delay", delay))
+		if backoff.Sleep(ctx, delay) != nil {
+			stopped := Canceled(ctx, r.what, last)
+			stopped.Host, stopped.Attempts, stopped.InDoubt = t.host, effort.Attempts, inDoubt
+			return effort, stopped
+		}
+	}
+}
+
+// warn logs that a request will be repeated.
+func (t retrying) warn(r *request, err *Error, fields ...zap.Field) {
+	t.log.Warn("a request failed and is tried again", append(fields,
+		zap.String("request", r.what),
+		zap.Int("attempt", err.Attempts),
+		zap.String("problem", statKey(err)),
+		zap.String("code", err.Code),
+		zap.String("request_id", err.RequestID))...)
+}
