@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -82,25 +82,19 @@ func TestFloorPostsTheRowsOfTheFile(t *testing.T) {
 }
 
 func TestRowsAreTheSameAndOfTheSizeThatIsSaid(t *testing.T) {
-	for name, write := range map[string]func(rowMaker, *bufio.Writer) error{
-		"plain": func(g rowMaker, w *bufio.Writer) error { return g.writePlain(w, nil, 20000) },
-		"typed": func(g rowMaker, w *bufio.Writer) error { return g.writeTyped(w, 20000) },
-	} {
+	for _, of := range []shape{plain(), typed()} {
 		var files [2]bytes.Buffer
 		for i := range files {
 			w := bufio.NewWriter(&files[i])
-			if err := write(rowMaker{rand.New(rand.NewPCG(1, 0))}, w); err != nil {
-				t.Fatal(err)
-			}
-			if err := w.Flush(); err != nil {
+			if err := errors.Join(of.write(w, newRowMaker(1), 20000), w.Flush()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if !slices.Equal(files[0].Bytes(), files[1].Bytes()) {
-			t.Errorf("%s: the same seed gives other rows", name)
+			t.Errorf("%s: the same seed makes other rows", of.name)
 		}
 		if size := float64(files[0].Len()) / 20000; size < 103 || size > 105 {
-			t.Errorf("%s: a row has %.1f bytes", name, size)
+			t.Errorf("%s: a row has %.1f bytes", of.name, size)
 		}
 	}
 }

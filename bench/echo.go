@@ -22,7 +22,7 @@ import (
 func echo(ctx context.Context, args []string, out, log io.Writer) error {
 	flags := flagSet("echo", log)
 	listen := flags.String("listen", "127.0.0.1:0", "the address; port 0 picks a free one")
-	spec := flags.String("spec", "", "the spec of its project; by default the one of generate without -typed")
+	spec := flags.String("spec", "", "the spec of its project; by default the one of plain rows")
 	latency := flags.Duration("latency", 0, "the delay of each answer")
 	operationTime := flags.Duration("operation-time", 0, "how long an operation takes")
 	if err := flags.Parse(args); err != nil {
@@ -55,7 +55,7 @@ type echoServer struct {
 	latency       time.Duration
 	operationTime time.Duration
 
-	buffers    sync.Pool // of *[]byte
+	buffers    sync.Pool // of *bytes.Buffer
 	operations sync.Map  // of *operation by id
 	tasks      atomic.Int64
 	requests   atomic.Int64
@@ -64,7 +64,7 @@ type echoServer struct {
 
 // operation is an asynchronous upload.
 type operation struct {
-	body *[]byte
+	body *bytes.Buffer
 	ends time.Time
 }
 
@@ -75,10 +75,10 @@ type serverStats struct {
 	Tasks           int64 `json:"tasks"`
 	TooManyRequests int64 `json:"too_many_requests"`
 	// TasksLastDay counts tasks as they are taken, before an operation creates
-	// them; only the emulator tells.
+	// them; only the emulator has it.
 	TasksLastDay int64 `json:"tasks_last_day"`
 	// FirstRequest is when the first request came, in Unix nanoseconds; the
-	// emulator doesn't tell.
+	// emulator has none.
 	FirstRequest int64 `json:"first_request"`
 }
 
@@ -128,73 +128,80 @@ func answer(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body) // a client that has gone is no matter here
 }
 
-func (s *echoServer) buffer() *[]byte {
-	if b, ok := s.buffers.Get().(*[]byte); ok {
-		return b
+// buffer returns an empty buffer.
+func (s *echoServer) buffer() *bytes.Buffer {
+	b, ok := s.buffers.Get().(*bytes.Buffer)
+	if !ok {
+		return new(bytes.Buffer)
 	}
-	return new([]byte)
+	b.Reset()
+	return b
 }
 
 func (s *echoServer) createTasks(w http.ResponseWriter, r *http.Request) {
 	body := s.buffer()
-	if err := readAll(body, r); err != nil {
+	body.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead) // the end is seen without growing
+	if _, err := body.ReadFrom(r.Body); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if r.URL.Query().Get("async_mode") == "true" {
-		id := r.URL.Query().Get("operation_id")
-		op := &operation{body, time.Now().Add(s.operationTime)}
-		if _, exists := s.operations.LoadOrStore(id, op); exists {
-			answer(w, http.StatusConflict, []byte(`{"code":"OPERATION_ALREADY_EXISTS","message":"it exists"}`))
-			return
-		}
-		answer(w, http.StatusAccepted, operationJSON(id, "PENDING"))
+	if r.URL.Query().Get("async_mode") != "true" {
+		s.answerTasks(w, http.StatusCreated, body, itemsForm())
 		return
 	}
-	defer s.buffers.Put(body)
-	out := s.buffer()
-	defer s.buffers.Put(out)
-	*out = s.appendItems((*out)[:0], *body)
-	answer(w, http.StatusCreated, *out)
+	id := r.URL.Query().Get("operation_id")
+	op := &operation{body, time.Now().Add(s.operationTime)}
+	if _, exists := s.operations.LoadOrStore(id, op); exists {
+		answer(w, http.StatusConflict, []byte(`{"code":"OPERATION_ALREADY_EXISTS","message":"it exists"}`))
+		return
+	}
+	answer(w, http.StatusAccepted, operationJSON(id, "PENDING"))
 }
 
-// appendItems appends the answer to a synchronous upload: each task with an id.
-func (s *echoServer) appendItems(dst, body []byte) []byte {
-	dst = append(dst, `{"items":{`...)
+// taskForm is how an answer writes tasks.
+type taskForm struct {
+	opening, closing string
+	// one writes the task with a position, up to its id, and end what follows it.
+	one func(dst []byte, position int, task []byte) []byte
+	end string
+}
+
+// itemsForm returns the form of a synchronous upload's answer: each task with an id.
+func itemsForm() taskForm {
+	return taskForm{`{"items":{`, `}}`, func(dst []byte, position int, task []byte) []byte {
+		dst = strconv.AppendInt(append(dst, '"'), int64(position), 10)
+		dst = append(append(dst, `":`...), task[:len(task)-1]...)
+		return append(dst, `,"id":"`...)
+	}, `"}`}
+}
+
+// logForm returns the form of the log of an operation that created all tasks.
+func logForm() taskForm {
+	return taskForm{`[`, `]`, func(dst []byte, _ int, task []byte) []byte {
+		dst = append(append(dst, `{"type":"TASK_CREATE","success":true,"input":`...), task...)
+		return append(dst, `,"output":{"task_id":"`...)
+	}, `"}}`}
+}
+
+// answerTasks answers with the tasks of a body, which is not needed afterwards.
+func (s *echoServer) answerTasks(w http.ResponseWriter, status int, body *bytes.Buffer, form taskForm) {
+	out := append(s.buffer().AvailableBuffer(), form.opening...)
 	n := 0
-	for task := range tasksOf(body) {
+	for task := range tasksOf(body.Bytes()) {
 		if n > 0 {
-			dst = append(dst, ',')
+			out = append(out, ',')
 		}
-		dst = append(dst, '"')
-		dst = strconv.AppendInt(dst, int64(n), 10)
-		dst = append(dst, `":`...)
-		dst = append(dst, task[:len(task)-1]...)
-		dst = append(dst, `,"id":"`...)
-		dst = appendID(dst, s.tasks.Add(1))
-		dst = append(dst, `"}`...)
+		out = form.one(out, n, task)
+		out = appendID(out, s.tasks.Add(1))
+		out = append(out, form.end...)
 		n++
 	}
-	return append(dst, `}}`...)
+	answer(w, status, append(out, form.closing...))
+	s.buffers.Put(bytes.NewBuffer(out))
+	s.buffers.Put(body)
 }
 
-// readAll reads the body of a request into a buffer.
-func readAll(into *[]byte, r *http.Request) error {
-	if n := int(r.ContentLength); n >= 0 {
-		if cap(*into) < n {
-			*into = make([]byte, n+n/8)
-		}
-		*into = (*into)[:n]
-		_, err := io.ReadFull(r.Body, *into)
-		return err
-	}
-	b := bytes.NewBuffer((*into)[:0])
-	_, err := b.ReadFrom(r.Body)
-	*into = b.Bytes()
-	return err
-}
-
-// tasksOf gives the objects of a JSON array, which all have the first's first
+// tasksOf returns the objects of a JSON array, which all have the first's first
 // key as theirs, and no object with that key first in them. It is exact for
 // those: within a string, the key's quote would have a backslash before it.
 func tasksOf(body []byte) iter.Seq[[]byte] {
@@ -246,35 +253,12 @@ func (s *echoServer) getOperation(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// getLog gives the log of an operation, once.
+// getLog answers with the log of an operation, once.
 func (s *echoServer) getLog(w http.ResponseWriter, r *http.Request) {
 	op, ok := s.operations.LoadAndDelete(r.PathValue("id"))
 	if !ok {
 		answer(w, http.StatusNotFound, []byte(`{"code":"DOES_NOT_EXIST","message":"there is none"}`))
 		return
 	}
-	body := op.(*operation).body
-	defer s.buffers.Put(body)
-	out := s.buffer()
-	defer s.buffers.Put(out)
-	*out = s.appendLog((*out)[:0], *body)
-	answer(w, http.StatusOK, *out)
-}
-
-// appendLog appends the log of an operation that created all tasks.
-func (s *echoServer) appendLog(dst, body []byte) []byte {
-	dst = append(dst, '[')
-	first := true
-	for task := range tasksOf(body) {
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(dst, `{"type":"TASK_CREATE","success":true,"input":`...)
-		dst = append(dst, task...)
-		dst = append(dst, `,"output":{"task_id":"`...)
-		dst = appendID(dst, s.tasks.Add(1))
-		dst = append(dst, `"}}`...)
-	}
-	return append(dst, ']')
+	s.answerTasks(w, http.StatusOK, op.(*operation).body, logForm())
 }

@@ -9,8 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -68,39 +67,26 @@ func post(ctx context.Context, client *http.Client, url string, body, answer []b
 	if resp.StatusCode != http.StatusCreated {
 		err = fmt.Errorf("the server answers %s", resp.Status)
 	}
-	// io.Copy would read in smaller pieces, for more CPU.
-	for readErr := error(nil); readErr == nil && err == nil; {
-		if _, readErr = resp.Body.Read(answer); readErr != nil && !errors.Is(readErr, io.EOF) {
-			err = readErr
-		}
-	}
-	return errors.Join(err, resp.Body.Close())
+	// io.Copy would read in smaller pieces, for more CPU, as Discard would itself.
+	_, readErr := io.CopyBuffer(struct{ io.Writer }{io.Discard}, resp.Body, answer)
+	return errors.Join(err, readErr, resp.Body.Close())
 }
 
-// bodyReader reads what a bodyWriter wrote, for many at a time.
+// bodyReader reads what writeBodies wrote, for many at a time.
 type bodyReader struct {
 	mu sync.Mutex
 	r  *bufio.Reader
 }
 
-// next gives a body in buf, or in a larger buffer.
+// next returns a body in buf, or in a larger buffer; io.EOF after the last.
 func (b *bodyReader) next(buf []byte) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	line, err := b.r.ReadString('\n')
-	if err != nil {
+	var n int
+	if _, err := fmt.Fscanf(b.r, "%d\n", &n); err != nil {
 		return buf, err
 	}
-	n, err := strconv.Atoi(strings.TrimSuffix(line, "\n"))
-	if err != nil {
-		return buf, fmt.Errorf("no length of a request: %w", err)
-	}
-	if cap(buf) < n {
-		buf = make([]byte, n+n/8)
-	}
-	buf = buf[:n]
-	if _, err = io.ReadFull(b.r, buf); errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // the end comes before a length, not behind one
-	}
+	buf = slices.Grow(buf[:0], n)[:n]
+	_, err := io.ReadFull(b.r, buf)
 	return buf, err
 }

@@ -21,7 +21,28 @@ const (
 	goldenShare = 10
 )
 
-// plainSpec and typedSpec are the specs of the two shapes of input.
+// shape is a kind of input. Its rows have 104 bytes on average.
+type shape struct {
+	name   string
+	spec   string
+	header []string
+	row    func(rowMaker) []string
+}
+
+// plain returns the shape of url, title and golden label.
+func plain() shape {
+	return shape{"plain", plainSpec, []string{"INPUT:url", "INPUT:title", "GOLDEN:label"}, rowMaker.plain}
+}
+
+// typed returns the shape of ten fields of all types.
+func typed() shape {
+	return shape{"typed", typedSpec, []string{
+		"INPUT:url", "INPUT:name", "INPUT:kind", "INPUT:code", "INPUT:count", "INPUT:weight",
+		"INPUT:wanted", "INPUT:place", "INPUT:tags", "INPUT:extra",
+	}, rowMaker.typed}
+}
+
+// plainSpec and typedSpec are the specs of the two shapes.
 const (
 	plainSpec = `{"input_spec":{"url":{"type":"string","required":true},"title":{"type":"string"}},"output_spec":{"label":{"type":"string"}}}`
 	typedSpec = `{
@@ -42,41 +63,34 @@ const (
 `
 )
 
-// generate writes an input and what belongs to it. The same flags give the same
+// generate writes an input and what belongs to it. The same flags make the same
 // files.
 func generate(args []string, log io.Writer) error {
 	flags := flagSet("generate", log)
 	rows := flags.Int("rows", 1_000_000, "how many rows")
-	seed := flags.Uint64("seed", 1, "gives other rows")
-	typed := flags.Bool("typed", false, "ten typed fields instead of url, title and golden")
+	seed := flags.Uint64("seed", 1, "makes other rows")
+	name := flags.String("shape", "plain", "plain for url, title and golden label, typed for ten typed fields")
 	out := flags.String("out", "rows.tsv", "the TSV file")
-	bodies := flags.String("bodies", "", "a file for the same rows as ready-made requests of 5,000 each, for floor; not with -typed")
+	bodies := flags.String("bodies", "", "a file for the same plain rows as ready-made requests of 5,000 each, for floor")
 	spec := flags.String("spec", "", "a file for the spec of the rows")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *typed && *bodies != "" {
-		return errors.New("there are no ready-made requests of typed rows: leave out -bodies")
+	of := plain()
+	if *name == "typed" {
+		of = typed()
 	}
-	text := plainSpec
-	if *typed {
-		text = typedSpec
+	if *name != of.name || *name == "typed" && *bodies != "" {
+		return errors.New("the shape is plain or typed, and only plain rows become ready-made requests")
 	}
+	err := writeFile(*out, func(w *bufio.Writer) error { return of.write(w, newRowMaker(*seed), *rows) })
 	if *spec != "" {
-		if err := os.WriteFile(*spec, []byte(text), 0o644); err != nil {
-			return err
-		}
+		err = errors.Join(err, os.WriteFile(*spec, []byte(of.spec), 0o644))
 	}
-	g := rowMaker{rand.New(rand.NewPCG(*seed, 0))}
-	if *typed {
-		return writeFile(*out, func(w *bufio.Writer) error { return g.writeTyped(w, *rows) })
+	if *bodies != "" {
+		err = errors.Join(err, writeFile(*bodies, func(w *bufio.Writer) error { return writeBodies(w, newRowMaker(*seed), *rows) }))
 	}
-	if *bodies == "" {
-		return writeFile(*out, func(w *bufio.Writer) error { return g.writePlain(w, nil, *rows) })
-	}
-	return writeFile(*out, func(w *bufio.Writer) error {
-		return writeFile(*bodies, func(b *bufio.Writer) error { return g.writePlain(w, &bodyWriter{w: b}, *rows) })
-	})
+	return err
 }
 
 // writeFile writes a file through a buffer.
@@ -89,68 +103,20 @@ func writeFile(path string, write func(*bufio.Writer) error) error {
 	return errors.Join(write(w), w.Flush(), f.Close())
 }
 
-// rowMaker makes up rows.
-type rowMaker struct{ *rand.Rand }
-
-// writePlain writes rows of url, title and golden, 104 bytes each on average,
-// and the same rows as requests where bodies is not nil.
-func (g rowMaker) writePlain(w *bufio.Writer, bodies *bodyWriter, rows int) error {
-	if _, err := w.WriteString("INPUT:url\tINPUT:title\tGOLDEN:label\n"); err != nil {
-		return err
+// write writes a header and rows as TSV.
+func (s shape) write(w *bufio.Writer, g rowMaker, rows int) error {
+	err := writeCells(w, s.header)
+	for n := 0; n < rows && err == nil; n++ {
+		err = writeCells(w, s.row(g))
 	}
-	for range rows {
-		url := fmt.Sprintf("https://images.example.com/%02x/%016x/original.jpg", g.IntN(256), g.Uint64())
-		title, label := g.title(), ""
-		if g.IntN(quotedShare) == 0 {
-			title = `"` + title[:8] + "\"\t" + title[8:20] + "\n" + title[20:]
-		}
-		if g.IntN(goldenShare) == 0 {
-			label = g.kind()
-		}
-		if err := writeCells(w, url, title, label); err != nil {
-			return err
-		}
-		if bodies != nil {
-			if err := bodies.add(url, title, label); err != nil {
-				return err
-			}
-		}
-	}
-	if bodies != nil {
-		return bodies.flush()
-	}
-	return nil
-}
-
-// writeTyped writes rows of ten fields, 104 bytes each on average.
-func (g rowMaker) writeTyped(w *bufio.Writer, rows int) error {
-	if err := writeCells(w, "INPUT:url", "INPUT:name", "INPUT:kind", "INPUT:code", "INPUT:count", "INPUT:weight",
-		"INPUT:wanted", "INPUT:place", "INPUT:tags", "INPUT:extra"); err != nil {
-		return err
-	}
-	for range rows {
-		if err := writeCells(w,
-			fmt.Sprintf("https://example.com/%02x", g.IntN(1<<8)),
-			g.word(), g.kind(),
-			fmt.Sprintf("%c%c%04d", 'A'+g.IntN(26), 'A'+g.IntN(26), g.IntN(10000)),
-			strconv.Itoa(g.IntN(1_000_000)),
-			strconv.FormatFloat(float64(g.IntN(100_000))/100, 'f', 2, 64),
-			strconv.FormatBool(g.IntN(2) == 0),
-			fmt.Sprintf("%.4f,%.4f", 180*g.Float64()-90, 360*g.Float64()-180),
-			g.word()+","+g.word(),
-			fmt.Sprintf(`{"n":%d}`, g.IntN(1000)),
-		); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // writeCells writes a row, with quotes around what needs them.
-func writeCells(w *bufio.Writer, cells ...string) error {
+func writeCells(w *bufio.Writer, cells []string) error {
 	for i, cell := range cells {
 		if i > 0 {
-			_ = w.WriteByte('\t') // the last write gives the error of all
+			_ = w.WriteByte('\t') // the last write returns the error of all
 		}
 		if strings.ContainsAny(cell, "\t\n\"") {
 			cell = `"` + strings.ReplaceAll(cell, `"`, `""`) + `"`
@@ -158,33 +124,6 @@ func writeCells(w *bufio.Writer, cells ...string) error {
 		_, _ = w.WriteString(cell)
 	}
 	return w.WriteByte('\n')
-}
-
-// title gives words of 36 to 48 bytes.
-func (g rowMaker) title() string {
-	least := 36 + g.IntN(7)
-	title := make([]byte, 0, 48)
-	for len(title) < least {
-		if len(title) > 0 {
-			title = append(title, ' ')
-		}
-		title = append(title, g.word()...)
-	}
-	return string(title)
-}
-
-func (g rowMaker) word() string {
-	return [...]string{"amber", "bench", "cliff", "dusk", "evening", "field", "garden", "harbour", "island", "lamp", "marble", "night", "orchard", "pier", "river", "stone"}[g.IntN(16)]
-}
-
-func (g rowMaker) kind() string { return [...]string{"cat", "dog", "owl", "other"}[g.IntN(4)] }
-
-// bodyWriter writes rows as requests, each as a line that holds its length and
-// then as it is sent.
-type bodyWriter struct {
-	w    *bufio.Writer
-	body []byte
-	rows int
 }
 
 // wireTask is a task as it is sent.
@@ -199,32 +138,72 @@ type wireSolution struct {
 	Output map[string]string `json:"output_values"`
 }
 
-func (b *bodyWriter) add(url, title, label string) error {
-	task := wireTask{PoolID: "1", Input: map[string]string{"url": url, "title": title}}
-	if label != "" {
-		task.Known, task.Forced = []wireSolution{{map[string]string{"label": label}}}, true
-	}
-	raw, err := json.Marshal(task)
-	if err != nil {
-		return err
-	}
-	separator := byte(',')
-	if b.rows == 0 {
-		separator = '['
-	}
-	b.body = append(append(b.body, separator), raw...)
-	if b.rows++; b.rows == bodyRows {
-		return b.flush()
+// writeBodies writes plain rows as requests, each as a line that holds its length
+// and then as it is sent.
+func writeBodies(w io.Writer, g rowMaker, rows int) error {
+	for ; rows > 0; rows -= bodyRows {
+		tasks := make([]wireTask, min(rows, bodyRows))
+		for i := range tasks {
+			cells := g.plain()
+			tasks[i] = wireTask{PoolID: "1", Input: map[string]string{"url": cells[0], "title": cells[1]}}
+			if label := cells[2]; label != "" {
+				tasks[i].Known, tasks[i].Forced = []wireSolution{{map[string]string{"label": label}}}, true
+			}
+		}
+		body, err := json.Marshal(tasks)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%d\n%s", len(body), body); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (b *bodyWriter) flush() error {
-	if b.rows == 0 {
-		return nil
+// rowMaker makes up rows.
+type rowMaker struct{ *rand.Rand }
+
+func newRowMaker(seed uint64) rowMaker { return rowMaker{rand.New(rand.NewPCG(seed, 0))} }
+
+func (g rowMaker) plain() []string {
+	url := fmt.Sprintf("https://images.example.com/%02x/%016x/original.jpg", g.IntN(256), g.Uint64())
+	title, label := g.title(), ""
+	if g.IntN(quotedShare) == 0 {
+		title = `"` + title[:8] + "\"\t" + title[8:20] + "\n" + title[20:]
 	}
-	b.body = append(b.body, ']')
-	_, err := fmt.Fprintf(b.w, "%d\n%s", len(b.body), b.body)
-	b.body, b.rows = b.body[:0], 0
-	return err
+	if g.IntN(goldenShare) == 0 {
+		label = g.kind()
+	}
+	return []string{url, title, label}
 }
+
+func (g rowMaker) typed() []string {
+	return []string{
+		fmt.Sprintf("https://example.com/%02x", g.IntN(1<<8)),
+		g.word(), g.kind(),
+		fmt.Sprintf("%c%c%04d", 'A'+g.IntN(26), 'A'+g.IntN(26), g.IntN(10000)),
+		strconv.Itoa(g.IntN(1_000_000)),
+		strconv.FormatFloat(float64(g.IntN(100_000))/100, 'f', 2, 64),
+		strconv.FormatBool(g.IntN(2) == 0),
+		fmt.Sprintf("%.4f,%.4f", 180*g.Float64()-90, 360*g.Float64()-180),
+		g.word() + "," + g.word(),
+		fmt.Sprintf(`{"n":%d}`, g.IntN(1000)),
+	}
+}
+
+// title returns words of 36 to 48 bytes.
+func (g rowMaker) title() string {
+	least := 36 + g.IntN(7)
+	title := g.word()
+	for len(title) < least {
+		title += " " + g.word()
+	}
+	return title
+}
+
+func (g rowMaker) word() string {
+	return [...]string{"amber", "bench", "cliff", "dusk", "evening", "field", "garden", "harbour", "island", "lamp", "marble", "night", "orchard", "pier", "river", "stone"}[g.IntN(16)]
+}
+
+func (g rowMaker) kind() string { return [...]string{"cat", "dog", "owl", "other"}[g.IntN(4)] }

@@ -59,36 +59,29 @@ func (deaf) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
 
 // ledger compares uploads with a ledger and without, to the emulator.
 func (b *bench) ledger(ctx context.Context) error {
-	file, err := b.input(ctx, b.rows, false)
+	file, err := b.input(ctx, plain(), b.rows)
 	if err != nil {
 		return err
 	}
 	t := newTable(fmt.Sprintf("%d rows to the emulator, best of %d", b.rows, b.repeat), "mode", "ledger", "wall s", "user + system s", "peak MiB")
 	for _, mode := range []string{"sync", "async"} {
-		var with, without []usage
+		all := map[string][]usage{}
 		for n := range b.repeat {
-			for _, state := range []string{"", filepath.Join(b.dir, fmt.Sprintf("ledger-%s-%d", mode, n))} {
-				s, err := b.serveEmulator(ctx)
+			for name, state := range map[string]string{"without": "", "with": filepath.Join(b.dir, fmt.Sprintf("ledger-%s-%d", mode, n))} {
+				s, err := b.serveEmulator(ctx, unlimited()...)
 				if err != nil {
 					return err
 				}
-				u, err := measure(ctx, command{args: []string{b.self, "library", "-url", s.url, "-file", file, "-mode", mode, "-state", state}})
+				u, err := measure(ctx, []string{b.self, "library", "-url", s.url, "-file", file, "-mode", mode, "-state", state})
 				if err := errors.Join(err, s.stop()); err != nil {
 					return err
 				}
-				if state == "" {
-					without = append(without, u)
-				} else {
-					with = append(with, u)
-				}
+				all[name] = append(all[name], u)
 			}
 		}
-		for _, row := range []struct {
-			name string
-			all  []usage
-		}{{"without", without}, {"with", with}} {
-			u := best(row.all)
-			t.add(mode, row.name, seconds(u.wall), seconds(u.cpu), mebibytes(u.peak))
+		for _, name := range []string{"without", "with"} {
+			u := best(all[name])
+			t.add(mode, name, seconds(u.wall), seconds(u.cpu), mebibytes(u.peak))
 		}
 	}
 	return t.print(b.out)

@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// peakOf doesn't know the peak: each system gives it in its own way.
+// peakOf doesn't know the peak: each system has it in its own way.
 func peakOf(*os.ProcessState) int64 { return 0 }

@@ -18,10 +18,10 @@ type usage struct {
 	begun time.Time
 	wall  time.Duration
 	cpu   time.Duration // user and system
-	peak  int64         // of the resident memory, in bytes; 0 where the system doesn't tell
+	peak  int64         // of the resident memory, in bytes; 0 where it isn't known
 }
 
-// best gives the least time of each kind, which other work on the machine
+// best returns the least time of each kind, which other work on the machine
 // disturbed least, and the greatest peak.
 func best(all []usage) usage {
 	b := all[0]
@@ -31,26 +31,33 @@ func best(all []usage) usage {
 	return b
 }
 
-// command is a process to be measured.
-type command struct {
-	args []string
-	env  []string // besides the own ones
-}
-
-// measure runs a command to its end. A process begins in its parent's memory,
-// and its peak counts from there: this one must stay small.
-func measure(ctx context.Context, c command) (usage, error) {
-	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
-	cmd.Env = append(os.Environ(), c.env...)
+// measure runs a command to its end, with env besides the own environment. A
+// process begins in its parent's memory, and its peak counts from there: this
+// one must stay small.
+func measure(ctx context.Context, args []string, env ...string) (usage, error) {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
 	said := &tail{}
 	cmd.Stdout, cmd.Stderr = said, said
 	begun := time.Now()
-	err := cmd.Run()
-	if err != nil {
-		return usage{}, fmt.Errorf("%s: %w\n%s", strings.Join(c.args, " "), err, said.text)
+	if err := cmd.Run(); err != nil {
+		return usage{}, fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, said.text)
 	}
 	state := cmd.ProcessState
 	return usage{begun, time.Since(begun), state.UserTime() + state.SystemTime(), peakOf(state)}, nil
+}
+
+// bestOf measures n times and returns the best.
+func bestOf(n int, measure func() (usage, error)) (usage, error) {
+	var all []usage
+	for range n {
+		u, err := measure()
+		if err != nil {
+			return u, err
+		}
+		all = append(all, u)
+	}
+	return best(all), nil
 }
 
 // tail keeps the end of what a process says.
@@ -70,7 +77,7 @@ type server struct {
 	stop func() error
 }
 
-// startServer starts a server that says its address in its first line.
+// startServer starts a server that prints its address as its first line.
 func startServer(ctx context.Context, args ...string) (*server, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -96,7 +103,7 @@ func startServer(ctx context.Context, args ...string) (*server, error) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s doesn't say its address: %w", args[0], err), stop())
+		return nil, errors.Join(fmt.Errorf("%s prints no address: %w", args[0], err), stop())
 	}
 	return &server{strings.TrimSpace(line), stop}, nil
 }
@@ -113,5 +120,14 @@ func (s *server) stats(ctx context.Context) (serverStats, error) {
 		return stats, err
 	}
 	err = errors.Join(json.NewDecoder(resp.Body).Decode(&stats), resp.Body.Close())
+	return stats, err
+}
+
+// statsOf asks a server what it counted, which must be all tasks.
+func (s *server) statsOf(ctx context.Context, tasks int) (serverStats, error) {
+	stats, err := s.stats(ctx)
+	if err == nil && stats.Tasks != int64(tasks) {
+		err = fmt.Errorf("the server got %d of %d tasks", stats.Tasks, tasks)
+	}
 	return stats, err
 }

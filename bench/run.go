@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// settings are the flags of a comparison.
-type settings struct {
+// bench measures, as its flags ask for.
+type bench struct {
 	poolfill    string
 	server      string
 	python      string
@@ -26,27 +26,22 @@ type settings struct {
 	connections int
 	minutes     int
 	long        bool
-}
 
-// bench measures.
-type bench struct {
-	settings
 	self string // this program, for its other commands
 	dir  string // for everything that is written
 	out  io.Writer
 	log  io.Writer
-	made map[string]bool // the inputs that are there
 }
 
 // compare measures the figures that are asked for and prints them.
 func compare(ctx context.Context, args []string, out, log io.Writer) (err error) {
-	b := bench{out: out, log: log, made: map[string]bool{}}
+	b := bench{out: out, log: log}
 	type figure struct {
 		name    string
 		measure func(context.Context) error
 	}
 	figures := []figure{
-		{"upload", b.upload},
+		{"upload", b.uploads},
 		{"memory", b.memory},
 		{"check", b.check},
 		{"start", b.start},
@@ -112,33 +107,19 @@ func (b *bench) build(ctx context.Context, dir, pkg string) (string, error) {
 	return binary, nil
 }
 
-// input gives a generated file, with its spec and, of plain rows, its bodies
-// beside it.
-func (b *bench) input(ctx context.Context, rows int, typed bool) (string, error) {
-	path := filepath.Join(b.dir, fmt.Sprintf("plain-%d.tsv", rows))
-	if typed {
-		path = filepath.Join(b.dir, fmt.Sprintf("typed-%d.tsv", rows))
-	}
-	if b.made[path] {
+// input returns a generated file, with its spec and, of as many plain rows as are
+// compared, its bodies beside it.
+func (b *bench) input(ctx context.Context, of shape, rows int) (string, error) {
+	path := filepath.Join(b.dir, fmt.Sprintf("%s-%d.tsv", of.name, rows))
+	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	args := []string{b.self, "generate", "-rows", strconv.Itoa(rows), "-out", path, "-spec", path + ".json"}
-	if typed {
-		args = append(args, "-typed")
-	} else if rows == b.rows {
+	args := []string{b.self, "generate", "-shape", of.name, "-rows", strconv.Itoa(rows), "-out", path, "-spec", path + ".json"}
+	if of.name == plain().name && rows == b.rows {
 		args = append(args, "-bodies", path+".bodies")
 	}
-	if _, err := measure(ctx, command{args: args}); err != nil {
-		return "", err
-	}
-	b.made[path] = true
-	return path, nil
-}
-
-// forget removes an input that is large and not needed any more.
-func (b *bench) forget(path string) error {
-	delete(b.made, path)
-	return os.Remove(path)
+	_, err := measure(ctx, args)
+	return path, err
 }
 
 // poolfillRun is a run of poolfill that leaves nothing behind and knows nothing
@@ -148,12 +129,9 @@ func (b *bench) poolfillRun(ctx context.Context, args ...string) (usage, runRepo
 	if err != nil {
 		return usage{}, runReport{}, err
 	}
-	u, err := measure(ctx, command{
-		args: append([]string{
-			b.poolfill, args[0], "--out", filepath.Join(dir, "out"), "--state-dir", filepath.Join(dir, "state"), "--progress", "none",
-		}, args[1:]...),
-		env: []string{"TOLOKA_TOKEN=bench"},
-	})
+	u, err := measure(ctx, append([]string{
+		b.poolfill, args[0], "--out", filepath.Join(dir, "out"), "--state-dir", filepath.Join(dir, "state"), "--progress", "none",
+	}, args[1:]...), "TOLOKA_TOKEN=bench")
 	var report runReport
 	if err == nil {
 		var raw []byte
@@ -176,45 +154,52 @@ type runReport struct {
 	} `json:"requests"`
 }
 
-// unlimited are the flags of a run without quotas.
-func (b *bench) unlimited(url, mode string) []string {
-	return []string{
-		"--url", url, "--pool", "1", "--mode", mode, "--chunk-size", "5000",
-		"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0",
+// unlimited are the flags of a run, and of an emulator, without quotas.
+func unlimited() []string {
+	return []string{"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0"}
+}
+
+// upload is a program that uploads an input.
+type upload func(ctx context.Context, url string) (usage, error)
+
+// uploadOf returns an upload by poolfill without quotas.
+func (b *bench) uploadOf(file, mode string) upload {
+	return func(ctx context.Context, url string) (usage, error) {
+		u, _, err := b.poolfillRun(ctx, append([]string{
+			"upload", file, "--url", url, "--pool", "1", "--mode", mode, "--chunk-size", "5000",
+		}, unlimited()...)...)
+		return u, err
 	}
 }
 
 // serve starts what answers uploads without quotas.
 func (b *bench) serve(ctx context.Context) (*server, error) {
 	if b.server == "emulator" {
-		return b.serveEmulator(ctx)
+		return b.serveEmulator(ctx, unlimited()...)
 	}
 	return startServer(ctx, b.self, "echo")
 }
 
-func (b *bench) serveEmulator(ctx context.Context) (*server, error) {
+// serveEmulator starts an emulator that takes any number of plain rows.
+func (b *bench) serveEmulator(ctx context.Context, flags ...string) (*server, error) {
 	spec := filepath.Join(b.dir, "spec.json")
 	if err := os.WriteFile(spec, []byte(plainSpec), 0o644); err != nil {
 		return nil, err
 	}
-	return startServer(ctx, b.poolfill, "emulator", "--listen", "127.0.0.1:0", "--spec", spec,
-		"--requests-per-second", "0", "--tasks-per-minute", "0", "--tasks-per-day", "0", "--pool-tasks", "0")
+	return startServer(ctx, append([]string{b.poolfill, "emulator", "--listen", "127.0.0.1:0", "--spec", spec, "--pool-tasks", "0"}, flags...)...)
 }
 
 // withServer measures an upload to a fresh server, which must get all rows.
-func (b *bench) withServer(ctx context.Context, rows int, upload func(url string) (usage, error)) (u usage, stats serverStats, err error) {
+func (b *bench) withServer(ctx context.Context, rows int, run upload) (u usage, stats serverStats, err error) {
 	s, err := b.serve(ctx)
 	if err != nil {
 		return u, stats, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if u, err = upload(s.url); err != nil {
+	if u, err = run(ctx, s.url); err != nil {
 		return u, stats, err
 	}
-	stats, err = s.stats(ctx)
-	if err == nil && stats.Tasks != int64(rows) {
-		err = fmt.Errorf("the server got %d of %d tasks", stats.Tasks, rows)
-	}
+	stats, err = s.statsOf(ctx, rows)
 	return u, stats, err
 }
 
@@ -222,12 +207,12 @@ func (b *bench) withServer(ctx context.Context, rows int, upload func(url string
 type program struct {
 	name string
 	rows int
-	run  func(ctx context.Context, url string) (usage, error)
+	run  upload
 	all  []usage
 }
 
-// upload compares the programs on one input, each in turn.
-func (b *bench) upload(ctx context.Context) error {
+// uploads compares the programs on one input, each in turn.
+func (b *bench) uploads(ctx context.Context) error {
 	programs, err := b.programs(ctx)
 	if err != nil {
 		return err
@@ -235,7 +220,7 @@ func (b *bench) upload(ctx context.Context) error {
 	for range b.repeat {
 		for i := range programs {
 			up := &programs[i]
-			u, _, err := b.withServer(ctx, up.rows, func(url string) (usage, error) { return up.run(ctx, url) })
+			u, _, err := b.withServer(ctx, up.rows, up.run)
 			if err != nil {
 				return fmt.Errorf("%s: %w", up.name, err)
 			}
@@ -258,36 +243,26 @@ func (b *bench) upload(ctx context.Context) error {
 	return t.print(b.out)
 }
 
-// programs gives the programs, the floor and the synchronous upload first.
+// programs returns the programs, the floor and the synchronous upload first.
 // What this machine doesn't have is left out.
 func (b *bench) programs(ctx context.Context) ([]program, error) {
-	file, err := b.input(ctx, b.rows, false)
+	file, err := b.input(ctx, plain(), b.rows)
 	if err != nil {
 		return nil, err
 	}
-	poolfill := func(mode string) func(context.Context, string) (usage, error) {
-		return func(ctx context.Context, url string) (usage, error) {
-			u, _, err := b.poolfillRun(ctx, append([]string{"upload", file}, b.unlimited(url, mode)...)...)
-			return u, err
-		}
-	}
 	all := []program{
 		{name: "floor", rows: b.rows, run: func(ctx context.Context, url string) (usage, error) {
-			return measure(ctx, command{args: []string{
-				b.self, "floor", "-url", url, "-bodies", file + ".bodies", "-connections", strconv.Itoa(b.connections),
-			}})
+			return measure(ctx, []string{b.self, "floor", "-url", url, "-bodies", file + ".bodies", "-connections", strconv.Itoa(b.connections)})
 		}},
-		{name: "poolfill sync", rows: b.rows, run: poolfill("sync")},
-		{name: "poolfill async", rows: b.rows, run: poolfill("async")},
+		{name: "poolfill sync", rows: b.rows, run: b.uploadOf(file, "sync")},
+		{name: "poolfill async", rows: b.rows, run: b.uploadOf(file, "async")},
 	}
 	if redpanda, err := b.build(ctx, "bench/redpanda", "."); err != nil {
 		fmt.Fprintln(b.log, "Redpanda Connect is left out:", err)
 	} else {
 		all = append(all, program{name: "Redpanda Connect", rows: b.rows, run: func(ctx context.Context, url string) (usage, error) {
-			return measure(ctx, command{
-				args: []string{redpanda, "run", "bench/redpanda/config.yaml"},
-				env:  []string{"FILE=" + file, "URL=" + url, "CONNECTIONS=" + strconv.Itoa(b.connections)},
-			})
+			return measure(ctx, []string{redpanda, "run", "bench/redpanda/config.yaml"},
+				"FILE="+file, "URL="+url, "CONNECTIONS="+strconv.Itoa(b.connections))
 		}})
 	}
 	if !b.hasTolokaKit(ctx) {
@@ -295,17 +270,17 @@ func (b *bench) programs(ctx context.Context) ([]program, error) {
 		return all, nil
 	}
 	rows := max(b.rows/10, 1) // it takes two minutes for a million
-	part, err := b.input(ctx, rows, false)
+	fewer, err := b.input(ctx, plain(), rows)
 	if err != nil {
 		return nil, err
 	}
 	return append(all, program{name: "toloka-kit sync", rows: rows, run: func(ctx context.Context, url string) (usage, error) {
-		return measure(ctx, command{args: []string{b.python, "bench/toloka-kit/upload.py", url, part}})
+		return measure(ctx, []string{b.python, "bench/toloka-kit/upload.py", url, fewer})
 	}}), nil
 }
 
 func (b *bench) hasTolokaKit(ctx context.Context) bool {
-	_, err := measure(ctx, command{args: []string{b.python, "-c", "import toloka.client"}})
+	_, err := measure(ctx, []string{b.python, "-c", "import toloka.client"})
 	return err == nil
 }
 
@@ -321,25 +296,20 @@ func (b *bench) memory(ctx context.Context) error {
 	var before usage // of fewer rows
 	fewer := 0
 	for _, rows := range sizes {
-		file, err := b.input(ctx, rows, false)
+		file, err := b.input(ctx, plain(), rows)
 		if err != nil {
 			return err
 		}
 		cells := []any{rows}
 		var sync usage
 		for _, mode := range []string{"async", "sync"} {
-			var all []usage
-			for range max(1, min(b.repeat, b.repeat*b.rows/rows)) { // the larger, the longer
-				u, _, err := b.withServer(ctx, rows, func(url string) (usage, error) {
-					u, _, err := b.poolfillRun(ctx, append([]string{"upload", file}, b.unlimited(url, mode)...)...)
-					return u, err
-				})
-				if err != nil {
-					return err
-				}
-				all = append(all, u)
+			sync, err = bestOf(max(1, min(b.repeat, b.repeat*b.rows/rows)), func() (usage, error) { // the larger, the longer
+				u, _, err := b.withServer(ctx, rows, b.uploadOf(file, mode))
+				return u, err
+			})
+			if err != nil {
+				return err
 			}
-			sync = best(all)
 			cells = append(cells, mebibytes(sync.peak))
 		}
 		further := ""
@@ -349,7 +319,7 @@ func (b *bench) memory(ctx context.Context) error {
 		t.add(append(cells, seconds(sync.wall), microseconds(sync.wall, rows), further, microseconds(sync.cpu, rows))...)
 		before, fewer = sync, rows
 		if rows > 5*b.rows {
-			if err := b.forget(file); err != nil {
+			if err := os.Remove(file); err != nil { // it is large and not needed any more
 				return err
 			}
 		}
@@ -361,11 +331,8 @@ func (b *bench) memory(ctx context.Context) error {
 func (b *bench) check(ctx context.Context) error {
 	rows := 5 * b.rows
 	t := newTable(fmt.Sprintf("Check of %d rows, best of %d", rows, b.repeat), "fields", "MB", "wall s", "user + system s", "peak MiB", "MB/s")
-	for _, shape := range []struct {
-		name  string
-		typed bool
-	}{{"three strings", false}, {"ten typed", true}} {
-		file, err := b.input(ctx, rows, shape.typed)
+	for i, of := range []shape{plain(), typed()} {
+		file, err := b.input(ctx, of, rows)
 		if err != nil {
 			return err
 		}
@@ -373,19 +340,18 @@ func (b *bench) check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var all []usage
-		for range b.repeat {
+		u, err := bestOf(b.repeat, func() (usage, error) {
 			u, report, err := b.poolfillRun(ctx, "check", file, "--spec", file+".json")
 			if err == nil && report.Totals.Valid != rows {
 				err = fmt.Errorf("%d of %d rows are valid", report.Totals.Valid, rows)
 			}
-			if err != nil {
-				return err
-			}
-			all = append(all, u)
+			return u, err
+		})
+		if err != nil {
+			return err
 		}
-		u, megabytes := best(all), float64(info.Size())/1e6
-		t.add(shape.name, fmt.Sprintf("%.0f", megabytes), seconds(u.wall), seconds(u.cpu), mebibytes(u.peak),
+		megabytes := float64(info.Size()) / 1e6
+		t.add([]string{"three strings", "ten typed"}[i], fmt.Sprintf("%.0f", megabytes), seconds(u.wall), seconds(u.cpu), mebibytes(u.peak),
 			fmt.Sprintf("%.0f", megabytes/u.wall.Seconds()))
 	}
 	return t.print(b.out)
@@ -394,21 +360,18 @@ func (b *bench) check(ctx context.Context) error {
 // start measures what comes before the work.
 func (b *bench) start(ctx context.Context) error {
 	const times = 20
-	file, err := b.input(ctx, 10, false)
+	file, err := b.input(ctx, plain(), 10)
 	if err != nil {
 		return err
 	}
 	var versions, firsts []time.Duration
 	for range times {
-		u, err := measure(ctx, command{args: []string{b.poolfill, "--version"}})
+		u, err := measure(ctx, []string{b.poolfill, "--version"})
 		if err != nil {
 			return err
 		}
 		versions = append(versions, u.wall)
-		u, stats, err := b.withServer(ctx, 10, func(url string) (usage, error) {
-			u, _, err := b.poolfillRun(ctx, append([]string{"upload", file}, b.unlimited(url, "sync")...)...)
-			return u, err
-		})
+		u, stats, err := b.withServer(ctx, 10, b.uploadOf(file, "sync"))
 		if err != nil {
 			return err
 		}
@@ -420,7 +383,7 @@ func (b *bench) start(ctx context.Context) error {
 	}
 	t := newTable(fmt.Sprintf("Start, %d times", times), "figure", "least", "median")
 	t.add("poolfill --version, ms", milliseconds(slices.Min(versions)), milliseconds(median(versions)))
-	if b.server == "echo" { // the emulator doesn't say when the first request came
+	if b.server == "echo" { // the emulator doesn't count when the first request came
 		t.add("start to first request, ms", milliseconds(slices.Min(firsts)), milliseconds(median(firsts)))
 	}
 	t.add("size of the binary, MB", fmt.Sprintf("%.1f", float64(info.Size())/1e6), "")
@@ -446,13 +409,11 @@ func (b *bench) quota(ctx context.Context) error {
 	} {
 		allowed := b.minutes * q.allowed
 		rows := allowed + q.allowed // enough to go on
-		file, err := b.input(ctx, rows, false)
+		file, err := b.input(ctx, plain(), rows)
 		if err != nil {
 			return err
 		}
-		s, err := startServer(ctx, append([]string{
-			b.poolfill, "emulator", "--listen", "127.0.0.1:0", "--spec", file + ".json", "--pool-tasks", "0",
-		}, q.emulator...)...)
+		s, err := b.serveEmulator(ctx, q.emulator...)
 		if err != nil {
 			return err
 		}
@@ -469,10 +430,7 @@ func (b *bench) quota(ctx context.Context) error {
 		}
 		var stats serverStats
 		if err == nil {
-			stats, err = s.stats(ctx)
-		}
-		if err == nil && stats.Tasks != int64(rows) {
-			err = fmt.Errorf("the server got %d of %d tasks", stats.Tasks, rows)
+			stats, err = s.statsOf(ctx, rows)
 		}
 		if err = errors.Join(err, s.stop()); err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)

@@ -43,7 +43,7 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/1e6) }
 
-// microseconds gives the share of each of n.
+// microseconds returns the share of each of n.
 func microseconds(d time.Duration, n int) string {
 	return fmt.Sprintf("%.2f", float64(d)/1e3/float64(n))
 }

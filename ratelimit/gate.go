@@ -194,8 +194,8 @@ func (g *Gate) AcquireReady(ctx context.Context, tasks int, ready func() error) 
 }
 
 // admit waits until a request that has room may be sent. The token comes last,
-// and again after a pause: it is good for its moment only, and
-// requests that have hoarded theirs would all go at once.
+// and again after a pause: it is good for its moment only, and requests that have
+// hoarded theirs would all go at once.
 func (g *Gate) admit(ctx context.Context, grant *Grant, ready func() error) error {
 	if err := g.resume(ctx); err != nil {
 		return err
@@ -253,7 +253,8 @@ func (g *Gate) room(ctx context.Context, grant *Grant) error {
 }
 
 // look returns 0 where our own counts have room for the tasks, and otherwise the time
-// after which to look again, or when the channel is closed. As the turn is held, nobody else takes the room.
+// after which to look again, or when the channel is closed. As the turn is held,
+// nobody else takes the room.
 func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -314,7 +315,7 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 }
 
 // share leaves the other processes of the account their share of the requests a
-// second. They see this one within half a second, and have used up the second
+// second. It needs g.mu. They see this one within half a second, and have used up the second
 // that has passed: so the first request to find them there waits for a second,
 // and those behind it too.
 func (g *Gate) share(sharers int) {
@@ -502,8 +503,8 @@ type Grant struct {
 	settling context.Context
 }
 
-// Done ends the grant of a request whose answer is there, or will never be: its's tasks
-// count for another minute, and in the day.
+// Done ends the grant of a request whose answer is there, or will never be. Its
+// tasks count for another minute, and in the day.
 func (gr *Grant) Done() {
 	gr.end(Used, func(g *Gate, now time.Time) {
 		g.window.done(now, gr.tasks)
@@ -514,15 +515,15 @@ func (gr *Grant) Done() {
 	})
 }
 
-// Refund ends the grant of a request that can't have created anything: it was never sent, or
-// the server refused it. Its tasks don't count.
+// Refund ends the grant of a request that can't have created anything: it was never
+// sent, or the server refused it. Its tasks don't count.
 func (gr *Grant) Refund() { gr.end(Unused, gr.refund) }
 
-// Refused ends the grant of a request that was answered with 429: its tasks don't count, and no request
-// passes for as long as PauseAfter returns. Refusals of requests that were already
-// under way when a pause began don't count as further ones in a row. Where the
-// interval is the day, Park makes requests fail until the pause's end, without
-// its jitter.
+// Refused ends the grant of a request that was answered with 429: its tasks don't
+// count, and no request passes for as long as PauseAfter returns. Refusals of requests
+// that were already under way when a pause began don't count as further ones in a row.
+// Where the interval is the day, Park makes requests fail until the pause's end,
+// without its jitter.
 func (gr *Grant) Refused(r Refusal) {
 	gr.end(Unused, func(g *Gate, now time.Time) {
 		r.Day = g.cfg.Day
@@ -546,11 +547,26 @@ func (gr *Grant) refund(g *Gate, now time.Time) {
 // end ends the grant, unless it has ended: first in our own counts by f, since a pause
 // must begin at once, then in the Book, and then for those that wait for either.
 func (gr *Grant) end(use Use, f func(*Gate, time.Time)) {
+	if !gr.endHere(use, f) {
+		return
+	}
+	err := gr.book.Settle(gr.settling, gr.id, use)
+	g := gr.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil && g.bookErr == nil {
+		g.bookErr = fmt.Errorf("the end of a grant of %d tasks can't be noted in the quota's book: %w", gr.tasks, err)
+	}
+	g.wake()
+}
+
+// endHere reports whether the grant had not ended.
+func (gr *Grant) endHere(use Use, f func(*Gate, time.Time)) bool {
 	g := gr.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if gr.ended {
-		return
+		return false
 	}
 	gr.ended = true
 	now := time.Now()
@@ -558,13 +574,7 @@ func (gr *Grant) end(use Use, f func(*Gate, time.Time)) {
 		g.second.end(now, gr.request, use)
 	}
 	f(g, now)
-	g.mu.Unlock()
-	err := gr.book.Settle(gr.settling, gr.id, use)
-	g.mu.Lock()
-	if err != nil && g.bookErr == nil {
-		g.bookErr = fmt.Errorf("the end of a grant of %d tasks can't be noted in the quota's book: %w", gr.tasks, err)
-	}
-	g.wake()
+	return true
 }
 
 // sleep waits until the time is over, or wake is closed; it fails where ctx

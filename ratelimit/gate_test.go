@@ -38,7 +38,7 @@ func acquire(t *testing.T, g *ratelimit.Gate, tasks int) *ratelimit.Grant {
 	return grant
 }
 
-// took runs f and gives the time that passes.
+// took runs f and returns the time that passes.
 func took(f func()) time.Duration {
 	start := time.Now()
 	f()

@@ -27,7 +27,7 @@
 // Memory: answers are parsed as they stream in. A chunk at work holds, beside
 // itself, about
 //
-//	250 bytes × tasks + 64 KiB + the largest single task in an answer
+//	320 bytes × tasks + 64 KiB + the largest single task in an answer
 //
 // plus the errors of rejected rows; an error answer is held whole, up to 8 MiB.
 // A chunk that had to be split or sent in part holds a second body. For

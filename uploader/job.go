@@ -35,6 +35,10 @@ type job struct {
 	out     Outcome
 	retries backoff.Budget // for operations that fail with nothing done
 
+	// Counted, as the rows of a chunk are more than a processor keeps at hand: those
+	// of which nothing is known, and those that were rejected.
+	openRows, rejectedRows int
+
 	lifetime lifetime
 	permit   func() // lets others search the pool; nil where they may
 	noted    string // the operation that the Journal heard of last
@@ -76,6 +80,7 @@ func (j *job) unsent(row int, reason string, inDoubt bool) {
 	if j.open(row) {
 		r := &j.out.Rows[row]
 		r.Reason, r.InDoubt = reason, inDoubt
+		j.openRows--
 	}
 }
 
@@ -85,30 +90,32 @@ func (j *job) open(row int) bool {
 	return r.Status == verdict.Unsent && r.Reason == ""
 }
 
-// reopen forgets what is known of a row.
-func (j *job) reopen(row int) {
-	if !j.open(row) {
-		j.out.Rows[row] = verdict.Verdict{Position: j.out.Rows[row].Position}
-	}
-}
-
+// created settles a row. Only a strange answer names one twice.
 func (j *job) created(row int, id string) {
-	j.reopen(row)
+	if j.open(row) {
+		j.openRows--
+	}
 	r := &j.out.Rows[row]
 	if r.Status, r.TaskID = verdict.Created, id; id == "" {
 		r.Reason = reasonIDMissing
 	}
 }
 
+// rejected settles a row, unless that is done.
 func (j *job) rejected(row int, findings []verdict.Finding) {
-	if r := &j.out.Rows[row]; r.Status == verdict.Unsent {
-		j.reopen(row)
+	if j.open(row) {
+		j.openRows--
+		j.rejectedRows++
+		r := &j.out.Rows[row]
 		r.Status, r.Findings, r.Raw = verdict.Rejected, findings, j.out.Chunk.Raw(row)
 	}
 }
 
 // opens returns those of the rows of which nothing is known yet.
 func (j *job) opens(rows []int) []int {
+	if j.openRows == 0 {
+		return nil
+	}
 	n := 0
 	for _, row := range rows {
 		if j.open(row) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -124,6 +125,9 @@ var errLogLacks = errors.New("the log lacks rows")
 func (j *job) readLog(ctx context.Context, s subset, id string, rereads int) (gone bool, err error) {
 	what := "reading the log of operation " + id
 	for n := 0; ; n++ {
+		if n > 0 {
+			j.reopen(s.rows) // nothing is kept of an earlier reading
+		}
 		var others []toloka.Item
 		effort, err := j.client.Log(ctx, j.entity, id, j.batch(s), func(items iter.Seq[toloka.Item]) { others = j.take(s, items) })
 		j.out.QuotaWait += effort.QuotaWait
@@ -145,16 +149,27 @@ func (j *job) readLog(ctx context.Context, s subset, id string, rereads int) (go
 	}
 }
 
+// reopen forgets what is known of rows.
+func (j *job) reopen(rows []int) {
+	for _, row := range rows {
+		if j.open(row) {
+			continue
+		}
+		r := &j.out.Rows[row]
+		if j.openRows++; r.Status == verdict.Rejected {
+			j.rejectedRows--
+		}
+		*r = verdict.Verdict{Position: r.Position}
+	}
+}
+
 // take gives rows that a log names as created, by their index, their status. It
 // returns the other items, nearly always none.
 func (j *job) take(s subset, items iter.Seq[toloka.Item]) (others []toloka.Item) {
-	for _, row := range s.rows {
-		j.reopen(row) // nothing is kept of an earlier reading
-	}
 	for item := range items {
 		if !item.Created || item.Index < 0 {
 			others = append(others, item)
-		} else if s.has(item.Index) && j.out.Rows[item.Index].Status == verdict.Unsent {
+		} else if s.has(item.Index) && j.open(item.Index) {
 			j.created(item.Index, item.ID)
 		}
 	}
@@ -167,53 +182,54 @@ func (j *job) takeOthers(s subset, items []toloka.Item) error {
 	if len(items) == 0 {
 		return nil
 	}
-	var alike map[toloka.Key][]int // the rows by their content
+	var alike map[toloka.Key][]int // the rows by their content, which nearly nobody asks for
 	taken := map[string]bool{}
 	for i := range j.out.Rows {
 		if r := &j.out.Rows[i]; r.Status == verdict.Created && r.TaskID != "" {
 			taken[r.TaskID] = true
 		}
 	}
-	find := func(item *toloka.Item) (row int, found bool, err error) {
-		if item.Index >= 0 {
-			return item.Index, s.has(item.Index), nil
-		}
-		if item.Created && taken[item.ID] {
-			return 0, false, nil // an earlier upload's, of another row that is equal
-		}
-		if alike == nil {
-			if alike, err = s.byContent(); err != nil {
-				return 0, false, err
+	slices.SortStableFunc(items, func(a, b toloka.Item) int { return precedence(a) - precedence(b) })
+	for _, item := range items {
+		row := item.Index
+		if row < 0 {
+			if item.Created && taken[item.ID] {
+				continue // an earlier upload's, of another row that is equal
 			}
-		}
-		for _, row := range alike[item.Key] {
-			if j.out.Rows[row].Status == verdict.Unsent {
-				return row, true, nil
+			if alike == nil {
+				var err error
+				if alike, err = s.byContent(); err != nil {
+					return err
+				}
 			}
-		}
-		return 0, false, nil
-	}
-	// What was created comes first, so that a refusal of the same row is no
-	// news; rows with an index come before rows that are only alike.
-	for _, pass := range []struct{ created, indexed bool }{{true, false}, {false, true}, {false, false}} {
-		for i := range items {
-			item := &items[i]
-			if item.Created != pass.created || item.Index >= 0 != pass.indexed {
+			rows := alike[item.Key]
+			i := slices.IndexFunc(rows, j.open)
+			if i < 0 {
 				continue
 			}
-			row, found, err := find(item)
-			switch {
-			case err != nil:
-				return err
-			case !found || j.out.Rows[row].Status != verdict.Unsent:
-			case item.Created:
-				j.created(row, item.ID)
-			default:
-				j.rejected(row, item.Findings)
-			}
+			row = rows[i]
+		}
+		switch {
+		case !s.has(row) || !j.open(row):
+		case item.Created:
+			j.created(row, item.ID)
+		default:
+			j.rejected(row, item.Findings)
 		}
 	}
 	return nil
+}
+
+// precedence orders the items of a log: what was created comes first, so that a refusal
+// of the same row is no news; rows with an index come before rows that are only alike.
+func precedence(item toloka.Item) int {
+	switch {
+	case item.Created:
+		return 0
+	case item.Index >= 0:
+		return 1
+	}
+	return 2
 }
 
 // Settled is what became of an operation.

@@ -23,6 +23,7 @@ func (u *Uploader) Upload(ctx context.Context, chunk *batcher.Chunk, prior Prior
 		Uploader: u,
 		prior:    prior,
 		out:      Outcome{Chunk: chunk, Rows: u.newRows(chunk)},
+		openRows: chunk.Len(),
 		retries:  backoff.Budget{Left: u.client.Config().RetryFor},
 	}
 	defer u.recent.end(&j.lifetime)
@@ -58,7 +59,7 @@ func (j *job) run(ctx context.Context) error {
 			return err
 		}
 		queue = append(rest, queue[1:]...)
-		if !j.cfg.SkipInvalid && j.out.Count(verdict.Rejected) > 0 {
+		if !j.cfg.SkipInvalid && j.rejectedRows > 0 {
 			queue = nil
 		}
 	}
@@ -68,6 +69,9 @@ func (j *job) run(ctx context.Context) error {
 
 // allUnsent gives all rows that have no status yet a reason.
 func (j *job) allUnsent(reason string, inDoubt bool) {
+	if j.openRows == 0 {
+		return
+	}
 	for row := range j.out.Rows {
 		j.unsent(row, reason, inDoubt)
 	}
@@ -95,6 +99,9 @@ func (j *job) resume(ctx context.Context) ([]subset, error) {
 			at := j.out.Rows[i].Position
 			j.out.Rows[i] = prior.Rows[i]
 			j.out.Rows[i].Position = at
+			if j.openRows--; prior.Rows[i].Status == verdict.Rejected {
+				j.rejectedRows++
+			}
 		}
 	}
 	all := whole(j.out.Chunk)
@@ -118,7 +125,7 @@ func (j *job) resume(ctx context.Context) ([]subset, error) {
 		return nil, nil
 	case j.hasCreated(s):
 		// Whatever was refused beside.
-	case !j.cfg.SkipInvalid && j.out.Count(verdict.Rejected) > 0:
+	case !j.cfg.SkipInvalid && j.rejectedRows > 0:
 		return nil, nil
 	}
 	return []subset{s}, nil

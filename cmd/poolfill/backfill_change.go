@@ -63,7 +63,7 @@ func newBackfillChangeCommand(std streams, verb, short string, change backfillCh
 			if err != nil {
 				return err
 			}
-			return f.json.print(std.out, ui.BackfillStatus{Status: s})
+			return f.json.show(std.out, ui.BackfillStatus{Status: s})
 		}),
 	}
 	f.register(cmd.Flags(), stateOfRuns)

@@ -22,7 +22,7 @@ func newBackfillListCommand(std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.json.print(std.out, ui.BackfillList(statuses))
+			return f.json.show(std.out, ui.BackfillList(statuses))
 		}),
 	}
 	f.register(cmd.Flags(), stateOfRuns)

@@ -33,7 +33,7 @@ pools and days of quota the backfill would take.
 			if err != nil {
 				return err
 			}
-			return f.output.json.print(std.out, ui.NewBackfillPlan(plan, settings, time.Now()))
+			return f.output.json.show(std.out, ui.NewBackfillPlan(plan, settings, time.Now()))
 		},
 	}
 	f.register(cmd.Flags())

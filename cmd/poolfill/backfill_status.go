@@ -29,7 +29,7 @@ func newBackfillStatusCommand(std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.json.print(std.out, ui.BackfillStatus{Status: s})
+			return f.json.show(std.out, ui.BackfillStatus{Status: s})
 		}),
 	}
 	f.register(cmd.Flags(), stateOfRuns)
@@ -58,7 +58,7 @@ func watchBackfill(ctx context.Context, std streams, m *backfill.Manager, name s
 		if isTerminal(std.out) && !bool(json) {
 			fmt.Fprint(std.out, "\x1b[H\x1b[2J") // from the top of an empty screen
 		}
-		if err := json.print(std.out, ui.BackfillStatus{Status: s}); err != nil {
+		if err := json.show(std.out, ui.BackfillStatus{Status: s}); err != nil {
 			return err
 		}
 		if s.State != backfill.Running && s.State != backfill.Paused {

@@ -57,7 +57,7 @@ a command it shows those of upload. The token is never shown, only where it is.`
 			if f := target.Flags().Lookup("json"); f != nil && originOf(f).Source == fromFlag {
 				json = true
 			}
-			return json.print(std.out, settingsInForce(target, file))
+			return json.show(std.out, settingsInForce(target, file))
 		},
 	}
 	flags := cmd.Flags()

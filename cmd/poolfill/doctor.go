@@ -94,7 +94,7 @@ must change first.`,
 				d.ledger(cmd.Context())
 			}
 			d.disk(".", "out", "reports in this folder")
-			return errors.Join(f.json.print(std.out, diagnosis{d.outcome() == nil, d.findings}), d.outcome())
+			return errors.Join(f.json.show(std.out, diagnosis{d.outcome() == nil, d.findings}), d.outcome())
 		},
 	}
 	flags := cmd.Flags()

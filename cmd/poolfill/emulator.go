@@ -124,7 +124,7 @@ func withoutZeros(l emulator.Limits) emulator.Limits {
 		&l.RequestsPerSecond, &l.TasksPerMinute, &l.TasksPerDay, &l.TasksSync, &l.TasksAsync, &l.InputBytes, &l.OutputBytes, &l.PoolTasks,
 	} {
 		if *limit == 0 {
-			*limit = -1
+			*limit = emulator.NoLimit
 		}
 	}
 	return l
@@ -190,7 +190,9 @@ func serve(ctx context.Context, handler http.Handler, listener net.Listener) err
 // emulate starts an emulator in this process and points the run at it. It has
 // no quotas: what a run uploads to it costs nobody anything.
 func emulate(ctx context.Context, cfg *pipeline.Config) (stop func() error, err error) {
-	ec := emulator.Config{Limits: emulator.Limits{RequestsPerSecond: -1, TasksPerMinute: -1, TasksPerDay: -1}}
+	ec := emulator.Config{Limits: emulator.Limits{
+		RequestsPerSecond: emulator.NoLimit, TasksPerMinute: emulator.NoLimit, TasksPerDay: emulator.NoLimit,
+	}}
 	if cfg.PoolID != "" {
 		ec.Pools = []string{cfg.PoolID} // it has a pool of that id, so that a command can be tried as it stands
 	}

@@ -6,16 +6,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"poolfill/cmd/poolfill/internal/live"
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/state"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
@@ -29,18 +28,15 @@ type runFlags struct {
 }
 
 // prepare fills in what the flags and arguments say of reading, and makes the display.
-func (f *runFlags) prepare(std streams, args []string, cfg *pipeline.Config) (*ui.Display, error) {
-	display, log, err := f.output.display(std)
-	if err != nil {
-		return nil, &usageError{err}
-	}
+func (f *runFlags) prepare(std streams, args []string, cfg *pipeline.Config) (display *ui.Display, err error) {
+	display, cfg.Log = f.output.display(std)
 	if cfg.Files, err = reader.Expand(args); err != nil {
 		return nil, &usageError{err}
 	}
 	if cfg.Reader, err = f.reading.config(); err != nil {
 		return nil, &usageError{err}
 	}
-	cfg.NoSpec, cfg.Stdin, cfg.PoolID, cfg.Log = f.reading.noSpec, std.in, f.api.pool, log
+	cfg.NoSpec, cfg.Stdin, cfg.PoolID = f.reading.noSpec, std.in, f.api.pool
 	return display, nil
 }
 
@@ -84,26 +80,6 @@ func (f *runFlags) execute(cmd *cobra.Command, std streams, args []string, cfg p
 	return f.carryOut(cmd.Context(), std, cfg, display)
 }
 
-// lockPool keeps other runs on this machine from the pool, and hands the run its
-// ledger.
-func (f stateFlags) lockPool(cfg *pipeline.Config) (release func() error, err error) {
-	dir, err := f.folder()
-	if err != nil {
-		return nil, err
-	}
-	owner := fmt.Sprintf("run %s, process %d, since %s", cfg.RunID, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
-	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
-	switch {
-	case unusable(err):
-		return nil, &usageError{adviseFolder(err)}
-	case err != nil:
-		return nil, adviseFolder(err)
-	}
-	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
-	cfg.OpenLedger = l.open
-	return func() error { return errors.Join(l.close(), lock.Release()) }, nil
-}
-
 // newRunID names a run: short enough to type, long enough to be alone.
 func newRunID() string {
 	var id [4]byte
@@ -125,10 +101,11 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 	output := &f.output
 	files := &lazyWriter{folder: func() string { return output.dir }, inputs: len(cfg.Files)}
 	cfg.Recorder = files
-	view, err := output.live.prepare(&cfg)
-	if err != nil {
+	if err := output.live.validate(); err != nil {
 		return pipeline.Report{}, err
 	}
+	view := live.New()
+	cfg.API.Observe = view.Observe
 	if std.configure != nil {
 		std.configure(&cfg)
 	}
@@ -147,17 +124,15 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 		p.Stop()
 	}, cancel, output.grace)
 	defer release()
-	if std.stop != nil {
-		go func() {
-			select {
-			case <-std.stop:
-				p.Stop()
-			case <-ctx.Done():
-			}
-		}()
-	}
+	go func() {
+		select {
+		case <-std.stop:
+			p.Stop()
+		case <-ctx.Done():
+		}
+	}()
 
-	stopView, err := view.start(ctx, display, p)
+	stopView, err := output.live.serveRun(ctx, display, view, p)
 	if err != nil {
 		return pipeline.Report{}, err
 	}

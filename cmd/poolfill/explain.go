@@ -30,13 +30,13 @@ an example and what to do about it. Without a code it lists them all.`,
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return json.print(std.out, codeList(explain.All()))
+				return json.show(std.out, codeList(explain.All()))
 			}
 			entries, err := entriesOf(args)
 			if err != nil {
 				return &usageError{err}
 			}
-			return json.print(std.out, codes(entries))
+			return json.show(std.out, codes(entries))
 		},
 	}
 	json.register(cmd.Flags())

@@ -17,8 +17,8 @@ func (j *jsonFlag) register(flags *pflag.FlagSet) {
 	flags.BoolVar((*bool)(j), "json", false, "print JSON")
 }
 
-// print prints the result of a command.
-func (j jsonFlag) print(w io.Writer, r ui.Result) error {
+// show prints the result of a command.
+func (j jsonFlag) show(w io.Writer, r ui.Result) error {
 	if j {
 		return ui.EncodeJSON(w, r)
 	}

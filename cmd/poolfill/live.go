@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/live"
-	"poolfill/pipeline"
 )
 
 // liveFlags say whether a run is shown over HTTP while it goes on.
@@ -25,42 +25,41 @@ machine reaches, and port 0 picks a free one`)
 	flags.BoolVar(&f.pprof, "pprof", false, "with --listen: serve Go's profiles at /debug/pprof/ too")
 }
 
-// liveView is the view of a run, between the settings and the start.
-type liveView struct {
-	liveFlags
-	view *live.View
-}
-
-// prepare lets the view see the requests of the run; nil where none is asked
-// for.
-func (f liveFlags) prepare(cfg *pipeline.Config) (*liveView, error) {
-	if f.listen == "" {
-		if f.pprof {
-			return nil, &usageError{errors.New("--pprof needs --listen ADDRESS, such as --listen :9090")}
-		}
-		return nil, nil
+// validate reports a flag that lacks the one that it belongs to.
+func (f liveFlags) validate() error {
+	if f.pprof && f.listen == "" {
+		return &usageError{errors.New("--pprof needs --listen ADDRESS, such as --listen :9090")}
 	}
-	v := &liveView{f, live.New()}
-	cfg.API.Observe = v.view.Observe
-	return v, nil
+	return nil
 }
 
-// start serves a run until stop is called. Where it is, it says on w.
-func (v *liveView) start(ctx context.Context, w io.Writer, run live.Run) (stop func() error, err error) {
-	if v == nil {
+// serve serves what handler makes until stop is called, and says so on w; nothing
+// without --listen. says has a %s for the address.
+func (f liveFlags) serve(ctx context.Context, w io.Writer, says string, handler func(live.Options) (http.Handler, error)) (stop func() error, err error) {
+	if f.listen == "" {
 		return func() error { return nil }, nil
 	}
-	listener, local, err := live.Listen(ctx, v.listen)
+	listener, local, err := live.Listen(ctx, f.listen)
 	if err != nil {
 		return nil, &usageError{err}
 	}
-	handler, err := v.view.Handler(run, live.Options{Pprof: v.pprof, LocalOnly: local})
+	h, err := handler(live.Options{Pprof: f.pprof, LocalOnly: local})
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	fmt.Fprintf(w, "poolfill: the run is shown at http://%s/ while it goes on\n", listener.Addr())
-	if !local {
-		fmt.Fprintln(w, "poolfill: warning: anyone who reaches this address sees the run, with samples of its rows: --listen 127.0.0.1:PORT keeps it to this machine")
-	}
-	return live.Serve(ctx, listener, handler), nil
+	fmt.Fprintf(w, says, listener.Addr())
+	return live.Serve(ctx, listener, h), nil
+}
+
+// serveRun is serve for a run.
+func (f liveFlags) serveRun(ctx context.Context, w io.Writer, view *live.View, run live.Run) (stop func() error, err error) {
+	warning := ""
+	stop, err = f.serve(ctx, w, "poolfill: the run is shown at http://%s/ while it goes on\n", func(o live.Options) (http.Handler, error) {
+		if !o.LocalOnly {
+			warning = "poolfill: warning: anyone who reaches this address sees the run, with samples of its rows: --listen 127.0.0.1:PORT keeps it to this machine\n"
+		}
+		return view.Handler(run, o)
+	})
+	fmt.Fprint(w, warning)
+	return stop, err
 }

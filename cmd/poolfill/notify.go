@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,26 +33,20 @@ POST; one try, of 30 seconds at most`)
 }
 
 func (f *notifyFlags) validate() error {
-	var errs []error
-	if f.on != notifyFailures && f.on != notifyAlways {
-		errs = append(errs, fmt.Errorf("--notify-on is %s or %s, not %q", notifyFailures, notifyAlways, f.on))
+	if f.target == "" {
+		return nil
 	}
-	if f.target != "" {
-		errs = append(errs, notify.Config{Target: f.target}.Validate())
+	if err := (notify.Config{Target: f.target}).Validate(); err != nil {
+		return &usageError{err}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// wants reports whether anybody is notified of a run that ended so.
-func (f *notifyFlags) wants(exitCode int) bool {
-	return f.target != "" && (f.on == notifyAlways || exitCode != exitOK)
-}
-
-// tell sends the notification of a run. Where that fails, it only warns: the rows are uploaded
-// or not, whoever hears of it.
+// tell sends the notification of a run, where one is wanted. Where that fails, it only
+// warns: the rows are uploaded or not, whoever hears of it.
 func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, outcome error) {
 	code := exitCode(outcome)
-	if !f.wants(code) {
+	if f.target == "" || f.on == notifyFailures && code == exitOK {
 		return
 	}
 	if r.RunID == "" {

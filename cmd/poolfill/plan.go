@@ -106,7 +106,7 @@ func (f *planFlags) plan(cmd *cobra.Command, std streams, args []string, cfg pip
 	if f.api.emulator {
 		outcome = aboutDemoProject(outcome, facts.Failed, cfg)
 	}
-	return errors.Join(f.output.json.print(std.out, ui.Plan{Plan: p}), outcome)
+	return errors.Join(f.output.json.show(std.out, ui.Plan{Plan: p}), outcome)
 }
 
 // readRows counts what the inputs hold, by a check.

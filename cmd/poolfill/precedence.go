@@ -106,7 +106,8 @@ func fromOutside(cmd *cobra.Command) (*settingsOf, error) {
 		return nil, &usageError{err}
 	}
 	s.endLayer()
-	return s, s.layer(fromEnvironment, environment(s.flags))
+	err := s.layer(fromEnvironment, environment(s.flags))
+	return s, err
 }
 
 // readConfig reads the file that the user named, or the default one where it

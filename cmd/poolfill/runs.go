@@ -48,7 +48,7 @@ func newRunsListCommand(std streams) *cobra.Command {
 					return err
 				}
 			}
-			return f.json.print(std.out, list)
+			return f.json.show(std.out, list)
 		}),
 	}
 	f.register(cmd.Flags(), stateOfLook)

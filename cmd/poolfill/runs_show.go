@@ -27,7 +27,7 @@ func newRunsShowCommand(std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.json.print(std.out, r)
+			return f.json.show(std.out, r)
 		}),
 	}
 	f.register(cmd.Flags(), stateOfLook)

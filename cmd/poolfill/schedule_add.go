@@ -47,7 +47,7 @@ func newScheduleAddCommand(std streams) *cobra.Command {
 					return err
 				}
 				if f.json {
-					return f.json.print(std.out, ui.NewSchedules([]backfill.Scheduled{s}, time.Now()))
+					return f.json.show(std.out, ui.NewSchedules([]backfill.Scheduled{s}, time.Now()))
 				}
 				_, err := fmt.Fprintf(std.out, "Schedule %s: next at %s, if 'poolfill worker' is running then.\n", s.Name, next.Format(time.RFC3339))
 				return err

@@ -23,7 +23,7 @@ func newScheduleListCommand(std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.json.print(std.out, ui.NewSchedules(all, time.Now()))
+			return f.json.show(std.out, ui.NewSchedules(all, time.Now()))
 		}),
 	}
 	f.register(cmd.Flags(), stateOfRuns)

@@ -42,7 +42,7 @@ func scheduledUpload(commands commandTree, std streams, state stateFlags, stop <
 			o.Run = r.RunID
 			o.Summary = fmt.Sprintf("%s: %d created, %d rejected, %d skipped, %d unsent", r.State, r.Totals.Created, r.Totals.Rejected, r.Totals.Duplicate, r.Totals.Unsent)
 		}
-		root, err := commands(quiet, &profiles{}) //nolint:contextcheck // each command has that of ExecuteContext
+		root, err := commands(quiet, &profiles{})
 		if err != nil {
 			return o, err
 		}

@@ -235,40 +235,25 @@ func (f *outputFlags) registerProgress(flags *pflag.FlagSet) {
 	flags.StringVar(&f.logLevel, "log-level", "error", "debug, info, warn or error")
 }
 
-// display makes the progress display and the log that writes beside it.
-func (f *outputFlags) display(std streams) (*ui.Display, *zap.Logger, error) {
-	var errs []error
+// display makes the progress display and the log that writes beside it. What the flags
+// say was checked with all settings.
+func (f *outputFlags) display(std streams) (*ui.Display, *zap.Logger) {
 	kind := ui.Kind(f.progress)
-	switch kind {
-	case "auto":
+	if kind == "auto" {
 		kind = ui.Plain
 		if isTerminal(std.err) {
 			kind = ui.Bar
 		}
-	case ui.Bar, ui.Plain, ui.JSON, ui.None:
-	default:
-		errs = append(errs, fmt.Errorf("--progress is auto, bar, plain, json or none, not %q", f.progress))
-	}
-	level, err := zapcore.ParseLevel(f.logLevel)
-	if err != nil || !slices.Contains([]string{"debug", "info", "warn", "error"}, f.logLevel) {
-		errs = append(errs, fmt.Errorf("--log-level is debug, info, warn or error, not %q", f.logLevel))
 	}
 	display := ui.NewDisplay(kind, std.err)
 	encoding := zap.NewProductionEncoderConfig()
 	encoding.EncodeTime = zapcore.RFC3339TimeEncoder
-	var encoder zapcore.Encoder
-	switch f.logFormat {
-	case "json":
+	encoder := zapcore.NewConsoleEncoder(encoding)
+	if f.logFormat == "json" {
 		encoder = zapcore.NewJSONEncoder(encoding)
-	case "console":
-		encoder = zapcore.NewConsoleEncoder(encoding)
-	default:
-		errs = append(errs, fmt.Errorf("--log-format is console or json, not %q", f.logFormat))
 	}
-	if len(errs) > 0 {
-		return nil, nil, errors.Join(errs...)
-	}
-	return display, zap.New(zapcore.NewCore(encoder, zapcore.AddSync(display), level)), nil
+	level, _ := zapcore.ParseLevel(f.logLevel)
+	return display, zap.New(zapcore.NewCore(encoder, zapcore.AddSync(display), level))
 }
 
 // parseMaxRejected reads the value of --max-rejected: a number or a share.

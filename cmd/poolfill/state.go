@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,6 +17,7 @@ import (
 	"poolfill/internal/postgres"
 	"poolfill/internal/state"
 	"poolfill/ledger"
+	"poolfill/pipeline"
 )
 
 // dbFlag names the database with the ledger.
@@ -203,4 +205,24 @@ func withoutPassword(args []string) []string {
 		}
 	}
 	return kept
+}
+
+// lockPool keeps other runs on this machine from the pool, and hands the run its
+// ledger.
+func (f stateFlags) lockPool(cfg *pipeline.Config) (release func() error, err error) {
+	dir, err := f.folder()
+	if err != nil {
+		return nil, err
+	}
+	owner := fmt.Sprintf("run %s, process %d, since %s", cfg.RunID, os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	lock, err := state.LockPool(dir, cfg.API.BaseURL, cfg.PoolID, owner)
+	switch {
+	case unusable(err):
+		return nil, &usageError{adviseFolder(err)}
+	case err != nil:
+		return nil, adviseFolder(err)
+	}
+	l := lateLedger{db: f.db, dir: dir, server: cfg.API.BaseURL, pool: cfg.PoolID}
+	cfg.OpenLedger = l.open
+	return func() error { return errors.Join(l.close(), lock.Release()) }, nil
 }

@@ -43,16 +43,14 @@ func newUploadCommand(std streams) *cobra.Command {
 		if cfg.Workers, err = parseWorkers(workers); err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
-		if job.Guard, err = before.guard(); err != nil {
+		if job.Guard, err = before.guard(); err == nil {
+			err = before.detached(args)
+		}
+		if err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
 		cfg.Job = job
-		if f.api.limits.Park, err = parks(onQuota, std); err != nil {
-			return pipeline.Report{}, &usageError{err}
-		}
-		if err = before.detached(args); err != nil {
-			return pipeline.Report{}, &usageError{err}
-		}
+		f.api.limits.Park = onQuota == "park" || onQuota == "auto" && !isTerminal(std.err)
 		return f.execute(cmd, std, args, cfg)
 	}
 	cmd := &cobra.Command{
@@ -86,7 +84,7 @@ interrupted, can be continued.`,
 		Args: needInputs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := telling.validate(); err != nil {
-				return &usageError{err}
+				return err
 			}
 			report, err := upload(cmd, args)
 			telling.tell(std.err, report, f.api.pool, err)
@@ -135,19 +133,6 @@ func parseWorkers(s string) (int, error) {
 	return n, nil
 }
 
-// parks reports whether a run ends when the day's quota is used up.
-func parks(onQuota string, std streams) (bool, error) {
-	switch onQuota {
-	case "auto":
-		return !isTerminal(std.err), nil
-	case "wait":
-		return false, nil
-	case "park":
-		return true, nil
-	}
-	return false, fmt.Errorf("--on-quota is auto, wait or park, not %q", onQuota)
-}
-
 // beforeFlags say which rows count as uploaded before.
 type beforeFlags struct {
 	dedupe string
@@ -155,17 +140,15 @@ type beforeFlags struct {
 }
 
 func (f beforeFlags) guard() (pipeline.Guard, error) {
-	switch guard := pipeline.Guard(f.dedupe); {
+	switch {
 	case f.again && f.dedupe != "":
 		return "", errors.New("--again and --dedupe exclude each other")
 	case f.again:
 		return pipeline.GuardNone, nil
 	case f.dedupe == "":
 		return pipeline.GuardFile, nil
-	case guard == pipeline.GuardLedger, guard == pipeline.GuardPool:
-		return guard, nil
 	}
-	return "", fmt.Errorf("--dedupe is %s (the same as no value) or %s, not %q", pipeline.GuardLedger, pipeline.GuardPool, f.dedupe)
+	return pipeline.Guard(f.dedupe), nil
 }
 
 // detached finds a value of --dedupe that stands after a blank, where it is

@@ -28,6 +28,7 @@ func valuesOf() map[string]values {
 		"on-invalid":      {choices: []string{"skip", "stop"}},
 		"on-quota":        {choices: []string{"auto", "wait", "park"}},
 		"dedupe":          {choices: []string{"ledger", "pool"}},
+		"notify-on":       {choices: []string{notifyFailures, notifyAlways}},
 		"quotes":          {choices: []string{"auto", "toloka", "none"}},
 		"progress":        {choices: []string{"auto", "bar", "plain", "json", "none"}},
 		"log-format":      {choices: []string{"console", "json"}},

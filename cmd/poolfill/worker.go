@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,10 +103,7 @@ const lookEvery = time.Second
 func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, at backfill.Place, m *backfill.Manager,
 	api toloka.Config, done func(context.Context) (bool, error),
 ) (err error) {
-	display, log, err := output.display(std)
-	if err != nil {
-		return &usageError{err}
-	}
+	display, log := output.display(std)
 	if w.ui && w.live.listen == "" {
 		return &usageError{errors.New("--ui needs --listen ADDRESS, such as --listen :9090")}
 	}
@@ -120,27 +116,26 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 	if err != nil {
 		return err
 	}
-	stopped, hard := make(chan struct{}), make(chan struct{})
-	abort := sync.OnceFunc(func() { close(hard) })
+	stopped := make(chan struct{})
+	ending, abort := context.WithCancel(context.WithoutCancel(ctx)) // what is under way has until the second signal
+	defer abort()
 	release := stopOnSignals(func() {
 		fmt.Fprintln(display, "poolfill: stopping: what is in flight is finished. Once more leaves at once.")
 		close(stopped)
 	}, abort, w.grace)
 	defer release()
 	defer func() {
-		ending, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		go func() {
-			select {
-			case <-hard:
-				cancel()
-			case <-ending.Done():
-			}
-		}()
 		close(stopUploads)
 		err = errors.Join(err, engine.Stop(ending))
 	}()
-	stopView, err := w.show(ctx, std, m, engine)
+	stopView, err := w.live.serve(ctx, std.err, "poolfill: the backfills are shown at http://%s/\n", func(o live.Options) (_ http.Handler, err error) {
+		if w.ui {
+			if o.River, err = engine.UI(ctx, "/river"); err != nil {
+				return nil, err
+			}
+		}
+		return live.Backfills(m.Statuses, o)
+	})
 	if err != nil {
 		return err
 	}
@@ -168,29 +163,6 @@ func (w *workFlags) work(ctx context.Context, std streams, output *outputFlags, 
 			return nil
 		}
 	}
-}
-
-// show serves the page and the metrics, where that is asked for.
-func (w *workFlags) show(ctx context.Context, std streams, m *backfill.Manager, engine *backfill.Engine) (stop func() error, err error) {
-	if w.live.listen == "" {
-		return func() error { return nil }, nil
-	}
-	listener, local, err := live.Listen(ctx, w.live.listen)
-	if err != nil {
-		return nil, &usageError{err}
-	}
-	var river http.Handler
-	if w.ui {
-		if river, err = engine.UI(ctx, "/river"); err != nil {
-			return nil, errors.Join(err, listener.Close())
-		}
-	}
-	handler, err := live.Backfills(m.Statuses, live.Options{Pprof: w.live.pprof, LocalOnly: local, River: river})
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	fmt.Fprintf(std.err, "poolfill: the backfills are shown at http://%s/\n", listener.Addr())
-	return live.Serve(ctx, listener, handler), nil
 }
 
 // teller prints how far the backfills have come, now and then.

@@ -7,7 +7,7 @@
 // bound, or where more at a time only take longer. It is halved, at most once a
 // round trip, where the server is overloaded.
 //
-// Memory: places are given for bytes, too; see Config.MaxBytes.
+// Memory: bytes bound the places, too; see Config.MaxBytes.
 package concurrency
 
 import (
@@ -71,7 +71,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Limiter gives places to uploads. It is safe for concurrent use.
+// Limiter grants places to uploads. It is safe for concurrent use.
 type Limiter struct {
 	maxBytes int64
 
@@ -102,20 +102,20 @@ func (l *Limiter) Limit() int {
 }
 
 // Acquire waits for a place for an upload that holds so many bytes in memory.
-// Places are given in the order in which they are asked for. Its error is the
+// Places are granted in the order in which they are asked for. Its error is the
 // cause of ctx's end; then there is no place.
 func (l *Limiter) Acquire(ctx context.Context, bytes int64) (*Place, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	p := &Place{limiter: l, bytes: bytes, given: make(chan struct{})}
+	p := &Place{limiter: l, bytes: bytes, granted: make(chan struct{})}
 	l.mu.Lock()
 	l.look()
 	l.waiting = append(l.waiting, p)
-	l.give()
+	l.grant()
 	l.mu.Unlock()
 	select {
-	case <-p.given:
+	case <-p.granted:
 		return p, nil
 	case <-ctx.Done():
 	}
@@ -124,9 +124,9 @@ func (l *Limiter) Acquire(ctx context.Context, bytes int64) (*Place, error) {
 	l.look()
 	if i := slices.Index(l.waiting, p); i >= 0 {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
-		l.give() // the next may hold less
+		l.grant() // the next may hold less
 	} else {
-		l.free(p)
+		l.release(p)
 	}
 	return nil, context.Cause(ctx)
 }
@@ -141,8 +141,8 @@ func (l *Limiter) look() (now time.Time) {
 	return now
 }
 
-// give gives places to those that wait, just after a look. It needs l.mu.
-func (l *Limiter) give() {
+// grant grants places to those that wait, just after a look. It needs l.mu.
+func (l *Limiter) grant() {
 	for len(l.waiting) > 0 {
 		p := l.waiting[0]
 		if l.used >= l.control.limit || l.used > 0 && l.bytes+p.bytes > l.maxBytes {
@@ -152,7 +152,7 @@ func (l *Limiter) give() {
 		l.bytes += p.bytes
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 		p.began, p.crowded = l.looked, l.crowded
-		close(p.given)
+		close(p.granted)
 	}
 }
 
@@ -168,34 +168,34 @@ func (l *Limiter) Overload(sent time.Time) {
 type Place struct {
 	limiter *Limiter
 	bytes   int64
-	given   chan struct{} // closed when there is the place
+	granted chan struct{} // closed when there is the place
 	began   time.Time
 	crowded time.Duration // the limiter's, at that time
 }
 
-// Done gives the place back after an upload that waited so long for the quota.
+// Done releases the place after an upload that waited so long for the quota.
 func (p *Place) Done(waited time.Duration) {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.look()
 	l.control.done(p.began, now, waited, l.crowded-p.crowded)
-	l.free(p)
+	l.release(p)
 }
 
-// Cancel gives the place back with nothing learned, as after an upload that
+// Cancel releases the place with nothing learned, as after an upload that
 // failed or was broken off.
 func (p *Place) Cancel() {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.look()
-	l.free(p)
+	l.release(p)
 }
 
-// free takes a place back, just after a look. It needs l.mu.
-func (l *Limiter) free(p *Place) {
+// release takes a place back, just after a look. It needs l.mu.
+func (l *Limiter) release(p *Place) {
 	l.used--
 	l.bytes -= p.bytes
-	l.give()
+	l.grant()
 }

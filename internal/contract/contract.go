@@ -61,5 +61,4 @@ const (
 	CodeInappropriateStatus    = "INAPPROPRIATE_STATUS"
 	CodePoolTasksCountExceeded = "POOL_TASKS_COUNT_EXCEEDED"
 	CodeMixerConfigRequired    = "MIXER_CONFIG_REQUIRED"
-	CodeDoesNotExist           = "DOES_NOT_EXIST"
 )

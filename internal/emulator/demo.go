@@ -42,8 +42,8 @@ func (s *Server) DemoPool() string { return DemoPool }
 
 // makeDemo makes the demo project and its pools, and the pools that the
 // configuration asks for, where the state has none.
-func (s *Server) makeDemo() error {
-	wanted := s.cfg.Spec
+func (a *account) makeDemo() error {
+	wanted := a.cfg.Spec
 	if wanted == nil {
 		wanted = json.RawMessage(DemoSpec)
 	}
@@ -51,11 +51,11 @@ func (s *Server) makeDemo() error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, at := s.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, at := a.now()
 	var e entry
-	if known := s.state.project(DemoProject); known == nil {
+	if known := a.state.project(DemoProject); known == nil {
 		e.Project = &project{ID: number(DemoProject), Created: at, Fields: fields{"task_spec": spec}}
 		e.Project.Fields.set("public_name", "Demo: what is in the picture?")
 		e.Project.Fields.set("public_description", "A project for trying things")
@@ -69,19 +69,19 @@ func (s *Server) makeDemo() error {
 		} {
 			e.Pools = append(e.Pools, demoPool(at, demo.id, demo.name, demo.kind, demo.status, demo.mixer))
 		}
-	} else if s.cfg.Spec != nil && !bytes.Equal(known.Fields["task_spec"], spec) {
+	} else if a.cfg.Spec != nil && !bytes.Equal(known.Fields["task_spec"], spec) {
 		return errors.New("the state file has another spec of the demo project: name another state file, or the spec that this one began with")
 	}
-	for _, id := range s.cfg.Pools {
+	for _, id := range a.cfg.Pools {
 		isIt := func(p pool) bool { return p.ID == number(id) }
-		if s.state.pool(id) == nil && !slices.ContainsFunc(e.Pools, isIt) {
+		if a.state.pool(id) == nil && !slices.ContainsFunc(e.Pools, isIt) {
 			e.Pools = append(e.Pools, demoPool(at, id, "Demo: pool "+id, "REGULAR", poolOpen, demoMixer))
 		}
 	}
 	if e.Project == nil && e.Pools == nil {
 		return nil
 	}
-	return s.commit(&e)
+	return a.commit(&e)
 }
 
 // demoPool is a pool of the demo project.

@@ -142,17 +142,17 @@ func everyTask(pool uint32) taskRange { return taskRange{pool: pool, hi: math.Ma
 
 // stored returns the tasks that can be seen now, up to the first error. Each is
 // valid until the next.
-func (s *Server) stored(tr taskRange) iter.Seq2[*storedTask, error] {
-	s.mu.RLock()
-	_, now := s.now()
-	batches := s.state.batches
+func (a *account) stored(tr taskRange) iter.Seq2[*storedTask, error] {
+	a.mu.RLock()
+	_, now := a.now()
+	batches := a.state.batches
 	if tr.pool != 0 {
 		batches = nil
-		if p := s.state.pools[tr.pool]; p != nil {
+		if p := a.state.pools[tr.pool]; p != nil {
 			batches = p.tasks.batches
 		}
 	}
-	s.mu.RUnlock()
+	a.mu.RUnlock()
 
 	from := firstBatch(batches, tr.lo)
 	to := max(from, min(firstBatch(batches, tr.hi)+1, len(batches)))
@@ -199,10 +199,10 @@ func indices(lo, hi int, descending bool) iter.Seq[int] {
 	}
 }
 
-func (s *Server) getTask(r call) (reply, error) {
+func (a *account) getTask(r call) (reply, error) {
 	id := r.PathValue("id")
 	n, _ := taskNumber(id)
-	for t, err := range s.stored(taskRange{lo: n, hi: n}) {
+	for t, err := range a.stored(taskRange{lo: n, hi: n}) {
 		if err != nil {
 			return reply{}, err
 		}
@@ -221,7 +221,7 @@ var taskListing = listing{
 }
 
 // listTasks answers GET /tasks. Nothing is held in memory but a group of tasks.
-func (s *Server) listTasks(r call) (reply, error) {
+func (a *account) listTasks(r call) (reply, error) {
 	q, err := taskListing.parse(r.URL.Query())
 	if err != nil {
 		return reply{}, err
@@ -234,7 +234,7 @@ func (s *Server) listTasks(r call) (reply, error) {
 	page := func(yield func([]byte, error) bool) {
 		var item []byte
 		count := 0
-		for t, err := range s.stored(tr) {
+		for t, err := range a.stored(tr) {
 			if err != nil {
 				yield(nil, err)
 				return

@@ -89,25 +89,25 @@ func (op *operation) render(now stamp) fields {
 }
 
 // operation finds an operation, or nil.
-func (s *Server) operation(id string) *operation {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.state.operations[id]
+func (a *account) operation(id string) *operation {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.state.operations[id]
 }
 
-func (s *Server) moment() stamp {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	_, at := s.now()
+func (a *account) moment() stamp {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	_, at := a.now()
 	return at
 }
 
-func (s *Server) getOperation(r call) (reply, error) {
-	op := s.operation(r.PathValue("id"))
+func (a *account) getOperation(r call) (reply, error) {
+	op := a.operation(r.PathValue("id"))
 	if op == nil {
 		return reply{}, notFound("operation", r.PathValue("id"))
 	}
-	return jsonReply(http.StatusOK, op.render(s.moment()))
+	return jsonReply(http.StatusOK, op.render(a.moment()))
 }
 
 var operationListing = listing{
@@ -120,37 +120,37 @@ var operationListing = listing{
 	maxLimit:     500,
 }
 
-func (s *Server) listOperations(r call) (reply, error) {
-	s.mu.RLock()
-	_, now := s.now()
+func (a *account) listOperations(r call) (reply, error) {
+	a.mu.RLock()
+	_, now := a.now()
 	var all []fields
-	for _, op := range s.state.operations {
+	for _, op := range a.state.operations {
 		all = append(all, op.render(now))
 	}
-	s.mu.RUnlock()
+	a.mu.RUnlock()
 	return operationListing.page(r, all)
 }
 
 // getOperationLog answers GET /operations/{id}/log. Only the creation of tasks
 // has a log, and only once it has ended.
-func (s *Server) getOperationLog(r call) (reply, error) {
-	op := s.operation(r.PathValue("id"))
+func (a *account) getOperationLog(r call) (reply, error) {
+	op := a.operation(r.PathValue("id"))
 	if op == nil {
 		return reply{}, notFound("operation", r.PathValue("id"))
 	}
-	if op.batch == nil || s.moment() < op.Finished {
+	if op.batch == nil || a.moment() < op.Finished {
 		return jsonReply(http.StatusOK, []any{})
 	}
-	s.mu.Lock()
+	a.mu.Lock()
 	op.logArchived = op.logArchived || r.fault.Name == FaultLogArchived
 	lacking := r.fault.Name == FaultLogLacks && !op.logRead
 	op.logRead = true
 	archived := op.logArchived
-	s.mu.Unlock()
+	a.mu.Unlock()
 	if archived {
 		return reply{}, conflict(codeLogsArchived, "the log of operation %s is archived", op.ID)
 	}
-	entries := s.logEntries(op)
+	entries := a.logEntries(op)
 	if lacking {
 		entries = leaveOut(entries)
 	}
@@ -180,12 +180,12 @@ func leaveOut(entries iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
 // that is not the request's: groups of tasks are taken in random order, and so
 // are the tasks in each. The order is the same whenever the log is read. Each
 // entry is valid until the next.
-func (s *Server) logEntries(op *operation) iter.Seq2[[]byte, error] {
+func (a *account) logEntries(op *operation) iter.Seq2[[]byte, error] {
 	hash := fnv.New64a()
 	hash.Write([]byte(op.ID))
 	seed := hash.Sum64()
 	return func(yield func([]byte, error) bool) {
-		order := rand.New(rand.NewPCG(s.cfg.Seed, seed))
+		order := rand.New(rand.NewPCG(a.cfg.Seed, seed))
 		for _, opened := range op.Opened {
 			if entry, err := json.Marshal(opened); !yield(entry, err) {
 				return

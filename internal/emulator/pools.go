@@ -10,25 +10,25 @@ import (
 )
 
 // savePool answers POST /pools and PUT /pools/{id}.
-func (s *Server) savePool(r call) (reply, error) {
+func (a *account) savePool(r call) (reply, error) {
 	var sent fields
 	if err := readJSON(r, &sent); err != nil {
 		return reply{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	id := r.PathValue("id")
-	old := s.state.pool(id)
+	old := a.state.pool(id)
 	if old == nil && id != "" {
 		return reply{}, notFound("pool", id)
 	}
-	owner, err := s.checkPool(sent)
+	owner, err := a.checkPool(sent)
 	if err != nil {
 		return reply{}, err
 	}
-	_, at := s.now()
+	_, at := a.now()
 	status := http.StatusCreated
-	p := pool{ID: s.state.nextID, Project: owner.ID, Created: at, Status: poolClosed}
+	p := pool{ID: a.state.nextID, Project: owner.ID, Created: at, Status: poolClosed}
 	if old != nil {
 		status, p = http.StatusOK, old.at(at)
 	}
@@ -39,7 +39,7 @@ func (s *Server) savePool(r call) (reply, error) {
 		return reply{}, invalid(valueNotAllowed.saying("A pool stays in its project").of("project_id"))
 	}
 	p.Fields = sent
-	if err := s.commit(&entry{Pools: []pool{p}}); err != nil {
+	if err := a.commit(&entry{Pools: []pool{p}}); err != nil {
 		return reply{}, err
 	}
 	return jsonReply(status, p.render())
@@ -47,14 +47,14 @@ func (s *Server) savePool(r call) (reply, error) {
 
 // checkPool checks the properties that tasks depend on and returns the pool's
 // project. It needs s.mu.
-func (s *Server) checkPool(sent fields) (*project, error) {
+func (a *account) checkPool(sent fields) (*project, error) {
 	var errs []*fieldError
 	for _, name := range []string{"project_id", "private_name"} {
 		if !sent.present(name) {
 			errs = append(errs, valueRequired.of(name))
 		}
 	}
-	owner := s.state.project(sent.text("project_id"))
+	owner := a.state.project(sent.text("project_id"))
 	if sent.present("project_id") && owner == nil {
 		errs = append(errs, entityDoesNotExist.of("project_id"))
 	}
@@ -69,20 +69,20 @@ func (s *Server) checkPool(sent fields) (*project, error) {
 }
 
 // poolNow returns a pool as it is now, or nil.
-func (s *Server) poolNow(id string) *pool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	p := s.state.pool(id)
+func (a *account) poolNow(id string) *pool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	p := a.state.pool(id)
 	if p == nil {
 		return nil
 	}
-	_, at := s.now()
+	_, at := a.now()
 	now := p.at(at)
 	return &now
 }
 
-func (s *Server) getPool(r call) (reply, error) {
-	p := s.poolNow(r.PathValue("id"))
+func (a *account) getPool(r call) (reply, error) {
+	p := a.poolNow(r.PathValue("id"))
 	if p == nil {
 		return reply{}, notFound("pool", r.PathValue("id"))
 	}
@@ -99,14 +99,14 @@ var poolListing = listing{
 	maxLimit:     300,
 }
 
-func (s *Server) listPools(r call) (reply, error) {
-	s.mu.RLock()
-	_, at := s.now()
+func (a *account) listPools(r call) (reply, error) {
+	a.mu.RLock()
+	_, at := a.now()
 	var all []fields
-	for _, p := range s.state.pools {
+	for _, p := range a.state.pools {
 		all = append(all, p.at(at).render())
 	}
-	s.mu.RUnlock()
+	a.mu.RUnlock()
 	return poolListing.page(r, all)
 }
 
@@ -142,26 +142,26 @@ var transitions = map[string]transition{
 }
 
 // actOnPool answers POST /pools/{id}/open, close, clone and archive.
-func (s *Server) actOnPool(r call) (reply, error) {
+func (a *account) actOnPool(r call) (reply, error) {
 	id := r.PathValue("id")
 	t, known := transitions[r.PathValue("action")]
 	if !known {
-		return s.noSuchPath(r)
+		return noSuchPath(r)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found := s.state.pool(id)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := a.state.pool(id)
 	if found == nil {
 		return reply{}, notFound("pool", id)
 	}
-	_, at := s.now()
+	_, at := a.now()
 	op := &operation{
 		ID: uuid.NewString(), Type: t.operation, Pool: found.ID,
-		Submitted: at, Finished: at + stamp(s.cfg.OperationTime/time.Millisecond),
+		Submitted: at, Finished: at + stamp(a.cfg.OperationTime/time.Millisecond),
 	}
 	p := found.at(at)
 	if t.to == "" {
-		op.Clone = s.state.nextID
+		op.Clone = a.state.nextID
 		p = pool{ID: op.Clone, Project: p.Project, Created: at, Fields: p.Fields, Status: poolClosed}
 	} else if p.Next == "" && p.Status == t.to {
 		return reply{status: http.StatusNoContent}, nil
@@ -170,7 +170,7 @@ func (s *Server) actOnPool(r call) (reply, error) {
 	} else {
 		p.Next, p.NextAt = t.to, op.Finished
 	}
-	if err := s.commit(&entry{Operation: op, Pools: []pool{p}}); err != nil {
+	if err := a.commit(&entry{Operation: op, Pools: []pool{p}}); err != nil {
 		return reply{}, err
 	}
 	return jsonReply(http.StatusAccepted, op.submitted())

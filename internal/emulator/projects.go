@@ -7,24 +7,24 @@ import (
 )
 
 // saveProject answers POST /projects and PUT /projects/{id}.
-func (s *Server) saveProject(r call) (reply, error) {
+func (a *account) saveProject(r call) (reply, error) {
 	sent, err := readProject(r)
 	if err != nil {
 		return reply{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, at := s.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, at := a.now()
 	status := http.StatusCreated
-	p := &project{ID: s.state.nextID, Created: at, Fields: sent}
+	p := &project{ID: a.state.nextID, Created: at, Fields: sent}
 	if id := r.PathValue("id"); id != "" {
-		old := s.state.project(id)
+		old := a.state.project(id)
 		if old == nil {
 			return reply{}, notFound("project", id)
 		}
 		status, p.ID, p.Created = http.StatusOK, old.ID, old.Created
 	}
-	if err := s.commit(&entry{Project: p}); err != nil {
+	if err := a.commit(&entry{Project: p}); err != nil {
 		return reply{}, err
 	}
 	return jsonReply(status, p.render())
@@ -65,10 +65,10 @@ func (f fields) dropReadOnly() {
 	}
 }
 
-func (s *Server) getProject(r call) (reply, error) {
-	s.mu.RLock()
-	p := s.state.project(r.PathValue("id"))
-	s.mu.RUnlock()
+func (a *account) getProject(r call) (reply, error) {
+	a.mu.RLock()
+	p := a.state.project(r.PathValue("id"))
+	a.mu.RUnlock()
 	if p == nil {
 		return reply{}, notFound("project", r.PathValue("id"))
 	}
@@ -82,13 +82,13 @@ var projectListing = listing{
 	maxLimit:     300,
 }
 
-func (s *Server) listProjects(r call) (reply, error) {
-	s.mu.RLock()
+func (a *account) listProjects(r call) (reply, error) {
+	a.mu.RLock()
 	var all []fields
-	for _, p := range s.state.projects {
+	for _, p := range a.state.projects {
 		all = append(all, p.render())
 	}
-	s.mu.RUnlock()
+	a.mu.RUnlock()
 	return projectListing.page(r, all)
 }
 

@@ -162,9 +162,9 @@ func (l listing) page(r call, all []fields) (reply, error) {
 	all = slices.DeleteFunc(all, func(f fields) bool {
 		return !q.matches(func(name string) string { return l.fields[name].of(f, name) })
 	})
-	order := append(q.sort, sortKey{field: "id"})
+	q.sort = append(q.sort, sortKey{field: "id"})
 	slices.SortFunc(all, func(a, b fields) int {
-		for _, by := range order {
+		for _, by := range q.sort {
 			kind := l.fields[by.field]
 			c := cmp.Compare(kind.of(a, by.field), kind.of(b, by.field))
 			if by.descending {

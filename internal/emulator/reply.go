@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -41,18 +42,14 @@ func htmlReply(status int) reply {
 		"<body>\r\n<center><h1>%s</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n", title, title)}
 }
 
-// send writes the answer. An error of the connection is nobody's to hear.
-func (a reply) send(w http.ResponseWriter) {
+// send writes the answer. After an error it is not whole.
+func (a reply) send(w http.ResponseWriter) error {
 	if a.stream == nil {
-		a.sendFirst(w, len(a.body))
-		return
+		return a.sendFirst(w, len(a.body))
 	}
 	a.begin(w)
 	out := bufio.NewWriterSize(w, 64<<10)
-	if err := a.stream(out); err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	out.Flush()
+	return errors.Join(a.stream(out), out.Flush())
 }
 
 // truncate sends half of the answer under the length of the whole.
@@ -60,23 +57,24 @@ func (a reply) truncate(w http.ResponseWriter) error {
 	if a.stream != nil {
 		var held bytes.Buffer
 		out := bufio.NewWriter(&held)
-		if err := a.stream(out); err != nil {
+		if err := errors.Join(a.stream(out), out.Flush()); err != nil {
 			return err
 		}
-		out.Flush()
 		a.body = held.Bytes()
 	}
-	a.sendFirst(w, len(a.body)/2)
-	return http.NewResponseController(w).Flush()
+	return errors.Join(a.sendFirst(w, len(a.body)/2), http.NewResponseController(w).Flush())
 }
 
 // sendFirst sends the first n bytes of the body.
-func (a reply) sendFirst(w http.ResponseWriter, n int) {
-	if a.status != http.StatusNoContent {
-		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+func (a reply) sendFirst(w http.ResponseWriter, n int) error {
+	if a.status == http.StatusNoContent {
+		a.begin(w)
+		return nil
 	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	a.begin(w)
-	w.Write(a.body[:n])
+	_, err := w.Write(a.body[:n])
+	return err
 }
 
 func (a reply) begin(w http.ResponseWriter) {

@@ -23,17 +23,11 @@ import (
 // net/http asks of a handler, so the server must be run by net/http or by
 // something that knows this value.
 type Server struct {
-	cfg     Config
-	mux     *http.ServeMux
-	uploads sync.Pool // of *upload
+	*account
+	mux *http.ServeMux
 
-	// mu guards what the server knows, and the luck that decides on faults and
-	// delays. The file is appended to under it and read without it: what was
-	// written once never changes.
-	mu    sync.RWMutex
-	state *state
-	quota *quota
-	store *store
+	// luck decides on faults and delays. Like the statistics it is guarded by
+	// the account's lock.
 	luck  *rand.Rand
 	stats Stats // as far as they are of requests
 
@@ -50,28 +44,15 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Server{
-		cfg:    cfg,
-		state:  newState(),
-		quota:  newQuota(cfg.Limits),
-		luck:   rand.New(rand.NewPCG(cfg.Seed, 0)),
-		stats:  newStats(),
-		closed: make(chan struct{}),
-	}
-	s.uploads.New = func() any { return new(upload) }
-	store, err := openStore(cfg.State, func(e *entry, data section) error {
-		if e.Batch != nil {
-			s.quota.tasks(e.Batch.At.time(), int(e.Batch.Created))
-		}
-		return s.state.apply(e, data)
-	})
+	account, err := openAccount(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s.store = store
-	s.quota.minute.peak = 0
-	if err := s.makeDemo(); err != nil {
-		return nil, errors.Join(err, s.Close())
+	s := &Server{
+		account: account,
+		luck:    rand.New(rand.NewPCG(cfg.Seed, 0)),
+		stats:   newStats(),
+		closed:  make(chan struct{}),
 	}
 	s.mux = s.routes()
 	return s, nil
@@ -125,8 +106,8 @@ func (s *Server) routes() *http.ServeMux {
 		{"GET /api/v1/projects", scopeProject, s.listProjects},
 		{"GET /api/v1/projects/{id}", scopeProject, s.getProject},
 		{"PUT /api/v1/projects/{id}", scopeProject, s.saveProject},
-		{"GET /api/v1/requester", scopeOther, s.getRequester},
-		{"/", scopeOther, s.noSuchPath},
+		{"GET /api/v1/requester", scopeOther, getRequester},
+		{"/", scopeOther, noSuchPath},
 	} {
 		mux.HandleFunc(route.pattern, func(w http.ResponseWriter, r *http.Request) {
 			s.gate.RLock()
@@ -136,19 +117,18 @@ func (s *Server) routes() *http.ServeMux {
 	}
 	mux.HandleFunc("GET /emulator/stats", func(w http.ResponseWriter, _ *http.Request) {
 		a, err := jsonReply(http.StatusOK, s.Stats())
-		if err != nil {
+		if err != nil || a.send(w) != nil {
 			panic(http.ErrAbortHandler)
 		}
-		a.send(w)
 	})
 	return mux
 }
 
-func (s *Server) noSuchPath(r call) (reply, error) {
+func noSuchPath(r call) (reply, error) {
 	return reply{}, refuse(http.StatusNotFound, codeDoesNotExist, "the emulator has no %s %s", r.Method, r.URL.Path)
 }
 
-func (s *Server) getRequester(call) (reply, error) {
+func getRequester(call) (reply, error) {
 	return jsonReply(http.StatusOK, json.RawMessage(`{"id":"requester-1","balance":1000.00,"public_name":{"EN":"Emulator"},`+
 		`"company":{"id":"1","superintendent_id":"requester-1"}}`))
 }
@@ -162,7 +142,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, han
 	}
 	var a reply
 	if err == nil {
-		a, err = s.carryOut(w, call{r, fault}, handle)
+		a, err = s.carryOut(w, r, fault, handle)
 	}
 	if err != nil {
 		drain(r)
@@ -176,7 +156,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, scope string, han
 		panic(http.ErrAbortHandler)
 	}
 	s.answered(a.status)
-	a.send(w)
+	if a.send(w) != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // admit checks what comes before the request itself and draws its luck.
@@ -222,19 +204,19 @@ func (s *Server) authenticate(header string) error {
 }
 
 // carryOut carries the request out as far as its fault allows.
-func (s *Server) carryOut(w http.ResponseWriter, r call, handle handler) (reply, error) {
-	if status, html, ok := r.fault.status(); ok && html {
-		drain(r.Request)
+func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, fault Fault, handle handler) (reply, error) {
+	if status, html, ok := fault.status(); ok && html {
+		drain(r)
 		return htmlReply(status), nil
 	} else if ok {
-		return reply{}, refuse(status, statusCode(status), "the fault %s of the emulator's script", r.fault.Name)
+		return reply{}, refuse(status, statusCode(status), "the fault %s of the emulator's script", fault.Name)
 	}
-	switch r.fault.Name {
+	switch fault.Name {
 	case FaultReset:
 		reset(w)
 		panic(http.ErrAbortHandler)
 	case FaultHang:
-		drain(r.Request) // only then net/http notices that the client has gone
+		drain(r) // only then net/http notices that the client has gone
 		select {
 		case <-r.Context().Done():
 		case <-s.closed:
@@ -249,12 +231,12 @@ func (s *Server) carryOut(w http.ResponseWriter, r call, handle handler) (reply,
 	case Fault429Day:
 		return reply{}, tooManyTasks("DAY")
 	}
-	a, err := handle(r)
-	switch r.fault.Name {
+	a, err := handle(call{r, fault})
+	switch fault.Name {
 	case FaultLost:
 		panic(http.ErrAbortHandler)
 	case FaultSlow:
-		if gone := s.sleep(r.Context(), cmp.Or(r.fault.Delay, DefaultSlowDelay)); gone != nil {
+		if gone := s.sleep(r.Context(), cmp.Or(fault.Delay, DefaultSlowDelay)); gone != nil {
 			return reply{}, gone
 		}
 	}
@@ -361,20 +343,4 @@ func readBody(into *bytes.Buffer, r call) error {
 		return malformed("the request has no body")
 	}
 	return nil
-}
-
-// now returns the moment of a change, which is never before an earlier one. It
-// needs s.mu.
-func (s *Server) now() (time.Time, stamp) {
-	now := time.Now()
-	return now, max(stampOf(now), s.state.last)
-}
-
-// commit writes down what a request changed and makes it so. It needs s.mu.
-func (s *Server) commit(e *entry, data ...[]byte) error {
-	written, err := s.store.append(e, data...)
-	if err != nil {
-		return err
-	}
-	return s.state.apply(e, written)
 }

@@ -19,6 +19,9 @@ import (
 
 // upload is one POST /tasks on its way. It is reused with its buffers.
 type upload struct {
+	account    *account
+	parameters taskParameters
+
 	body    bytes.Buffer
 	created []byte   // the lines of the good tasks
 	refused []byte   // the lines of the others
@@ -56,10 +59,10 @@ func (u *upload) reset() {
 const maxKeptBytes = 16 << 20
 
 // release keeps the upload for another request.
-func (s *Server) release(u *upload) {
+func (a *account) release(u *upload) {
 	if u.body.Cap()+cap(u.created)+cap(u.refused) <= maxKeptBytes {
 		u.reset()
-		s.uploads.Put(u)
+		a.uploads.Put(u)
 	}
 }
 
@@ -97,7 +100,7 @@ func readTaskParameters(query url.Values) (taskParameters, error) {
 }
 
 // createTasks answers POST /tasks.
-func (s *Server) createTasks(r call) (reply, error) {
+func (a *account) createTasks(r call) (reply, error) {
 	parameters, err := readTaskParameters(r.URL.Query())
 	if err != nil {
 		return reply{}, err
@@ -105,13 +108,14 @@ func (s *Server) createTasks(r call) (reply, error) {
 	if r.fault.ownScope() == scopePost {
 		parameters.fault = r.fault
 	}
-	if s.operation(parameters.operation) != nil {
+	if a.operation(parameters.operation) != nil {
 		return reply{}, operationExists(parameters.operation)
 	}
-	u := s.uploads.Get().(*upload)
-	committed, err := s.upload(u, r, parameters)
+	u := a.uploads.Get().(*upload)
+	u.parameters = parameters
+	committed, err := u.carryOut(r)
 	if err != nil || parameters.async {
-		s.release(u)
+		a.release(u)
 	}
 	switch {
 	case err != nil:
@@ -120,24 +124,24 @@ func (s *Server) createTasks(r call) (reply, error) {
 		return jsonReply(http.StatusAccepted, committed.Operation.submitted())
 	}
 	return streamReply(http.StatusCreated, func(out *bufio.Writer) error {
-		defer s.release(u)
+		defer a.release(u)
 		return u.writeAnswer(out, committed.Batch)
 	}), nil
 }
 
-// upload reads, checks and carries out a POST /tasks.
-func (s *Server) upload(u *upload, r call, parameters taskParameters) (*entry, error) {
+// carryOut reads, checks and commits a POST /tasks.
+func (u *upload) carryOut(r call) (*entry, error) {
 	if err := readBody(&u.body, r); err != nil {
 		return nil, err
 	}
 	u.created = slices.Grow(u.created, u.body.Len())
-	if err := s.parse(u, parameters); err != nil {
+	if err := u.parse(); err != nil {
 		return nil, err
 	}
-	if !parameters.async && u.good == 0 {
+	if !u.parameters.async && u.good == 0 {
 		return nil, u.refusal()
 	}
-	return s.commitTasks(u, parameters)
+	return u.commit()
 }
 
 func operationExists(id string) error {
@@ -145,17 +149,17 @@ func operationExists(id string) error {
 }
 
 // parse checks every task of the body and fills the lines of the upload.
-func (s *Server) parse(u *upload, parameters taskParameters) error {
-	limits := s.cfg.Limits
+func (u *upload) parse() error {
+	limits := u.account.cfg.Limits
 	limit := limits.TasksSync
-	if parameters.async {
+	if u.parameters.async {
 		limit = limits.TasksAsync
 	}
 	err := u.eachTask(func(raw jx.Raw) error {
 		if exceeds(len(u.items)+1, limit) {
 			return tooLarge("the request has more than %d tasks", limit)
 		}
-		return s.parseTask(u, raw, parameters)
+		return u.parseTask(raw)
 	})
 	switch {
 	case err != nil:
@@ -170,7 +174,7 @@ func (s *Server) parse(u *upload, parameters taskParameters) error {
 	if err := u.checkPools(); err != nil {
 		return err
 	}
-	if len(u.refused) > 0 && !parameters.skipInvalid || parameters.fault.Name != "" {
+	if len(u.refused) > 0 && !u.parameters.skipInvalid || u.parameters.fault.Name != "" {
 		u.createNone()
 	}
 	return nil
@@ -230,14 +234,14 @@ func onOneLine(text []byte) error {
 }
 
 // parseTask checks one task and adds its line.
-func (s *Server) parseTask(u *upload, raw jx.Raw, parameters taskParameters) error {
+func (u *upload) parseTask(raw jx.Raw) error {
 	task, err := splitTask(raw)
 	if err != nil {
 		return malformed("task %d is no object: %v", len(u.items), err)
 	}
-	in := s.uploadPool(u, task.members[memberPool])
+	in := u.poolOf(task.members[memberPool])
 	c := &u.checker
-	if err := c.check(&task, in.spec, parameters.allowDefaults); err != nil {
+	if err := c.check(&task, in.spec, u.parameters.allowDefaults); err != nil {
 		return malformed("task %d is no JSON: %v", len(u.items), err)
 	}
 	if len(c.errs) > 0 {
@@ -271,8 +275,8 @@ func appendLine(dst, note []byte) []byte {
 	return append(dst, '\n')
 }
 
-// uploadPool finds the pool that a task names; one that is absent has no id.
-func (s *Server) uploadPool(u *upload, raw jx.Raw) *uploadPool {
+// poolOf finds the pool that a task names; one that is absent has no id.
+func (u *upload) poolOf(raw jx.Raw) *uploadPool {
 	var id []byte
 	if raw.Type() == jx.String {
 		id = raw[1 : len(raw)-1] // an id has nothing to unescape
@@ -283,7 +287,7 @@ func (s *Server) uploadPool(u *upload, raw jx.Raw) *uploadPool {
 		}
 	}
 	found := uploadPool{id: string(id)}
-	if p := s.poolNow(found.id); p != nil {
+	if p := u.account.poolNow(found.id); p != nil {
 		found.pool, found.spec, found.overlap = p, p.spec, p.defaultOverlap()
 	}
 	u.pools = append(u.pools, found)
@@ -326,37 +330,39 @@ func (u *upload) refusal() error {
 	return e
 }
 
-// commitTasks carries the checked request out.
-func (s *Server) commitTasks(u *upload, parameters taskParameters) (*entry, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state.operations[parameters.operation] != nil {
-		return nil, operationExists(parameters.operation)
+// commit carries the checked request out.
+func (u *upload) commit() (*entry, error) {
+	a := u.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state.operations[u.parameters.operation] != nil {
+		return nil, operationExists(u.parameters.operation)
 	}
 	for _, in := range u.pools {
-		if in.created > 0 && exceeds(in.pool.tasks.count+int(in.created), s.cfg.Limits.PoolTasks) {
-			return nil, conflict(codePoolTasksExceeded, "pool %s would have more than %d tasks", in.id, s.cfg.Limits.PoolTasks)
+		if in.created > 0 && exceeds(in.pool.tasks.count+int(in.created), a.cfg.Limits.PoolTasks) {
+			return nil, conflict(codePoolTasksExceeded, "pool %s would have more than %d tasks", in.id, a.cfg.Limits.PoolTasks)
 		}
 	}
-	now, at := s.now()
-	if err := s.quota.refusal(now, u.good); err != nil {
+	now, at := a.now()
+	if err := a.quota.refusal(now, u.good); err != nil {
 		return nil, err
 	}
-	e := s.taskEntry(u, parameters, at)
-	if parameters.fault.Name == FaultOpVanish {
+	e := u.entry(at)
+	if u.parameters.fault.Name == FaultOpVanish {
 		return e, nil
 	}
-	if err := s.commit(e, u.created, u.refused); err != nil {
+	if err := a.commit(e, u.created, u.refused); err != nil {
 		return nil, err
 	}
-	s.quota.tasks(now, u.good)
+	a.quota.tasks(now, u.good)
 	return e, nil
 }
 
-// taskEntry describes what the request changes. It needs s.mu.
-func (s *Server) taskEntry(u *upload, parameters taskParameters, at stamp) *entry {
+// entry describes what the request changes. It needs the account's lock.
+func (u *upload) entry(at stamp) *entry {
+	a, parameters := u.account, u.parameters
 	b := &batch{
-		Items: uint32(len(u.items)), Created: uint32(u.good), First: s.state.nextTask, At: at, Visible: at,
+		Items: uint32(len(u.items)), Created: uint32(u.good), First: a.state.nextTask, At: at, Visible: at,
 		Starts: slices.Clone(append(u.starts, uint32(len(u.created)))),
 	}
 	for _, in := range u.pools {
@@ -366,7 +372,7 @@ func (s *Server) taskEntry(u *upload, parameters taskParameters, at stamp) *entr
 	}
 	e := &entry{Batch: b}
 	if parameters.async {
-		b.Visible = at + stamp(s.cfg.OperationTime/time.Millisecond)
+		b.Visible = at + stamp(a.cfg.OperationTime/time.Millisecond)
 		e.Operation = &operation{
 			ID: cmp.Or(parameters.operation, uuid.NewString()), Type: typeTaskBatchCreate,
 			Submitted: at, Finished: b.Visible, Fail: u.good == 0,
@@ -378,16 +384,16 @@ func (s *Server) taskEntry(u *upload, parameters taskParameters, at stamp) *entr
 		}
 	}
 	if parameters.openPool && parameters.fault.Name == "" {
-		s.openAfterUpload(e, u)
+		u.openPools(e)
 	}
 	return e
 }
 
-// openAfterUpload opens the pools that a request names once its tasks are
+// openPools opens the pools that a request names once its tasks are
 // there, and notes where that fails.
-func (s *Server) openAfterUpload(e *entry, u *upload) {
+func (u *upload) openPools(e *entry) {
 	for _, in := range u.pools {
-		p := s.state.pool(in.id)
+		p := u.account.state.pool(in.id)
 		if p == nil {
 			continue
 		}

@@ -1,4 +1,4 @@
-// Package pgtest gives tests a PostgreSQL.
+// Package pgtest provides tests with a PostgreSQL.
 //
 // What goes in: the URL of a server in POOLFILL_TEST_POSTGRES, whose user may
 // create databases, or else the programs of PostgreSQL as installed. What comes
@@ -47,9 +47,9 @@ const (
 )
 
 // shared is the process's one server, which is started at the first use.
-var shared = sync.OnceValues(func() (*Server, error) { return start(true) })
+var shared = sync.OnceValues(func() (*Server, error) { return start(removeFiles) })
 
-// URL gives the URL of a new and empty database, which is gone after the tests.
+// URL returns the URL of a new and empty database, which is gone after the tests.
 func URL(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv(Variable)
@@ -73,8 +73,8 @@ func URL(t testing.TB) string {
 	return u.String()
 }
 
-// Restricted gives the URL of a database of URL's for a user of its own who may use
-// all tables that there are by now, and make none. It is gone after the test.
+// Restricted returns the URL of a database of URL's for a user of its own who may
+// use all tables that there are by now, and make none. It is gone after the test.
 func Restricted(t testing.TB, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -127,19 +127,27 @@ func without(t testing.TB, err error) {
 // Server is a PostgreSQL of a test's own. It is safe for concurrent use, but
 // for Kill and Restart.
 type Server struct {
-	t          testing.TB
-	bin, dir   string
-	port       int
-	disposable bool // its files are removed when it ends
+	t        testing.TB
+	bin, dir string
+	port     int
+	files    afterEnd
 
 	guard *exec.Cmd
 	leash io.Closer // the server ends when it is closed, or with this process
 }
 
+// afterEnd is what becomes of a server's files when it ends.
+type afterEnd string
+
+const (
+	keepFiles   afterEnd = "keep" // so that it can be started again
+	removeFiles afterEnd = "remove"
+)
+
 // Start starts a server for one test. It ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s, err := start(false)
+	s, err := start(keepFiles)
 	if err != nil {
 		without(t, err)
 	}
@@ -153,7 +161,7 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// URL gives the URL of a database of the server, whether or not there is such a
+// URL returns the URL of a database of the server, whether or not there is such a
 // one. An empty one is there from the start: postgres.
 func (s *Server) URL(database string) string {
 	u := url.URL{
@@ -184,7 +192,7 @@ func (s *Server) Restart() {
 	}
 }
 
-func start(disposable bool) (_ *Server, err error) {
+func start(files afterEnd) (_ *Server, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	bin, err := find(ctx)
@@ -195,7 +203,7 @@ func start(disposable bool) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir, disposable: disposable}
+	s := &Server{bin: bin, dir: dir, files: files}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(dir))
@@ -232,26 +240,21 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 	return cmd
 }
 
-// keep runs the server that its arguments name until its input ends, which also
+// guardScript runs the server that its arguments name until its input ends, which also
 // the death of this process brings about, and then ends it as a crash would.
-const keep = `folder=$1; shift
+const guardScript = `files=$1; folder=$2; shift 2
 "$@" </dev/null & server=$!
 read -r line
 kill -QUIT $server; wait $server
-cd /; [ -z "$folder" ] || rm -rf "$folder"; exit 0`
+cd /; [ "$files" = keep ] || rm -rf "$folder"; exit 0`
 
 // launch starts the server and waits until it answers.
 func (s *Server) launch() (err error) {
-	folder := ""
-	if s.disposable {
-		folder = s.dir
-	}
-	settings := []string{
+	args := []string{"-c", guardScript, "guard", string(s.files), s.dir, filepath.Join(s.bin, "postgres"), "-D", s.data()}
+	for _, setting := range []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(s.port), "unix_socket_directories=",
 		"shared_buffers=16MB", "max_connections=200", "fsync=off", "full_page_writes=off", "timezone=UTC",
-	}
-	args := []string{"-c", keep, "keep", folder, filepath.Join(s.bin, "postgres"), "-D", s.data()}
-	for _, setting := range settings {
+	} {
 		args = append(args, "-c", setting)
 	}
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
@@ -298,7 +301,7 @@ func (s *Server) answers() error {
 	}
 }
 
-// find gives the folder of PostgreSQL's programs, those of the latest version.
+// find returns the folder of PostgreSQL's programs, those of the latest version.
 func find(ctx context.Context) (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		return filepath.Dir(path), nil
@@ -308,7 +311,7 @@ func find(ctx context.Context) (string, error) {
 		return "", err
 	}
 	version := func(folder string) int {
-		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(folder)))
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(folder))) // 0 of what is no number
 		return n
 	}
 	slices.SortFunc(folders, func(a, b string) int { return version(b) - version(a) })

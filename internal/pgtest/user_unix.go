@@ -14,23 +14,21 @@ import (
 )
 
 // unprivileged lets a command run as somebody else where this process is root,
-// as PostgreSQL refuses to be that, and gives him the folder.
+// as PostgreSQL refuses to be that, and makes the folder theirs.
 func unprivileged(cmd *exec.Cmd, folder string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
 	who, err := user.Lookup("postgres")
 	if err != nil {
-		if who, err = user.Lookup("nobody"); err != nil {
-			return errors.New("PostgreSQL can't run as root, and there is neither a user postgres nor nobody")
-		}
+		who, err = user.Lookup("nobody")
 	}
-	uid, err := strconv.ParseUint(who.Uid, 10, 32)
 	if err != nil {
-		return err
+		return errors.New("PostgreSQL can't run as root, and there is neither a user postgres nor nobody")
 	}
-	gid, err := strconv.ParseUint(who.Gid, 10, 32)
-	if err != nil {
+	uid, uidErr := strconv.ParseUint(who.Uid, 10, 32)
+	gid, gidErr := strconv.ParseUint(who.Gid, 10, 32)
+	if err := errors.Join(uidErr, gidErr); err != nil {
 		return err
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}

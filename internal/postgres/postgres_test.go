@@ -40,7 +40,7 @@ type proxy struct {
 	hang bool          // the server doesn't hear that the connection is gone
 }
 
-// through gives an address at which the proxy is.
+// through returns an address at which the proxy is.
 func (p *proxy) through(t *testing.T, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)

@@ -236,7 +236,7 @@ func (b *Book) Today(ctx context.Context) (int, error) {
 	return today, nil
 }
 
-// transact gives back the room that was not handed out, reports the news to the book and
+// transact returns the room that was not handed out, reports the news to the book and
 // runs f on the page of now.
 func (b *Book) transact(ctx context.Context, f func(*page)) error {
 	return b.inTurn(ctx, func() error { return b.write(ctx, b.news((*holding).giveBack), f) })

@@ -3,10 +3,12 @@ package toloka
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +31,7 @@ type Item struct {
 	Created  bool
 	ID       string
 	Findings []verdict.Finding
-	// Key is the key of the task's content where it has no Index.
+	// Key is the key of the task's content where it has no Index, or the Batch is empty.
 	Key Key
 }
 
@@ -270,7 +272,8 @@ func indexOf(raw []byte) int {
 }
 
 // log reads the log of an operation with n tasks. What says that a task was created or
-// refused is an item; all else is passed over.
+// refused is an item; all else is passed over. Where n is 0, nothing is known of what was
+// sent, and all items have keys.
 func (p *decoders) log(r io.Reader, of Entity, n int, sent inputs, take func(iter.Seq[Item])) error {
 	return p.items(r, n, func(d *decoder) error {
 		return d.array(func() error {
@@ -316,7 +319,7 @@ func (d *decoder) entry(raw []byte, of Entity, sent inputs) error {
 	switch {
 	case !item.Created:
 		item.Findings = findings(e.output)
-	case item.Index < 0:
+	case item.Index < 0 || d.tasks == 0:
 		item.ID = string(id)
 	default:
 		if d.created(item.Index, id); id == nil {
@@ -330,9 +333,9 @@ func (d *decoder) entry(raw []byte, of Entity, sent inputs) error {
 		d.shapes.learn(raw, marks...)
 		return nil
 	}
-	if item.Index < 0 {
+	if item.Index < 0 || d.tasks == 0 {
 		var isTask bool
-		if item.Key, isTask = taskKey(e.input); !isTask {
+		if item.Key, isTask = taskKey(e.input); !isTask && item.Index < 0 {
 			return nil
 		}
 	}
@@ -347,31 +350,6 @@ func taskKey(input []byte) (Key, bool) {
 	}
 	key, err := ContentKey(input)
 	return key, err == nil
-}
-
-// created reads from the log of an operation which tasks it has created.
-func (p *decoders) created(r io.Reader, of Entity, task func(Task)) error {
-	return p.read(r, func(d *decoder) error {
-		return d.array(func() error {
-			raw, err := d.raw()
-			if err != nil {
-				return err
-			}
-			e, err := entryFrom(raw, of)
-			if err != nil || !e.success {
-				return err
-			}
-			kind, err := text(e.kind)
-			if err != nil || string(kind) != of.createEntry {
-				return err
-			}
-			id, err := text(e.id)
-			if key, isTask := taskKey(e.input); err == nil && (isTask || indexOf(e.place) >= 0) {
-				task(Task{ID: string(id), Key: key})
-			}
-			return err
-		})
-	})
 }
 
 // page reads a page of a pool's tasks.
@@ -425,124 +403,103 @@ func taskFrom(raw []byte) (Task, error) {
 	return Task{ID: string(id), Key: key}, err
 }
 
-// maxNesting bounds how deep the errors of a row are looked for.
-const maxNesting = 8
-
 // itemFindings reads the payload of a VALIDATION_ERROR. The server has several
 // shapes for it: errors keyed by the item's place ({"3": {field: error}}), by
 // place and field ({"3.field": error}), and flat ({field: error}), where it
 // doesn't say which item they belong to.
-func itemFindings(payload []byte) (byItem map[int][]verdict.Finding, flat []verdict.Finding) {
+func itemFindings(payload any) (byItem map[int][]verdict.Finding, flat []verdict.Finding) {
 	byItem = map[int][]verdict.Finding{}
-	d := jx.DecodeBytes(payload)
-	if d.Next() != jx.Object {
-		return byItem, nil
-	}
-	// Of a payload that is cut off, what was read is good.
-	_ = d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-		name := string(key)
-		raw, err := d.Raw()
-		if err != nil {
-			return err
-		}
-		if name == "validation_errors" && raw.Type() == jx.Object {
-			inner, innerFlat := itemFindings(raw)
-			for i, errs := range inner {
-				byItem[i] = append(byItem[i], errs...)
+	members, _ := payload.(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		value := members[name]
+		if inner, ok := value.(map[string]any); ok && name == "validation_errors" {
+			of, all := itemFindings(inner)
+			for i, found := range of {
+				byItem[i] = append(byItem[i], found...)
 			}
-			flat = append(flat, innerFlat...)
-			return nil
+			flat = append(flat, all...)
+			continue
 		}
 		place, field, _ := strings.Cut(name, ".")
 		if i, err := strconv.Atoi(place); err == nil && i >= 0 {
-			byItem[i] = append(byItem[i], leaves(field, raw, 0)...)
+			byItem[i] = append(byItem[i], leaves(field, value, 0)...)
 		} else {
-			flat = append(flat, leaves(name, raw, 0)...)
+			flat = append(flat, leaves(name, value, 0)...)
 		}
-		return nil
-	})
+	}
 	return byItem, flat
 }
+
+const noReason = "the server gave no reason"
 
 // findings reads the errors of one item, {field: {code, message}} or just
 // {code, message}. It returns at least one.
 func findings(raw []byte) []verdict.Finding {
-	if errs := leaves("", raw, 0); len(errs) > 0 {
-		return errs
+	var value any
+	if json.Unmarshal(raw, &value) == nil {
+		if found := leaves("", value, 0); len(found) > 0 {
+			return found
+		}
 	}
-	return []verdict.Finding{{Stage: verdict.StageServer, Code: contract.CodeValidationError, Message: noReason}}
+	return []verdict.Finding{finding("", contract.CodeValidationError, noReason)}
 }
 
+func finding(path, code, message string) verdict.Finding {
+	return verdict.Finding{Stage: verdict.StageServer, Path: path, Code: cut(code, maxText), Message: cut(message, maxText)}
+}
+
+// maxNesting bounds how deep the errors of a row are looked for.
+const maxNesting = 8
+
 // leaves collects the errors within a value, naming fields by their path.
-func leaves(field string, raw []byte, depth int) []verdict.Finding {
-	d := jx.DecodeBytes(raw)
-	switch d.Next() {
-	case jx.String:
-		if text, err := d.Str(); err == nil && text != "" {
-			return []verdict.Finding{{Stage: verdict.StageServer, Path: field, Code: contract.CodeValidationError, Message: cut(text, maxText)}}
+func leaves(path string, value any, depth int) (found []verdict.Finding) {
+	if depth > maxNesting {
+		return nil
+	}
+	switch value := value.(type) {
+	case string:
+		if value != "" {
+			found = append(found, finding(path, contract.CodeValidationError, value))
 		}
-		return nil
-	case jx.Array, jx.Object:
-	default:
-		return nil
-	}
-	if depth == maxNesting {
-		return nil
-	}
-	var errs []verdict.Finding
-	if d.Next() == jx.Array {
-		// What can't be read is left out, here and below: the row is refused
-		// in any case, and there is always at least one reason.
-		_ = d.Arr(func(d *jx.Decoder) error {
-			item, err := d.Raw()
-			errs = append(errs, leaves(field, item, depth+1)...)
-			return err
-		})
-		return errs
-	}
-	own := verdict.Finding{Stage: verdict.StageServer, Path: field}
-	_ = d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-		var err error
-		switch name := string(key); {
-		case name == "code" && d.Next() == jx.String:
-			own.Code, err = d.Str()
-		case name == "message" && d.Next() == jx.String:
-			own.Message, err = d.Str()
-		case name == "params" || name == "request_id":
-			err = d.Skip()
-		default:
-			var inner jx.Raw
-			if inner, err = d.Raw(); err == nil {
-				path := name
-				if field != "" {
-					path = field + "." + name
-				}
-				errs = append(errs, leaves(path, inner, depth+1)...)
+	case []any:
+		for _, one := range value {
+			found = append(found, leaves(path, one, depth+1)...)
+		}
+	case map[string]any:
+		code, isCode := value["code"].(string)
+		message, isMessage := value["message"].(string)
+		if code != "" || message != "" {
+			return append(found, finding(path, code, message))
+		}
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			switch {
+			case name == "code" && isCode, name == "message" && isMessage, name == "params", name == "request_id":
+				continue
 			}
+			inner := name
+			if path != "" {
+				inner = path + "." + name
+			}
+			found = append(found, leaves(inner, value[name], depth+1)...)
 		}
-		return err
-	})
-	if own.Code != "" || own.Message != "" {
-		own.Code, own.Message = cut(own.Code, maxText), cut(own.Message, maxText)
-		return []verdict.Finding{own}
 	}
-	return errs
+	return found
 }
 
 // Findings returns what the server says about a batch that it refused as a whole: what
 // is wrong with single items, by their place in it, and what it doesn't say of any one of
 // them. There is at least one finding each.
 func (e *Error) Findings() (byItem map[int][]verdict.Finding, all []verdict.Finding) {
-	byItem, all = itemFindings(e.Payload)
+	var payload any
+	_ = json.Unmarshal(e.Payload, &payload) // what can't be read names no item
+	byItem, all = itemFindings(payload)
 	for i, found := range byItem {
 		if len(found) == 0 {
 			byItem[i] = findings(nil)
 		}
 	}
 	if len(all) == 0 {
-		all = []verdict.Finding{{Stage: verdict.StageServer, Code: e.Code, Message: cmp.Or(e.Message, noReason)}}
+		all = []verdict.Finding{finding("", e.Code, cmp.Or(e.Message, noReason))}
 	}
 	return byItem, all
 }
-
-const noReason = "the server gave no reason"

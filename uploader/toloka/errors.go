@@ -122,7 +122,12 @@ func (e *Error) Retryable() bool {
 // Error says what happened, for what request, and what to do about it.
 func (e *Error) Error() string {
 	var b strings.Builder
+	var reason string
 	var known bool // whether the cause is in the sentence
+	switch e.Kind {
+	case KindBroken, KindUnreachable, KindInsecure:
+		reason, known = transportReason(e.Cause)
+	}
 	switch e.Kind {
 	case KindInvalid:
 		fmt.Fprintf(&b, "the server refused the request for %s%s", e.What, e.answer())
@@ -154,18 +159,13 @@ func (e *Error) Error() string {
 	case KindTimeout:
 		fmt.Fprintf(&b, "%s did not answer in time while %s: try again later, or allow a longer request timeout", e.Host, e.What)
 	case KindBroken:
-		var reason string
-		reason, known = transportReason(e.Cause)
 		fmt.Fprintf(&b, "the connection to %s broke while %s: %s", e.Host, e.What, reason)
 	case KindMalformed:
 		fmt.Fprintf(&b, "the answer of %s makes no sense while %s%s: check that the address is that of the API", e.Host, e.What, e.answer())
 	case KindUnreachable:
-		var reason string
-		reason, known = transportReason(e.Cause)
 		fmt.Fprintf(&b, "%s can't be reached for %s: %s", e.Host, e.What, reason)
 	case KindInsecure:
-		var reason string
-		if reason, known = transportReason(e.Cause); known {
+		if known {
 			fmt.Fprintf(&b, "the connection to %s for %s is not safe: %s", e.Host, e.What, reason)
 			break
 		}

@@ -97,16 +97,6 @@ func on(want string, status int, body string, headers ...string) step {
 	}}
 }
 
-// broken loses the connection of a POST /tasks.
-func broken(err error) step {
-	return step{post, func(received) (*http.Response, error) { return nil, err }}
-}
-
-// silent never answers.
-func silent(want string) step {
-	return step{want, func(received) (*http.Response, error) { return nil, nil }}
-}
-
 func answer(status int, body string, headers ...string) *http.Response {
 	h := http.Header{}
 	for i := 0; i+1 < len(headers); i += 2 {

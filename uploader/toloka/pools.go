@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -186,39 +187,15 @@ func withMember(object []byte, name, value string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(object))
-	open, err := d.Token()
+	old, err := member(object, name)
 	if err != nil {
 		return nil, err
 	}
-	if open != json.Delim('{') {
-		return nil, errors.New("the answer is no object")
-	}
-	var out []byte
-	kept := int64(0) // how much of the object is in out
-	found := false
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		var old json.RawMessage
-		if err := d.Decode(&old); err != nil {
-			return nil, err
-		}
-		if key == name {
-			end := d.InputOffset()
-			out = append(append(out, object[kept:end-int64(len(old))]...), encoded...)
-			kept, found = end, true
-		}
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, err
-	}
-	if !found {
+	if old == nil {
 		return nil, fmt.Errorf("the answer has no %s", name)
 	}
-	return append(out, object[kept:]...), nil
+	m := marked(object, old, anyText)
+	return slices.Concat(object[:m.start], encoded, object[m.end:]), nil
 }
 
 // poolsPage is the most pools in one answer.

@@ -31,8 +31,9 @@ type scanner struct {
 	buf  []byte // buf[head:tail] is read and not yet walked through
 	head int
 	tail int
-	keep int // buf[keep:] is kept when the window moves on; -1 for what is behind head
-	base int // the place of buf[0] in the text
+	keep int    // buf[keep:] is kept when the window moves on; -1 for what is behind head
+	base int    // the place of buf[0] in the text
+	name []byte // the last key
 }
 
 func (s *scanner) reset(r io.Reader) {
@@ -170,19 +171,18 @@ func (s *scanner) key() ([]byte, error) {
 	if !s.at('"') {
 		return nil, s.unexpected(s.buf[s.head])
 	}
-	s.keep = s.head
-	defer func() { s.keep = -1 }()
-	if err := s.skipString(); err != nil {
+	raw, err := s.raw()
+	if err != nil {
 		return nil, err
 	}
-	size := s.head - s.keep
+	s.name = append(s.name[:0], raw...) // reading on moves the window
 	if err := s.expect(':'); err != nil {
 		return nil, err
 	}
 	if _, err := s.peek(); err != nil {
 		return nil, err
 	}
-	return text(s.buf[s.keep : s.keep+size])
+	return text(s.name)
 }
 
 // text returns what a JSON string says; nil for another value.

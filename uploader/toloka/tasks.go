@@ -116,8 +116,13 @@ const maxList = 1 << 30
 // order.
 func (c *Client) Created(ctx context.Context, e Entity, operation string) (tasks []Task, err error) {
 	r := logOf(operation, func(answer io.Reader) error {
-		tasks = tasks[:0] // a log that broke off is read from the start
-		return c.decode.created(answer, e, func(t Task) { tasks = append(tasks, t) })
+		return c.decode.log(answer, e, 0, Batch{}.inputs(), func(items iter.Seq[Item]) {
+			for item := range items {
+				if item.Created {
+					tasks = append(tasks, Task{ID: item.ID, Key: item.Key})
+				}
+			}
+		})
 	})
 	r.limit = maxList
 	_, err = c.do(ctx, r)

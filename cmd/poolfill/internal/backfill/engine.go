@@ -108,7 +108,7 @@ func Start(ctx context.Context, at Place, o Options) (_ *Engine, err error) {
 	e := &Engine{log: slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.AddStacktraceAt(noStack))), alarm: newAlarm(at.Ledger), stopping: make(chan struct{})}
 	e.keeper = &keeper{store: s, api: o.API, log: o.Log, alarm: e.alarm, wake: make(chan struct{}, 1)}
 	segments := &worker{store: s, api: o.API, log: o.Log, alarm: e.alarm, stop: e.stopping, ended: e.keeper.nudge}
-	uploads := &scheduler{schedules: schedules{s.database}, upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
+	uploads := &scheduler{schedules: schedules(s), upload: o.Upload, server: o.API.BaseURL, log: o.Log, alarm: e.alarm}
 	workers := river.NewWorkers()
 	// River knows scheduled uploads everywhere: one that goes on for long it would
 	// otherwise take for lost, and discard. An upload takes as long as it takes, and

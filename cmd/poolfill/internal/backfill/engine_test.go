@@ -95,7 +95,7 @@ func (q *queued) insert(_ context.Context, all []wanted) error {
 	return nil
 }
 
-// keeping gives the queue of a keeper, and a function that has it keep after more
+// keeping returns the queue of a keeper, and a function that has it keep after more
 // time has passed.
 func keeping(t *testing.T, m *Manager, server *tolokatest.Server) (q *queued, keep func(after time.Duration)) {
 	t.Helper()

@@ -27,7 +27,7 @@ type opener struct {
 	pools []string
 }
 
-// newOpener gives one that answers with what open says of a pool.
+// newOpener returns one that answers with what open says of a pool.
 func newOpener(open func(pool string, w http.ResponseWriter, r *http.Request)) *opener {
 	o := &opener{open: open}
 	o.api = toloka.Config{BaseURL: "https://toloka.example", Token: "t", HTTP: &http.Client{Transport: o}}
@@ -48,7 +48,7 @@ func (o *opener) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// asked gives the pools that were asked for, in order.
+// asked returns the pools that were asked for, in order.
 func (o *opener) asked() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -58,7 +58,7 @@ func (o *opener) asked() string {
 // enterPools enters a backfill that opens its pools, with one segment each.
 func enterPools(t *testing.T, m *Manager, api toloka.Config, name string, pools ...string) Backfill {
 	t.Helper()
-	p := Plan{files: []file{{path: name}}}
+	p := Plan{Inputs: []Input{{Source: Source{Path: name}}}}
 	for i, pool := range pools {
 		p.Layout.Slots = append(p.Layout.Slots, Slot{Pool: pool, Rows: 3})
 		p.Layout.Pieces = append(p.Layout.Pieces, Piece{Range: reader.Segment{Rows: 3}, Slot: i})

@@ -26,23 +26,6 @@ func Manage(ctx context.Context, l *ledger.Ledger) (*Manager, error) {
 	return &Manager{s}, err
 }
 
-// Plan is what a backfill will do, before it is begun.
-type Plan struct {
-	Inputs []Input
-	Layout Layout
-
-	files []file
-}
-
-// Rows are all rows that are to be uploaded, those for each pool as often as
-// there are pools.
-func (p Plan) Rows() (n int64) {
-	for _, s := range p.Layout.Slots {
-		n += s.Rows
-	}
-	return n
-}
-
 // MakePlan reads the files and lays them out. client answers what is asked of the
 // pools; nil plans without, and takes pools for empty. each are files whose rows
 // every pool gets. found is called for each file that was read.
@@ -63,18 +46,16 @@ func MakePlan(ctx context.Context, client *toloka.Client, sources, each []Source
 			errs = append(errs, err)
 			continue
 		}
-		in, f, err := cut(ctx, source, t.reading, s.SegmentRows)
+		in, err := cut(ctx, source, t.reading, s.SegmentRows)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		for _, pool := range t.pools {
-			if problem := pipeline.TrainingProblem(pool, f.info); problem != nil {
+			if problem := pipeline.TrainingProblem(pool, in.info); problem != nil {
 				errs = append(errs, problem)
 			}
 		}
-		f.number = len(p.files)
-		p.files = append(p.files, f)
 		p.Inputs = append(p.Inputs, in)
 		found(in)
 	}
@@ -87,21 +68,20 @@ func MakePlan(ctx context.Context, client *toloka.Client, sources, each []Source
 }
 
 // cut reads a file and cuts it into ranges.
-func cut(ctx context.Context, source Source, reading reader.Config, rows int64) (in Input, f file, err error) {
+func cut(ctx context.Context, source Source, reading reader.Config, rows int64) (in Input, err error) {
 	in.Source = source
-	was, err := reader.Identify(ctx, source.Path)
-	if err != nil {
-		return in, f, fmt.Errorf("%s%w", source.place, err)
+	if in.identity, err = reader.Identify(ctx, source.Path); err != nil {
+		return in, fmt.Errorf("%s%w", source.place, err)
 	}
-	if reader.IsURL(source.Path) && !was.Known() {
-		return in, f, fmt.Errorf("%s%s: the server gives neither ETag nor Last-Modified, so that workers would not see that the file has changed between two segments: put it on another server, or on a disk", source.place, source.Path)
+	if reader.IsURL(source.Path) && !in.identity.Known() {
+		return in, fmt.Errorf("%s%s: the server gives neither ETag nor Last-Modified, so that workers would not see that the file has changed between two segments: put it on another server, or on a disk", source.place, source.Path)
 	}
 	reading = withMap(reading, source.Map)
-	info, err := reader.Cut(ctx, source.Path, reading, rows, func(s reader.Segment) error {
+	in.info, err = reader.Cut(ctx, source.Path, reading, rows, func(s reader.Segment) error {
 		in.Ranges = append(in.Ranges, s)
 		return nil
 	})
-	return in, file{path: source.Path, identity: was, info: info, rules: source.Rules}, err
+	return in, err
 }
 
 // targets asks the server about the pools that are to be filled, each once.
@@ -181,21 +161,20 @@ func (t *targets) room() map[string]int64 {
 func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
 	var errs []error
 	runsOf := map[string][]ledger.Run{} // by pool: most files have theirs in common
-	for i, in := range p.Inputs {
-		f := p.files[i]
+	for _, in := range p.Inputs {
 		if in.Each {
 			continue
 		}
 		before, err := list(ctx, m.store.db, (*Backfill).fields, `SELECT `+backfillColumns+` FROM backfill b JOIN backfill_file f ON f.backfill = b.id
 			JOIN backfill_segment s ON s.backfill = b.id AND s.file = f.number JOIN backfill_pool p ON p.backfill = b.id AND p.number = s.pool
-			WHERE b.server = $1 AND b.state <> $2 AND (f.path = $3 OR f.size = $4 AND f.ends = $5)
+			WHERE b.server = $1 AND b.state <> $2 AND (in.Path = $3 OR f.size = $4 AND f.ends = $5)
 			AND ($6 <> '' AND p.template = $6 OR $7 <> '' AND p.pool = $7) LIMIT 1`,
-			s.Server, Cancelled, f.path, f.identity.Size, hex.EncodeToString(f.identity.Ends), in.Template, in.Pool)
+			s.Server, Cancelled, in.Path, in.identity.Size, hex.EncodeToString(in.identity.Ends), in.Template, in.Pool)
 		if err != nil {
 			return err
 		}
 		if len(before) > 0 {
-			errs = append(errs, fmt.Errorf("%s is in backfill %s already, for the same pools", f.path, before[0].Name))
+			errs = append(errs, fmt.Errorf("%s is in backfill %s already, for the same pools", in.Path, before[0].Name))
 			continue
 		}
 		if in.Pool == "" {
@@ -210,9 +189,9 @@ func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
 		}
 		for _, r := range runs {
 			if r.Created > 0 && slices.ContainsFunc(r.Files, func(old ledger.File) bool {
-				return old.Path == f.path || len(old.Ends) > 0 && old.Size == f.identity.Size && bytes.Equal(old.Ends, f.identity.Ends)
+				return old.Path == in.Path || len(old.Ends) > 0 && old.Size == in.identity.Size && bytes.Equal(old.Ends, in.identity.Ends)
 			}) {
-				errs = append(errs, fmt.Errorf("%s was uploaded to pool %s before, by run %s", f.path, in.Pool, r.Name))
+				errs = append(errs, fmt.Errorf("%s was uploaded to pool %s before, by run %s", in.Path, in.Pool, r.Name))
 				break
 			}
 		}
@@ -229,7 +208,7 @@ func (m *Manager) Begin(ctx context.Context, name, command string, s Settings, p
 	if _, err := m.Find(ctx, name); err == nil {
 		return b, fmt.Errorf("there is a backfill %s already: 'poolfill backfill status %s' shows it; choose another --name for a new one", name, name)
 	}
-	return b, m.store.add(ctx, b, p.files, p.Layout)
+	return b, m.store.add(ctx, b, p)
 }
 
 // Find returns a backfill by its name; "" is the latest. Without one the error is
@@ -273,4 +252,4 @@ func (m *Manager) Unschedule(ctx context.Context, name string) error {
 	return m.schedules().remove(ctx, name)
 }
 
-func (m *Manager) schedules() schedules { return schedules{m.store.database} }
+func (m *Manager) schedules() schedules { return schedules(m.store) }

@@ -12,6 +12,9 @@ import (
 type Input struct {
 	Source
 	Ranges []reader.Segment
+
+	identity reader.Identity
+	info     reader.Info
 }
 
 func (in Input) rows() (n int64) {
@@ -41,6 +44,21 @@ type Piece struct {
 type Layout struct {
 	Slots  []Slot
 	Pieces []Piece // in the order in which they are best done
+}
+
+// Plan is what a backfill will do, before it is begun.
+type Plan struct {
+	Inputs []Input
+	Layout Layout
+}
+
+// Rows are all rows that are to be uploaded, those for each pool as often as
+// there are pools.
+func (p Plan) Rows() (n int64) {
+	for _, s := range p.Layout.Slots {
+		n += s.Rows
+	}
+	return n
 }
 
 // TooFewPoolsError is returned where a pool without a template has no room for its rows.

@@ -10,7 +10,7 @@ import (
 	"poolfill/reader"
 )
 
-// input gives an input of segments with so many rows.
+// input returns an input of segments with so many rows.
 func input(pool, template string, rows ...int64) Input {
 	in := Input{Source: Source{Path: pool + template, Pool: pool, Template: template, Rules: Rules{Priority: defaultPriority}}}
 	at := int64(1)

@@ -94,10 +94,7 @@ func (w *worker) work(ctx context.Context, job jobKey, triesLeft int) error {
 	}
 	defer w.ended()
 	// What became of the segment is kept whether or not the worker is stopped.
-	if failed := w.store.release(context.WithoutCancel(ctx), g, owner, r); failed != nil {
-		return errors.Join(err, failed)
-	}
-	return err
+	return errors.Join(err, w.store.release(context.WithoutCancel(ctx), g, owner, r))
 }
 
 // attempt works at a claimed segment. From the beginning others see that the owner

@@ -29,7 +29,7 @@ import (
 	"poolfill/uploader/tolokatest"
 )
 
-// working gives a worker without an engine.
+// working returns a worker without an engine.
 func working(m *Manager, api toloka.Config) *worker {
 	return &worker{store: m.store, api: api, log: zap.NewNop(), alarm: newAlarm(m.store.ledger), ended: func() {}}
 }
@@ -70,7 +70,7 @@ func TestAUsedUpQuotaKeepsTheOtherSegmentsWaiting(t *testing.T) {
 	}
 }
 
-// behind gives the API of a server behind a handler that sees each request first.
+// behind returns the API of a server behind a handler that sees each request first.
 func behind(t *testing.T, server *tolokatest.Server, see func(*http.Request)) toloka.Config {
 	t.Helper()
 	target, err := url.Parse(server.URL)

@@ -74,10 +74,9 @@ type file struct {
 	path     string
 	identity reader.Identity
 	rules    Rules
-	info     reader.Info
 }
 
-// segment is one segment and all that its job needs, but for the file's info.
+// segment is one segment and all that its job needs.
 type segment struct {
 	backfill   Backfill
 	number     int
@@ -138,29 +137,29 @@ func (e *StateError) Error() string {
 }
 
 // add stores a backfill and its plan.
-func (s store) add(ctx context.Context, b Backfill, files []file, l Layout) error {
+func (s store) add(ctx context.Context, b Backfill, p Plan) error {
 	return s.ledger.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := insert(ctx, tx, `backfill (id, name, format, server, state, settings, command, begun, ended)`,
 			b.ID, b.Name, format, b.Settings.Server, Running, jsonText{b.Settings}, b.Command, millis(b.Begun), 0); err != nil {
 			return fmt.Errorf("the backfill %s can't be entered: %w", b.Name, err)
 		}
-		for _, f := range files {
-			if err := insert(ctx, tx, `backfill_file (backfill, number, path, size, modified, ends, rules, info)`, b.ID, f.number, f.path,
-				f.identity.Size, units(f.identity.Modified, time.Nanosecond), hex.EncodeToString(f.identity.Ends), jsonText{f.rules}, jsonText{f.info}); err != nil {
+		for i, in := range p.Inputs {
+			if err := insert(ctx, tx, `backfill_file (backfill, number, path, size, modified, ends, rules, info)`, b.ID, i, in.Path,
+				in.identity.Size, units(in.identity.Modified, time.Nanosecond), hex.EncodeToString(in.identity.Ends), jsonText{in.Rules}, jsonText{in.info}); err != nil {
 				return err
 			}
 		}
-		for i, p := range l.Slots {
+		for i, slot := range p.Layout.Slots {
 			if err := insert(ctx, tx, `backfill_pool (backfill, number, template, pool, rows_planned, owner, asked, opened)`,
-				b.ID, i, p.Template, p.Pool, p.Rows, "", 0, 0); err != nil {
+				b.ID, i, slot.Template, slot.Pool, slot.Rows, "", 0, 0); err != nil {
 				return err
 			}
 		}
-		for i, p := range l.Pieces {
-			from, run := p.Range.From, fmt.Sprintf("%s-%05d", b.Name, i+1)
+		for i, piece := range p.Layout.Pieces {
+			from, run := piece.Range.From, fmt.Sprintf("%s-%05d", b.Name, i+1)
 			if err := insert(ctx, tx, `backfill_segment (backfill, number, file, from_bytes, from_line, from_record, rows_planned, pool, state, generation, run,
 				queued, owner, beat, created, rejected, attempts, until, error)`,
-				b.ID, i, p.File, from.Offset, from.Line, from.Record, p.Range.Rows, p.Slot, Waiting, 1, run, 0, "", 0, 0, 0, 0, 0, ""); err != nil {
+				b.ID, i, piece.File, from.Offset, from.Line, from.Record, piece.Range.Rows, piece.Slot, Waiting, 1, run, 0, "", 0, 0, 0, 0, 0, ""); err != nil {
 				return err
 			}
 		}

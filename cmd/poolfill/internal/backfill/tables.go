@@ -160,14 +160,14 @@ func (j jsonText) Value() (driver.Value, error) {
 }
 
 // Scan is part of sql.Scanner.
-func (j jsonText) Scan(text any) error { return json.Unmarshal(fmt.Append(nil, text), j.value) }
+func (j jsonText) Scan(text any) error { return json.Unmarshal(fmt.Appendf(nil, "%s", text), j.value) }
 
 // hexText is a hash as a column has it.
 type hexText struct{ hash *[]byte }
 
 // Scan is part of sql.Scanner.
 func (h hexText) Scan(text any) (err error) {
-	*h.hash, err = hex.DecodeString(fmt.Sprint(text))
+	*h.hash, err = hex.DecodeString(fmt.Sprintf("%s", text))
 	return err
 }
 
@@ -179,8 +179,12 @@ type instant struct {
 
 // Scan is part of sql.Scanner.
 func (i instant) Scan(n any) error {
-	if n, ok := n.(int64); ok && n != 0 {
-		*i.time = time.Unix(0, n*int64(i.unit))
+	since, ok := n.(int64)
+	if !ok {
+		return fmt.Errorf("%v is no time", n)
+	}
+	if since != 0 {
+		*i.time = time.Unix(0, since*int64(i.unit))
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func TestPoolsAreAsManyAsTheTasksNeed(t *testing.T) {
 	}
 }
 
-// poolOf reads a pool as the server gives it.
+// poolOf reads a pool as the server has it.
 func poolOf(t *testing.T, text string) toloka.Pool {
 	t.Helper()
 	var p toloka.Pool
@@ -170,7 +170,7 @@ func TestTheCostIsExact(t *testing.T) {
 	}
 }
 
-// codes gives those of remarks.
+// codes returns those of remarks.
 func codes(remarks []Remark) (all []string) {
 	for _, r := range remarks {
 		all = append(all, r.Code)

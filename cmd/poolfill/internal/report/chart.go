@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,7 +92,7 @@ func charts(r pipeline.Report) []chart {
 		window := floats(s.TasksInMinute)
 		used := t.plot("Tasks in the last minute",
 			values{"sent", "created", true, window},
-			values{"the quota", "limit", false, constant(limit, len(window))})
+			values{"the quota", "limit", false, slices.Repeat([]float64{limit}, len(window))})
 		used.Summary = fmt.Sprintf("at most %.0f%% of the quota; requests were held back for %s",
 			100*peak(window)/limit, duration(sum(s.Waited)))
 		all = append(all, used)
@@ -351,14 +352,6 @@ func gaps(all []float64) []float64 {
 	return out
 }
 
-func constant(x float64, n int) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		out[i] = x
-	}
-	return out
-}
-
 func sum[T int64 | float64](all []T) float64 {
 	total := 0.0
 	for _, x := range all {
@@ -371,7 +364,7 @@ func sum[T int64 | float64](all []T) float64 {
 func peak(all []float64) float64 {
 	top := 0.0
 	for _, x := range all {
-		if x > top {
+		if x > top { // no gap is
 			top = x
 		}
 	}

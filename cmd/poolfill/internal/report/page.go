@@ -167,18 +167,15 @@ func headline(r pipeline.Report) string {
 	return fmt.Sprintf("%s of %s %s", humanize.Comma(done), count.Of(r.Totals.Rows, "row"), what)
 }
 
-// outcomes lists the counts of rows under the class of their colour, what can
-// be sure of attention first.
-func outcomes(t pipeline.Totals) []struct {
+// outcome is a count of rows under the class of its colour.
+type outcome struct {
 	class string
 	n     int64
-} {
-	return []struct {
-		class string
-		n     int64
-	}{
-		{"created", t.Created}, {"valid", t.Valid}, {"duplicate", t.Duplicate}, {"unsent", t.Unsent}, {"rejected", t.Rejected},
-	}
+}
+
+// outcomes lists the counts of rows, what can be sure of attention first.
+func outcomes(t pipeline.Totals) []outcome {
+	return []outcome{{"created", t.Created}, {"valid", t.Valid}, {"duplicate", t.Duplicate}, {"unsent", t.Unsent}, {"rejected", t.Rejected}}
 }
 
 func shares(t pipeline.Totals) []share {

@@ -167,7 +167,7 @@ func (w *Writer) openResults() (err error) {
 		return err
 	}
 	w.outputs["results"] = path
-	_, err = w.results.Write([]byte(resultsHeader))
+	_, err = w.results.WriteString(resultsHeader)
 	return err
 }
 
