@@ -70,21 +70,26 @@ func (b *block) Cut(i int, rec *table.Record) {
 		b.cutter.clean, b.searched = table.FirstBad(text, b.cutter.lossy) == len(text), true
 	}
 	p := &b.pieces[i]
-	rec.Position = verdict.Position{File: b.table.records.text.Name, Line: p.line, Record: b.first + int64(i), Offset: p.offset}
-	rec.Lines, rec.Cells, rec.Raw, rec.Findings = 1, nil, nil, nil
-	at := int(p.offset - b.start)
+	rec.Position.File, rec.Position.Line = b.table.records.text.Name, p.line
+	rec.Position.Record, rec.Position.Offset = b.first+int64(i), p.offset
 	if p.quoted == 0 {
-		rec.Raw = b.text[at : at+p.size : at+p.size]
+		rec.Lines, rec.Raw, rec.Findings = 1, b.raw(p), nil
 		b.cutter.cut(rec, nil)
 		return
 	}
 	q := &b.quoted[p.quoted-1]
-	rec.Lines, rec.Findings = q.lines, q.findings
+	rec.Lines, rec.Cells, rec.Raw, rec.Findings = q.lines, nil, nil, q.findings
 	if !q.tooLong {
-		rec.Raw = b.text[at : at+p.size : at+p.size]
+		rec.Raw = b.raw(p)
 		b.cutter.cut(rec, q.spans)
 		b.warnings.noteLiterals(rec, q.literals)
 	}
+}
+
+// raw returns the text of a record.
+func (b *block) raw(p *piece) []byte {
+	at := int(p.offset - b.start)
+	return b.text[at : at+p.size : at+p.size]
 }
 
 // extent returns the text from the first record to the end of the last. It is
