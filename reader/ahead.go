@@ -147,14 +147,14 @@ func (a *ahead) find(f *finder, pool blockPool, work chan<- *block) {
 	}
 }
 
-// next gives the next block. The one with an error is the last.
+// next returns the next block. The one with an error is the last.
 func (a *ahead) next() *block {
 	b := <-a.queue
 	<-b.parsed
 	return b
 }
 
-// stop tells the goroutines to end.
+// stop ends the goroutines.
 func (a *ahead) stop() {
 	if !a.stopped {
 		a.stopped = true

@@ -23,7 +23,7 @@ type elements struct {
 	scratch []byte // the current element where it had to be rewritten
 }
 
-// next gives the next element, which is valid until the call after. Where the
+// next returns the next element, which is valid until the call after. Where the
 // cell can't be cut any further, problem says why and no element follows.
 func (e *elements) next() (element []byte, problem string, ok bool) {
 	if e.done {

@@ -114,7 +114,7 @@ func namedCharset(wanted string) (charset, error) {
 	return charset{name: name, decoding: decoding}, nil
 }
 
-// codePage finds a code page by names such as cp850, IBM437 and 1047, or gives
+// codePage finds a code page by names such as cp850, IBM437 and 1047, or returns
 // nil.
 func codePage(name string) encoding.Encoding {
 	number := strings.TrimLeft(strings.TrimLeft(name, "abcdefghijklmnopqrstuvwxyz-_"), "0")
@@ -161,7 +161,7 @@ func nearCharsets(name string) []string {
 	return near
 }
 
-// decode gives the text of r as UTF-8.
+// decode returns the text of r as UTF-8.
 func (c charset) decode(r io.Reader) io.Reader {
 	if c.decoding == nil {
 		return r

@@ -38,7 +38,7 @@ func compression(head []byte) string {
 	return ""
 }
 
-// decompressor gives the plain data of a compressed stream, and errors in
+// decompressor returns the plain data of a compressed stream, and errors in
 // words.
 type decompressor struct {
 	kind  string

@@ -14,7 +14,7 @@ type guessable struct {
 	frequent string
 }
 
-// guessables gives the likelier charsets first: the first of equals is taken.
+// guessables returns the likelier charsets first: the first of equals is taken.
 func guessables() []guessable {
 	const (
 		cyrillic = "оеаинтсрвлкмдпуыі"
@@ -61,7 +61,7 @@ const (
 	pointsOdd      = -4 // a change of script or from small to capital inside a word, or a sign there
 )
 
-// guessCharset gives the charset that a text most likely has, or "". It is the
+// guessCharset returns the charset that a text most likely has, or "". It is the
 // one in which the text reads most like words: of frequent letters of one
 // script, without signs between them or capitals at their ends.
 func guessCharset(text []byte) string {

@@ -21,7 +21,7 @@ import (
 const (
 	// headSize is how much decoded text is looked at before reading starts.
 	headSize = 64 << 10
-	// maxEmptyReads is how often a reader may give nothing before it counts as
+	// maxEmptyReads is how often a reader may return nothing before it counts as
 	// stuck.
 	maxEmptyReads = 100
 	// storedBuffer is the buffer between a file and its decompressor.
@@ -117,7 +117,7 @@ func (s *storedReader) stop() (busy bool) {
 	return s.reading
 }
 
-// storage is the bytes of an input where they stand: a file, or what a URL gives.
+// storage is the bytes of an input where they stand: a file, or what a URL answers with.
 type storage struct {
 	io.ReadSeekCloser
 	size int64 // 0 where it is unknown
@@ -272,7 +272,7 @@ func (in *input) checkStart(text *table.Text) error {
 	return nil
 }
 
-// plainReader gives the decompressed bytes. Its error stays, and at the end
+// plainReader returns the decompressed bytes. Its error stays, and at the end
 // what is stored behind the compressed data is read too, so that it is hashed.
 type plainReader struct {
 	src    io.Reader
@@ -451,7 +451,7 @@ func textFormat(text []byte) string {
 	return ""
 }
 
-// looksLikeJSON says whether a text plainly is JSON. A header may begin with a
+// looksLikeJSON reports whether a text plainly is JSON. A header may begin with a
 // bracket as well: so there must be an object with a key and a value, or all
 // of the text must be JSON.
 func looksLikeJSON(text []byte) bool {
@@ -479,7 +479,7 @@ func looksLikeJSON(text []byte) bool {
 	}
 }
 
-// looksBinary says whether a text has too many control characters to be one.
+// looksBinary reports whether a text has too many control characters to be one.
 func looksBinary(text []byte) bool {
 	text = text[:min(len(text), 4<<10)]
 	n := 0

@@ -42,7 +42,7 @@ func (s *jsonScanner) skipBlanks() {
 	}
 }
 
-// peek skips blanks and gives the next byte, or 0 at the end.
+// peek skips blanks and returns the next byte, or 0 at the end.
 func (s *jsonScanner) peek() byte {
 	s.skipBlanks()
 	if s.pos == len(s.src) {
@@ -300,7 +300,7 @@ func (s *jsonScanner) document() *jsonError {
 	return nil
 }
 
-// describe gives the reason with the place in characters and the text there.
+// describe returns the reason with the place in characters and the text there.
 func (e *jsonError) describe(src []byte) string {
 	place := fmt.Sprintf("character %d", utf8.RuneCount(src[:e.pos])+1)
 	if e.pos < len(src) {
@@ -311,7 +311,7 @@ func (e *jsonError) describe(src []byte) string {
 	return fmt.Sprintf("%s (%s)", e.reason, place)
 }
 
-// cutRunes gives the first n characters of a text.
+// cutRunes returns the first n characters of a text.
 func cutRunes(text []byte, n int) []byte {
 	end := 0
 	for ; n > 0 && end < len(text); n-- {
@@ -347,7 +347,7 @@ func (f *field) appendJSONValue(dst, text []byte, v *remarks) (out []byte, ok bo
 }
 
 // appendJSONArray appends an array of JSON values: values one after the other,
-// parted by commas; or, where that doesn't parse, elements as in other arrays,
+// separated by commas; or, where that doesn't parse, elements as in other arrays,
 // each of which is JSON. One array alone is the array itself.
 func (f *field) appendJSONArray(dst, cell []byte, v *remarks) (out []byte, ok bool) {
 	if out, ok := f.appendBracketed(dst, cell, v); ok {
@@ -365,7 +365,7 @@ func (f *field) appendJSONArray(dst, cell []byte, v *remarks) (out []byte, ok bo
 	return append(s.dst, ']'), true
 }
 
-// sequence reads values parted by commas up to the end of the text.
+// sequence reads values separated by commas up to the end of the text.
 func (s *jsonScanner) sequence() (count int, err *jsonError) {
 	for {
 		if err := s.value(); err != nil {

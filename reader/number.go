@@ -83,7 +83,7 @@ func (n *number) append(dst []byte) []byte {
 	return append(dst, n.exponent...)
 }
 
-// compare gives the sign of n - m, exactly.
+// compare returns the sign of n - m, exactly.
 func (n *number) compare(m *number) int {
 	if scale := max(len(n.fraction), len(m.fraction)); n.exponent == nil && m.exponent == nil &&
 		max(len(n.whole), len(m.whole))+scale <= safeDigits {
@@ -99,7 +99,7 @@ func (n *number) compare(m *number) int {
 // safeDigits is how many decimal digits fit 64 bits, whatever they are.
 const safeDigits = 18
 
-// scaled gives the value of a number with few digits and no exponent, times a
+// scaled returns the value of a number with few digits and no exponent, times a
 // power of ten that leaves no fraction.
 func (n *number) scaled(scale int) int64 {
 	value := n.digits
@@ -139,7 +139,7 @@ func compareMagnitude(n, m *number) int {
 	return 0
 }
 
-// order gives the index of the first digit that isn't zero, and the power of
+// order returns the index of the first digit that isn't zero, and the power of
 // ten of that digit.
 func (n *number) order() (first, order int) {
 	if len(n.whole) == 0 {

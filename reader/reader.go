@@ -79,7 +79,7 @@ type Batch struct {
 	pool  blockPool
 }
 
-// Release gives the memory of the rows back for those that come later. A batch
+// Release returns the memory of the rows back for those that come later. A batch
 // that is never released is left to the garbage collector. It is safe to call
 // it from another goroutine than the reader's, and twice from the same one.
 func (b *Batch) Release() {
@@ -92,7 +92,7 @@ func (b *Batch) Release() {
 // Open opens a file, a URL (http:// or https://), or standard input where path is
 // "-", and reads its header.
 //
-// What a URL gives is read as it arrives. Where the connection breaks, or stays
+// A URL is read as it arrives. Where the connection breaks, or stays
 // silent for a minute, reading goes on with another one, from the byte that comes
 // next; the file having changed meanwhile is an error. A URL with a user and a
 // password is refused, and what stands behind the ? of one is part of no message,
@@ -196,12 +196,12 @@ func (r *Reader) mapHeader(file string) error {
 	return nil
 }
 
-// Next gives the next row. A row that can't become a task is no error: it is a
+// Next returns the next row. A row that can't become a task is no error: it is a
 // Row with Err. The task's JSON and Raw are valid until the next call.
 //
 // The error is io.EOF after the last row, a *ReadError where the input breaks
 // off, and an *InputError with CodeNoRows at the end of an input that has a
-// header only. After an error every call gives the same one.
+// header only. After an error every call returns the same one.
 func (r *Reader) Next() (Row, error) {
 	if r.batch == nil || r.next == len(r.batch.Rows) {
 		if r.batch != nil {
@@ -219,9 +219,9 @@ func (r *Reader) Next() (Row, error) {
 	return row, nil
 }
 
-// NextBatch gives the rows that come next, in the order of the input: up to a
+// NextBatch returns the rows that come next, in the order of the input: up to a
 // few thousand, whatever was read of them at once. Their release lets the
-// memory be used again. After calls of Next it gives the rows that Next has not
+// memory be used again. After calls of Next it returns the rows that Next has not
 // given. The errors are those of Next; the rows before an error come first.
 func (r *Reader) NextBatch() (*Batch, error) {
 	if batch := r.batch; batch != nil {
@@ -252,7 +252,7 @@ func (r *Reader) NextBatch() (*Batch, error) {
 	return &Batch{Rows: b.rows, block: b, pool: r.pool}, nil
 }
 
-// nextBlock gives the next block with its rows.
+// nextBlock returns the next block with its rows.
 func (r *Reader) nextBlock() *block {
 	if r.parallel > 1 {
 		if r.ahead == nil {

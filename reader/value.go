@@ -92,7 +92,7 @@ type field struct {
 	minSize, maxSize     *int
 }
 
-// compileField gives a spec's field its ready form. Notices are about what can
+// compileField returns a spec's field its ready form. Notices are about what can
 // only be checked by the server; an error is a spec that contradicts itself.
 func compileField(spec FieldSpec) (f *field, notices []remark, err error) {
 	name, array := strings.CutPrefix(string(spec.Type), ArrayPrefix)
@@ -329,7 +329,7 @@ func checkURL(text []byte, v *remarks) {
 	v.refuse(contract.CodeInvalidURLSyntax, "%s is not a URL: it must begin with http://, https:// or www and go on after that", quoteText(text))
 }
 
-// hasPrefixFold says whether a text begins with a word in small letters, in
+// hasPrefixFold reports whether a text begins with a word in small letters, in
 // whichever case.
 func hasPrefixFold(text []byte, word string) bool {
 	if len(text) < len(word) {
@@ -347,7 +347,7 @@ func hasPrefixFold(text []byte, word string) bool {
 	return true
 }
 
-// indexControl gives the place of the first control character, or -1.
+// indexControl returns the place of the first control character, or -1.
 func indexControl(text []byte) int {
 	const del, c1Lead, c1End = 0x7F, 0xC2, 0xA0 // U+0080 to U+009F are C2 80 to C2 9F
 	for i, c := range text {

@@ -170,7 +170,7 @@ func (r *RecordReader) plainLine() (size int, plain bool) {
 		r.find(&r.cr, '\r', 0) > size && (r.dialect.Quotes == table.QuotesNone || r.find(&r.quote, '"', 0) > size)
 }
 
-// handOver gives the buffer to a block and goes on in that of the block.
+// handOver returns the buffer to a block and goes on in that of the block.
 func (r *RecordReader) handOver(b *block) {
 	b.start = r.text.Base + r.off
 	next, text := b.text, r.buf

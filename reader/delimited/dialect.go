@@ -131,7 +131,7 @@ func headerDelimiters(head []byte, quotes table.QuoteMode) (line int64, found []
 	return line, found
 }
 
-// outsideQuotes gives the header's text without what is in quotes. ok is false
+// outsideQuotes returns the header's text without what is in quotes. ok is false
 // where a quote is not closed.
 func outsideQuotes(text []byte) (outside []byte, ok bool) {
 	quoted := false
@@ -185,7 +185,7 @@ func readAs(text *table.Text, d Dialect) reading {
 	return result
 }
 
-// canBeName says whether a text can be a column's name: a field id, with one
+// canBeName reports whether a text can be a column's name: a field id, with one
 // of Toloka's prefixes or without.
 func canBeName(text string) bool {
 	prefix, field, prefixed := strings.Cut(text, ":")
@@ -233,7 +233,7 @@ func delimiterName(c byte) string {
 	return fmt.Sprintf("%q", rune(c))
 }
 
-// delimiterByName gives the delimiter that a file's name promises, for a
+// delimiterByName returns the delimiter that a file's name promises, for a
 // header of one column, which shows none.
 func delimiterByName(name string) byte {
 	name = strings.ToLower(name)

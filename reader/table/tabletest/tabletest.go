@@ -54,8 +54,15 @@ func Run(t *testing.T, f Format) {
 // sample has records with all that cells may hold, and so many more.
 func (f Format) sample(more int) [][]string {
 	records := [][]string{
-		{"INPUT:a", "INPUT:b"}, {"1", "one"}, {"", "no first cell"}, {"3", ""}, {"4", "слово, and \"quotes\""}, {"5", "two\nlines"},
-		{" 6 ", "a\ttab; a|pipe"}, {"7", "\"all\""}, {"8", strings.Repeat("long ", 200)},
+		{"INPUT:a", "INPUT:b"},
+		{"1", "one"},
+		{"", "no first cell"},
+		{"3", ""},
+		{"4", "слово, and \"quotes\""},
+		{"5", "two\nlines"},
+		{" 6 ", "a\ttab; a|pipe"},
+		{"7", "\"all\""},
+		{"8", strings.Repeat("long ", 200)},
 	}
 	for i := range more {
 		records = append(records, []string{fmt.Sprint(i), strings.Repeat("x", i%50)})
@@ -378,7 +385,7 @@ func (s *Storage) Text() (*table.Text, error) {
 // Bytes returns the same.
 func (s *Storage) Bytes() io.Reader { return s.text }
 
-// failing is a reader that gives an error only.
+// failing is a reader that returns an error only.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
