@@ -86,3 +86,14 @@ func (p *parser) row(row *Row, rec *table.Record) {
 	}
 	row.Task.Position, row.Task.Raw = rec.Position, rec.Raw
 }
+
+// nameFields fills the names of the columns into the findings of a record.
+func nameFields(findings []verdict.Finding, names []string) []verdict.Finding {
+	for i := range findings {
+		f := &findings[i]
+		if f.Column > 0 && f.Column <= len(names) && f.Code != table.CodeColumnCount {
+			f.Field = names[f.Column-1]
+		}
+	}
+	return findings
+}

@@ -62,12 +62,6 @@ type storedReader struct {
 	stopped bool
 }
 
-// sourceError is an error of the file itself, as against one of its content.
-type sourceError struct{ err error }
-
-func (e *sourceError) Error() string { return e.err.Error() }
-func (e *sourceError) Unwrap() error { return e.err }
-
 func (s *storedReader) Read(p []byte) (int, error) {
 	if !s.begin() {
 		return 0, &sourceError{fs.ErrClosed}
@@ -171,25 +165,6 @@ func openInput(ctx context.Context, path string, stdin io.Reader, encoding strin
 	}
 	return in, nil
 }
-
-func openError(path string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &unopenedError{path + ": there is no such file: check the path", err}
-	case errors.Is(err, fs.ErrPermission):
-		return &unopenedError{path + ": the file may not be read: check its permissions", err}
-	}
-	return fmt.Errorf("the file can't be opened: %w", err)
-}
-
-// unopenedError says all that the system's error does.
-type unopenedError struct {
-	text string
-	err  error
-}
-
-func (e *unopenedError) Error() string { return e.text }
-func (e *unopenedError) Unwrap() error { return e.err }
 
 // newInput reads from r what the name stands for.
 func newInput(name string, r io.Reader, encoding string) (*input, error) {

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"poolfill/reader/table"
-	"poolfill/reader/verdict"
 )
 
 // mostParallel bounds the goroutines that parse unless the user names a number:
@@ -48,25 +47,6 @@ type Reader struct {
 	sum      string
 	err      error
 	closed   bool
-}
-
-// origin is where the records of a table come from: an input, or the rows of a
-// program.
-type origin interface {
-	// describe returns what is known besides the table itself.
-	describe() Info
-	// whole reports whether all is read already.
-	whole() bool
-	// progress returns how many stored bytes were read, and their hash once they all
-	// are.
-	progress() (bytes int64, sum string)
-	// noRows is the error of a table without rows.
-	noRows() error
-	// stop ends the reading. A call that is under way may go on; busy reports whether
-	// it may take long.
-	stop() (busy bool, err error)
-	// release frees what reading has needed, once none is under way.
-	release()
 }
 
 // Batch is rows of an input that stand one after the other.
@@ -319,15 +299,4 @@ func (r *Reader) Close() error {
 		r.ahead.wait()
 	}
 	return err
-}
-
-// nameFields fills the names of the columns into the findings of a record.
-func nameFields(findings []verdict.Finding, names []string) []verdict.Finding {
-	for i := range findings {
-		f := &findings[i]
-		if f.Column > 0 && f.Column <= len(names) && f.Code != table.CodeColumnCount {
-			f.Field = names[f.Column-1]
-		}
-	}
-	return findings
 }

@@ -10,10 +10,10 @@ import (
 
 // block is records that a RecordReader has found, and their text.
 type block struct {
-	table *delimitedTable
-	text  []byte // holds the pieces
-	start int64  // the offset of text[0]
-	first int64  // the number of the first record
+	reader *RecordReader
+	text   []byte // holds the pieces
+	start  int64  // the offset of text[0]
+	first  int64  // the number of the first record
 
 	pieces   []piece
 	quoted   []quoted
@@ -62,7 +62,7 @@ func (b *block) Reset() {
 	}
 }
 
-func (b *block) Find(most int) error { return b.table.records.fill(b, most) }
+func (b *block) Find(most int) error { return b.reader.fill(b, most) }
 
 func (b *block) Cut(i int, rec *table.Record) {
 	if !b.searched {
@@ -70,7 +70,7 @@ func (b *block) Cut(i int, rec *table.Record) {
 		b.cutter.clean, b.searched = table.FirstBad(text, b.cutter.lossy) == len(text), true
 	}
 	p := &b.pieces[i]
-	rec.Position.File, rec.Position.Line = b.table.records.text.Name, p.line
+	rec.Position.File, rec.Position.Line = b.reader.text.Name, p.line
 	rec.Position.Record, rec.Position.Offset = b.first+int64(i), p.offset
 	if p.quoted == 0 {
 		rec.Lines, rec.Raw, rec.Findings = 1, b.raw(p), nil

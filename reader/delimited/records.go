@@ -63,14 +63,6 @@ type RecordReader struct {
 	warnings warnings
 }
 
-// span is a cell of a record before it becomes a slice: the buffer may still
-// move.
-type span struct {
-	raw        int  // where the cell starts in the record, quote included
-	start, end int  // where its text is
-	undo       bool // doubled quotes, quotes inside or line ends must be undone
-}
-
 // lookahead remembers where a byte comes next: between from and at it doesn't.
 type lookahead struct {
 	from, at int64
