@@ -182,7 +182,7 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 				r.Status = Created
 			case verdict.Rejected:
 				r.Status, r.Raw = Rejected, o.Chunk.Raw(i)
-				r.Findings = p.serverFindings(r.Position, row.Findings, o.Chunk.Content(i))
+				r.Findings = p.serverFindings(r.Position, row.Findings, o.Chunk.Content(i), r.Raw)
 			default:
 				r.Status = Unsent
 				if r.inDoubt = row.InDoubt; row.InDoubt {
@@ -197,14 +197,14 @@ func (p *Pipeline) resultsOf(o uploader.Outcome) results {
 }
 
 // serverFindings translates the server's errors about a task, given by its JSON
-// as reader.Task has it.
-func (p *Pipeline) serverFindings(at verdict.Position, errs []verdict.Finding, task []byte) []verdict.Finding {
+// as reader.Task has it and by its row as it stood in the input.
+func (p *Pipeline) serverFindings(at verdict.Position, errs []verdict.Finding, task, row []byte) []verdict.Finding {
 	p.infoMu.Lock()
 	info := p.infos[at.File]
 	p.infoMu.Unlock()
 	findings := make([]verdict.Finding, 0, max(1, len(errs)))
 	for _, e := range errs {
-		column, name := columnOf(e.Path, info)
+		column, name := info.Locate(e.Path, row)
 		findings = append(findings, verdict.Finding{
 			Stage: verdict.StageServer, Line: at.Line, Column: column, Field: name, Code: e.Code, Message: e.Message,
 			Value: sentValue(task, e.Path),
@@ -246,23 +246,6 @@ func sentValue(task []byte, field string) string {
 		return reader.Sample(text)
 	}
 	return reader.Sample(string(value))
-}
-
-// columnOf finds the column that filled a field of the API, such as
-// "input_values.image". Where no column did, it gives the column that would.
-func columnOf(field string, info reader.Info) (int, string) {
-	target := field
-	if name, ok := strings.CutPrefix(field, "input_values."); ok {
-		target = "INPUT:" + name
-	} else if i := strings.Index(field, ".output_values."); i >= 0 && strings.HasPrefix(field, "known_solutions") {
-		target = "GOLDEN:" + field[i+len(".output_values."):]
-	} else if field == "overlap" || field == "infinite_overlap" {
-		target = "TASK:" + field
-	}
-	if i := slices.Index(info.Targets, target); i >= 0 {
-		return i + 1, info.Header[i]
-	}
-	return 0, target
 }
 
 // draft is the report as things stand. p.mu is held.

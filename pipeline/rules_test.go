@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"poolfill/ratelimit"
-	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
 
@@ -83,26 +82,6 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 	}
 	if groups[1].Count != 2 || groups[len(groups)-1].Count != 1 {
 		t.Error("the groups are not sorted by size")
-	}
-}
-
-func TestColumnsOfTheAPIsFields(t *testing.T) {
-	info := reader.Info{
-		Header:  []string{"picture", "GOLDEN:result", "TASK:overlap"},
-		Targets: []string{"INPUT:image", "GOLDEN:result", "TASK:overlap"},
-	}
-	for field, want := range map[string]string{
-		"input_values.image":                      "1 picture",
-		"known_solutions.0.output_values.result":  "2 GOLDEN:result",
-		"known_solutions[0].output_values.result": "2 GOLDEN:result",
-		"overlap":              "3 TASK:overlap",
-		"input_values.missing": "0 INPUT:missing",
-		"reserved_for":         "0 reserved_for",
-	} {
-		column, name := columnOf(field, info)
-		if got := fmt.Sprint(column, " ", name); got != want {
-			t.Errorf("%s is column %s, want %s", field, got, want)
-		}
 	}
 }
 

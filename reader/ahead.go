@@ -4,79 +4,116 @@ import (
 	"errors"
 	"io"
 	"sync"
+
+	"poolfill/reader/table"
 )
+
+// origin is where the records of a table come from: an input, or the rows of a
+// program.
+type origin interface {
+	// describe returns what is known besides the table itself.
+	describe() Info
+	// whole reports whether all is read already.
+	whole() bool
+	// progress returns how many stored bytes were read, and their hash once they all
+	// are.
+	progress() (bytes int64, sum string)
+	// noRows is the error of a table without rows.
+	noRows() error
+	// stop ends the reading. A call that is under way may go on; busy reports whether
+	// it may take long.
+	stop() (busy bool, err error)
+	// release frees what reading has needed, once none is under way.
+	release()
+}
 
 // finder finds the records of an input's rows, block by block.
 type finder struct {
-	in      *input
-	records *RecordReader
-	skip    int64 // rows still to be left out
-	limit   int64 // rows still to be given; 0 where there is no limit
-	most    int   // rows of a block
-	from    *Mark // where the rows begin, if not behind the header
-	first   int64 // the number of the row there
-	source  bool  // the input is a Source, see piece.line
+	from  origin
+	skip  int64       // rows still to be left out
+	limit int64       // rows still to be given; 0 where there is no limit
+	most  int         // rows of a block
+	found int64       // rows so far, with those left out
+	mark  *table.Mark // where the rows begin, if not behind the header
 }
 
 // find fills a block with the records that come next, and b.err with what comes
 // after them.
 func (f *finder) find(b *block) {
-	for ; f.skip > 0; f.skip-- {
-		if _, err := f.records.Read(); err != nil {
-			break // comes again
+	if b.err = f.pass(b); b.err == nil {
+		most := int64(f.most)
+		if f.limit > 0 {
+			most = min(most, f.limit)
+		}
+		b.err = b.records.Find(int(most))
+		found := int64(b.records.Len())
+		f.found += found
+		switch {
+		case f.limit > 0 && found == f.limit:
+			b.err = io.EOF
+		case f.limit > 0:
+			f.limit -= found
 		}
 	}
-	most := f.most
-	if f.limit > 0 {
-		most = int(min(int64(most), f.limit))
-	}
-	b.err = f.records.fill(b, most)
-	if f.source {
-		b.numberRows(f.in.name, f.records.records)
-	}
-	switch found := int64(len(b.pieces)); {
-	case f.limit > 0 && found == f.limit:
-		b.err = io.EOF
-	case f.limit > 0:
-		f.limit -= found
-	}
 	b.err = f.atEnd(b.err)
-	b.bytes, b.sum = f.in.stored.bytes, f.in.stored.sum
+	b.bytes, b.sum = f.from.progress()
 }
 
-// atEnd gives the error of an end with no row before it, or err.
+// pass finds the rows that are left out. What is odd about them counts.
+func (f *finder) pass(b *block) error {
+	for f.skip > 0 {
+		var rec table.Record
+		err := b.records.Find(int(min(f.skip, blockRows)))
+		for i := range b.records.Len() {
+			b.records.Cut(i, &rec)
+		}
+		f.skip -= int64(b.records.Len())
+		f.found += int64(b.records.Len())
+		b.odd.mergeAll(b.records.Warnings())
+		b.records.Reset()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// atEnd returns the error of an end with no row before it, or err.
 func (f *finder) atEnd(err error) error {
 	switch {
-	case !errors.Is(err, io.EOF) || f.records.records > f.first:
+	case !errors.Is(err, io.EOF) || f.found > 0:
 		return err
-	case f.from != nil:
-		return f.records.misplaced(*f.from, "as there is none")
-	case f.source:
-		return inputError(f.in.name, CodeNoRows, 0, "the source gave no row: there is nothing to upload")
+	case f.mark != nil:
+		return table.Misplaced(f.from.describe().File, *f.mark, "as there is none")
 	}
-	return inputError(f.in.name, CodeNoRows, 0, "the file has a header and no row after it: there is nothing to upload")
+	return f.from.noRows()
 }
 
 // blockPool keeps blocks for their next use.
-type blockPool chan *block
+type blockPool struct {
+	free     chan *block
+	newBlock func() table.Block
+}
 
-// newBlockPool keeps as many blocks as are alive while so many goroutines
+// newBlockPool keeps as many blocks of a table as are alive while so many goroutines
 // parse.
-func newBlockPool(parallel int) blockPool { return make(blockPool, parallel+2) }
+func newBlockPool(parallel int, t table.Table) blockPool {
+	return blockPool{make(chan *block, parallel+2), t.NewBlock}
+}
 
 func (p blockPool) get() *block {
 	select {
-	case b := <-p:
+	case b := <-p.free:
 		return b
 	default:
-		return newBlock()
+		return &block{records: p.newBlock(), parsed: make(chan struct{}, 1)}
 	}
 }
 
 func (p blockPool) put(b *block) {
 	b.reset()
 	select {
-	case p <- b:
+	case p.free <- b:
 	default: // the caller has kept some for long
 	}
 }
@@ -98,7 +135,7 @@ func startAhead(parallel int, f *finder, pool blockPool, newParser func() *parse
 	a := &ahead{queue: make(chan *block, parallel), quit: make(chan struct{})}
 	work := make(chan *block, parallel)
 	a.running.Go(func() {
-		defer f.in.closeUnpack()
+		defer f.from.release()
 		defer close(work)
 		a.find(f, pool, work)
 	})
@@ -129,14 +166,14 @@ func (a *ahead) find(f *finder, pool blockPool, work chan<- *block) {
 	}
 }
 
-// next gives the next block. The one with an error is the last.
+// next returns the next block. The one with an error is the last.
 func (a *ahead) next() *block {
 	b := <-a.queue
 	<-b.parsed
 	return b
 }
 
-// stop tells the goroutines to end.
+// stop ends the goroutines.
 func (a *ahead) stop() {
 	if !a.stopped {
 		a.stopped = true

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"poolfill/reader/table"
+
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -43,21 +45,50 @@ func (g *given) end(err error) {
 	g.Err = fmt.Sprintf("%T %v", err, err)
 }
 
+// blockSize says how much is read and parsed in one go.
+type blockSize struct{ bytes, rows int }
+
+// oneRecord reads one record after the other, each in a block of its own.
+type oneRecord struct {
+	table table.Table
+	block table.Block
+	odd   warningLog
+}
+
+// recordsOf opens the table of an input.
+func recordsOf(in *input, cfg Config) (*oneRecord, error) {
+	t, err := cfg.formats()[0].Open(in, cfg.options())
+	if err != nil {
+		return nil, err
+	}
+	return &oneRecord{table: t, block: t.NewBlock()}, nil
+}
+
+func (o *oneRecord) Read() (rec table.Record, err error) {
+	o.block.Reset()
+	err = o.block.Find(1)
+	if o.block.Len() > 0 {
+		o.block.Cut(0, &rec)
+		err = nil
+	}
+	o.odd.mergeAll(o.block.Warnings())
+	return rec, err
+}
+
 // oneByOne is what a Reader must do, record after record: the reference.
 func oneByOne(name string, src io.Reader, cfg Config) (g given) {
-	in, err := newInput(name, src, cfg)
+	in, err := newInput(name, src, cfg.Encoding)
 	if err != nil {
 		g.end(err)
 		return g
 	}
-	d, err := detectDialect(name, in.head(), cfg)
+	records, err := recordsOf(in, cfg)
 	if err != nil {
 		g.end(err)
 		return g
 	}
-	records := NewRecordReader(name, in, d)
-	r := &Reader{cfg: cfg}
-	if err := r.readHeader(name, records); err != nil {
+	r := &Reader{cfg: cfg, table: records.table}
+	if err := r.mapHeader(name); err != nil {
 		g.end(err)
 		return g
 	}
@@ -68,10 +99,10 @@ func oneByOne(name string, src io.Reader, cfg Config) (g given) {
 			err = io.EOF
 			break
 		}
-		var rec Record
+		var rec table.Record
 		if rec, err = records.Read(); err != nil {
 			if errors.Is(err, io.EOF) && read == 0 {
-				err = inputError(name, CodeNoRows, 0, "the file has a header and no row after it: there is nothing to upload")
+				err = table.Refuse(name, CodeNoRows, 0, "the file has a header and no row after it: there is nothing to upload")
 			}
 			break
 		}
@@ -82,7 +113,8 @@ func oneByOne(name string, src io.Reader, cfg Config) (g given) {
 		}
 	}
 	g.end(err)
-	g.Warnings = append(r.warnings.clone(), records.Warnings()...)
+	r.odd = records.odd
+	g.Warnings = r.Warnings()
 	g.Bytes, g.SHA256 = in.stored.bytes, in.stored.sum
 	return g
 }
@@ -90,17 +122,24 @@ func oneByOne(name string, src io.Reader, cfg Config) (g given) {
 // inBatches reads with goroutines and blocks of a size. Every third batch is
 // kept until the end.
 func inBatches(t rapid.TB, name string, src io.Reader, cfg Config, parallel int, size blockSize) (g given) {
-	in, err := newInput(name, src, cfg)
+	in, err := newInput(name, src, cfg.Encoding)
 	if err != nil {
 		g.end(err)
 		return g
 	}
-	r, err := newReader(in, name, cfg, size)
+	o := cfg.options()
+	o.BlockBytes = size.bytes
+	opened, err := cfg.formats()[0].Open(in, o)
 	if err != nil {
 		g.end(err)
 		return g
 	}
-	r.parallel, r.pool = parallel, newBlockPool(parallel)
+	r, err := newReader(in, "delimited", opened, cfg)
+	if err != nil {
+		g.end(err)
+		return g
+	}
+	r.parallel, r.pool, r.finder.most = parallel, newBlockPool(parallel, opened), size.rows
 	kept := map[*Batch][]string{}
 	for number := 0; ; number++ {
 		batch, err := r.NextBatch()
@@ -229,7 +268,7 @@ func TestLongInputsComeInBatchesInOrder(t *testing.T) {
 			t.Run(fmt.Sprint(name, parallel), func(t *testing.T) {
 				cfg := Config{Spec: specOf(t, batchSpec), SkipRows: 123}
 				want := oneByOne("f", strings.NewReader(stored), cfg)
-				got := inBatches(t, "f", strings.NewReader(stored), cfg, parallel, blockSize{bytes: firstBuffer, rows: blockRows})
+				got := inBatches(t, "f", strings.NewReader(stored), cfg, parallel, blockSize{bytes: table.BlockBytes, rows: blockRows})
 				if !reflect.DeepEqual(want, got) { // the difference takes long to look for
 					t.Fatalf("(-one by one +in batches):\n%.5000s", cmp.Diff(want, got))
 				}
@@ -246,7 +285,7 @@ func TestInputsThatBreakOffGiveTheirRowsFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := text[:rapid.IntRange(0, len(text)).Draw(t, "length")]
 		parallel := rapid.IntRange(1, 3).Draw(t, "parallel")
-		size := blockSize{bytes: rapid.SampledFrom([]int{100, 5000, firstBuffer}).Draw(t, "bytes"), rows: rapid.SampledFrom([]int{1, 100, blockRows}).Draw(t, "rows")}
+		size := blockSize{bytes: rapid.SampledFrom([]int{100, 5000, table.BlockBytes}).Draw(t, "bytes"), rows: rapid.SampledFrom([]int{1, 100, blockRows}).Draw(t, "rows")}
 		source := func() io.Reader {
 			return io.MultiReader(strings.NewReader(text), iotest.ErrReader(errors.New("the cable is out")))
 		}
@@ -423,14 +462,19 @@ func TestAReaderKeepsFewBlocksAndNoLargeOnes(t *testing.T) {
 		if err != nil {
 			break
 		}
-		if alive := len(r.ahead.queue) + len(r.pool); alive > 4 {
+		if alive := len(r.ahead.queue) + len(r.pool.free); alive > 4 {
 			t.Errorf("%d blocks", alive)
 		}
 		batch.Release()
 	}
-	for len(r.pool) > 0 {
-		if b := <-r.pool; cap(b.text) > spareBytes || cap(b.json) > spareBytes {
-			t.Errorf("a block keeps %d bytes of text and %d of JSON", cap(b.text), cap(b.json))
+	for len(r.pool.free) > 0 {
+		if b := <-r.pool.free; cap(b.json) > spareBytes {
+			t.Errorf("a block keeps %d bytes of JSON", cap(b.json))
 		}
 	}
+}
+
+var fuzzSeeds = []string{
+	"", "a\tb\n1\t2\n", "a,b\r\n\"x\ny\",2\r\n", "a,b\n\"x,1\ny,2\n", "\uFEFFa\r\r\nb\r\rc", "\"a\"b,\"c\n\"d,e\n",
+	"a,b\n,\n\"\",\"\"\n", "a\x00,\x1A\xFF\n\uFEFF", "\"\"\"\n\"\"\"\n", "a,\"b\n\",\"c\n", "a;b|c\n1;2|3", "\"", "\r", "a,b\n5\" x,6\"\n",
 }

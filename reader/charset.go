@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
@@ -14,12 +13,7 @@ import (
 	"golang.org/x/text/transform"
 
 	"poolfill/internal/spelling"
-)
-
-const (
-	utf8BOM     = "\xEF\xBB\xBF"
-	replacement = "\uFFFD"
-	substitute  = 0x1A // U+001A, which ended text files under DOS
+	"poolfill/reader/table"
 )
 
 // The charsets that are found by their signs.
@@ -44,9 +38,9 @@ type charset struct {
 func detectCharset(name string, head []byte, wanted string) (charset, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xFF\xFE\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xFE\xFF")):
-		return charset{}, inputError(name, CodeEncoding, 0, "the file is UTF-32, which can't be read: save it as UTF-8")
-	case bytes.HasPrefix(head, []byte(utf8BOM)):
-		return charset{name: charsetUTF8, bom: len(utf8BOM)}, nil
+		return charset{}, table.Refuse(name, table.CodeEncoding, 0, "the file is UTF-32, which can't be read: save it as UTF-8")
+	case bytes.HasPrefix(head, []byte(table.ByteOrderMark)):
+		return charset{name: charsetUTF8, bom: len(table.ByteOrderMark)}, nil
 	case bytes.HasPrefix(head, []byte("\xFF\xFE")):
 		return utf16Charset(unicode.LittleEndian, 2), nil
 	case bytes.HasPrefix(head, []byte("\xFE\xFF")):
@@ -120,7 +114,7 @@ func namedCharset(wanted string) (charset, error) {
 	return charset{name: name, decoding: decoding}, nil
 }
 
-// codePage finds a code page by names such as cp850, IBM437 and 1047, or gives
+// codePage finds a code page by names such as cp850, IBM437 and 1047, or returns
 // nil.
 func codePage(name string) encoding.Encoding {
 	number := strings.TrimLeft(strings.TrimLeft(name, "abcdefghijklmnopqrstuvwxyz-_"), "0")
@@ -167,60 +161,10 @@ func nearCharsets(name string) []string {
 	return near
 }
 
-// decode gives the text of r as UTF-8.
+// decode returns the text of r as UTF-8.
 func (c charset) decode(r io.Reader) io.Reader {
 	if c.decoding == nil {
 		return r
 	}
 	return transform.NewReader(r, c.decoding.NewDecoder())
-}
-
-// checkUTF8 looks at the start of an input that is taken as UTF-8. whole says
-// that the input ends with it. The byte order mark must be gone; base is its
-// length.
-func checkUTF8(name string, head []byte, base int64, whole bool) error {
-	text := head
-	if !whole {
-		text = text[:len(text)-incompleteTail(text)]
-	}
-	i := firstInvalid(text)
-	if i < 0 {
-		return nil
-	}
-	message := fmt.Sprintf("the byte 0x%02X at offset %d is not UTF-8", head[i], base+int64(i))
-	if guess := guessCharset(head); guess != "" {
-		message += fmt.Sprintf("; the file looks like %s: --encoding %s", guess, guess)
-	} else {
-		message += ": name the file's charset with --encoding, or save the file as UTF-8"
-	}
-	return inputError(name, CodeEncoding, int64(countLineEnds(head[:i]))+1, message)
-}
-
-// firstInvalid gives the place of the first byte that is not UTF-8, or -1.
-func firstInvalid(text []byte) int {
-	if utf8.Valid(text) {
-		return -1
-	}
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRune(text[i:])
-		if r == utf8.RuneError && size == 1 {
-			return i
-		}
-		i += size
-	}
-	return -1
-}
-
-// incompleteTail gives the length of a character that is cut at the end of the
-// text.
-func incompleteTail(text []byte) int {
-	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
-		if tail := text[len(text)-n:]; utf8.RuneStart(tail[0]) {
-			if utf8.FullRune(tail) {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
 }

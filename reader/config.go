@@ -1,29 +1,26 @@
 package reader
 
+import "poolfill/reader/table"
+
 // QuoteMode says what a quotation mark means.
-type QuoteMode string
+type QuoteMode = table.QuoteMode
 
 // The quote modes.
 const (
-	// QuotesAuto reads quoted cells where the quotes enclose the whole cell and
-	// takes every other quote as an ordinary character: nothing is lost.
-	QuotesAuto QuoteMode = "auto"
-	// QuotesToloka does as Toloka's web upload: a quote toggles quoting
-	// wherever it stands and is dropped; two inside are one.
-	QuotesToloka QuoteMode = "toloka"
-	// QuotesNone knows no quoting at all.
-	QuotesNone QuoteMode = "none"
+	QuotesAuto   = table.QuotesAuto
+	QuotesToloka = table.QuotesToloka
+	QuotesNone   = table.QuotesNone
 )
 
 // Default limits of one cell and one record, in bytes of decoded text.
 const (
-	DefaultMaxCellBytes   = 4 << 20
-	DefaultMaxRecordBytes = 16 << 20
+	DefaultMaxCellBytes   = table.DefaultMaxCellBytes
+	DefaultMaxRecordBytes = table.DefaultMaxRecordBytes
 )
 
 // The special values of Config.ControlOverlap.
 const (
-	// ControlOverlapInfinite gives control and training tasks an infinite
+	// ControlOverlapInfinite returns control and training tasks an infinite
 	// overlap, as the web upload does.
 	ControlOverlapInfinite = 0
 	// ControlOverlapPool leaves their overlap to the pool's default.
@@ -33,7 +30,11 @@ const (
 // Config says how an input is read. The zero value reads any file by its own
 // signs and without a spec.
 type Config struct {
-	// Delimiter parts the cells; 0 finds it from the header and the first rows.
+	// Formats are those that an input may have; the first that knows it is taken. nil
+	// means all that this module reads, which are those of formats.go, with the
+	// settings below.
+	Formats []table.Format `json:"-"`
+	// Delimiter separates the cells; 0 finds it from the header and the first rows.
 	Delimiter byte
 	// Quotes is the quote mode; empty means QuotesAuto.
 	Quotes QuoteMode
@@ -56,7 +57,7 @@ type Config struct {
 	// before are not read at all where the file is plain UTF-8, and passed over
 	// unlooked at where it has to be unpacked or decoded. It can't be used
 	// together with SkipRows. A mark that doesn't fit the file is an error.
-	From *Mark `json:",omitempty"`
+	From *table.Mark `json:",omitempty"`
 	// Parallel is how many goroutines make rows of records, next to one that
 	// reads ahead of the caller; the rows are the same whatever their number.
 	// 1 starts none: all is done in the calls of Next and NextBatch. 0 means
@@ -66,7 +67,7 @@ type Config struct {
 
 	// Spec is the project's spec; nil makes every value a string.
 	Spec *Spec
-	// Map gives the target of a column: its name in the file to a column name
+	// Map returns the target of a column: its name in the file to a column name
 	// such as "INPUT:image" or "GOLDEN:result". Ignore names columns to leave out.
 	Map    map[string]string
 	Ignore []string

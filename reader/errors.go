@@ -3,29 +3,15 @@ package reader
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"io/fs"
 
-	"poolfill/reader/verdict"
+	"poolfill/reader/table"
 )
 
-// The codes of findings in the stages parse and map, and of warnings. Stage
-// check and unknown or missing fields use Toloka's own codes.
+// The codes of findings in the stage map, and of warnings. Those of the stage parse
+// stand in package table; stage check and unknown or missing fields use Toloka's own.
 const (
-	CodeEmptyFile         = "EMPTY_FILE"          // no header: no bytes, or only blanks and line ends
 	CodeNoRows            = "NO_ROWS"             // a header and no row after it
-	CodeNotText           = "NOT_TEXT"            // a workbook, an archive, a web page or the like
-	CodeEncoding          = "ENCODING"            // bytes that are not in the expected charset
-	CodeNulByte           = "NUL_BYTE"            // U+0000 in the text
-	CodeByteOrderMark     = "BYTE_ORDER_MARK"     // U+FEFF inside the text
-	CodeControlCharacter  = "CONTROL_CHARACTER"   // U+001A, the end-of-file mark of DOS
-	CodeDelimiter         = "DELIMITER"           // two ways to cut the lines into cells
-	CodeSwallowedRows     = "SWALLOWED_ROWS"      // a quoted cell over lines that look like rows
-	CodeUnclosedQuote     = "UNCLOSED_QUOTE"      // a quoted cell without an end
-	CodeCellTooLong       = "CELL_TOO_LONG"       // over Config.MaxCellBytes
-	CodeRecordTooLong     = "RECORD_TOO_LONG"     // over Config.MaxRecordBytes
-	CodeColumnCount       = "COLUMN_COUNT"        // more or fewer cells than the header
-	CodeEmptyRow          = "EMPTY_ROW"           // warning: delimiters only, skipped
-	CodeLiteralQuote      = "LITERAL_QUOTE"       // warning: a quote taken as an ordinary character
 	CodeHeaderEmpty       = "HEADER_EMPTY"        // a column without a name
 	CodeHeaderDuplicate   = "HEADER_DUPLICATE"    // two columns with one target
 	CodeHeaderName        = "HEADER_NAME"         // a name that is no field id
@@ -46,41 +32,28 @@ const (
 	CodeSentUnchecked     = "SENT_UNCHECKED"      // warning: rows sent that the local check refuses (Config.TrustServer)
 )
 
-// InputError says why an input can't be read as a whole: it is no text, its
-// header doesn't fit, or it has no rows. It ends the reading of that input.
-type InputError struct {
-	// File is the input as the user named it.
-	File string
-	// Findings has at least one entry. Line is 0 where a finding belongs to no
-	// line.
-	Findings []verdict.Finding
-}
+// InputError says why an input can't be read as a whole.
+type InputError = table.InputError
 
-// Error gives one line for each finding.
-func (e *InputError) Error() string {
-	lines := make([]string, len(e.Findings))
-	for i, f := range e.Findings {
-		lines[i] = f.Describe(e.File)
+// ReadError is a failure of reading itself.
+type ReadError = table.ReadError
+
+func openError(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &unopenedError{path + ": there is no such file: check the path", err}
+	case errors.Is(err, fs.ErrPermission):
+		return &unopenedError{path + ": the file may not be read: check its permissions", err}
 	}
-	return strings.Join(lines, "\n")
+	return fmt.Errorf("the file can't be opened: %w", err)
 }
 
-// ReadError is a failure of reading itself: a disk, a pipe or compressed data
-// that breaks off. It names the last place that was reached.
-type ReadError struct {
-	File string
-	// Line is the physical line at which reading failed.
-	Line int64
-	Err  error
+// unopenedError says all that the system's error does.
+type unopenedError struct {
+	text string
+	err  error
 }
 
-func (e *ReadError) Error() string {
-	unit := "line"
-	if rows := (*rowsError)(nil); errors.As(e.Err, &rows) {
-		unit = "row"
-	}
-	return fmt.Sprintf("%s: reading failed at %s %d: %v", e.File, unit, e.Line, e.Err)
-}
+func (e *unopenedError) Error() string { return e.text }
 
-// Unwrap gives the cause.
-func (e *ReadError) Unwrap() error { return e.Err }
+func (e *unopenedError) Unwrap() error { return e.err }

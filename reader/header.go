@@ -40,7 +40,7 @@ type target struct {
 	name string // the field, or the member of the task
 }
 
-// String gives the full name of a column with this target, and nothing for one
+// String returns the full name of a column with this target, and nothing for one
 // that is left out.
 func (t target) String() string {
 	numbered := func(prefix string) string { return fmt.Sprintf("%s[%d]:%s", prefix, t.n, t.name) }
@@ -70,6 +70,13 @@ func (t target) String() string {
 
 // maxSolution bounds the number in GOLDEN[n] and BASELINE[n].
 const maxSolution = 1000
+
+// The members of a solution that are its weight, and their columns' names after
+// the colon.
+const (
+	goldenWeight   = "correctness_weight"
+	baselineWeight = "confidence_weight"
+)
 
 // taskMembers are the TASK: columns that fill a task.
 var taskMembers = []string{
@@ -143,7 +150,7 @@ func parseTarget(prefix string, n int, rest, whole string) (target, *remark) {
 	case "INPUT":
 		return fieldTarget(target{kind: targetInput, name: rest}, whole)
 	case "GOLDEN":
-		if n > 0 && rest == "correctness_weight" {
+		if n > 0 && rest == goldenWeight {
 			return target{kind: targetGoldenWeight, n: n, name: rest}, nil
 		}
 		return fieldTarget(target{kind: targetGolden, n: max(n, 1), name: rest}, whole)
@@ -151,7 +158,7 @@ func parseTarget(prefix string, n int, rest, whole string) (target, *remark) {
 		if n == 0 {
 			return target{}, &remark{CodeHeaderPrefix, "a baseline solution needs its number: write BASELINE[1]:" + cutText(rest)}
 		}
-		if rest == "confidence_weight" {
+		if rest == baselineWeight {
 			return target{kind: targetBaselineWeight, n: n, name: rest}, nil
 		}
 		return fieldTarget(target{kind: targetBaseline, n: n, name: rest}, whole)
@@ -214,7 +221,7 @@ func checkFieldID(name, whole string) *remark {
 	return nil
 }
 
-// severalInOne tells a name that looks like several columns which nothing parts, and
+// severalInOne tells a name that looks like several columns which nothing separates, and
 // the character between them; 0 where that is none that can be a delimiter.
 func severalInOne(name string) (delimiter rune, ok bool) {
 	for _, prefix := range [...]string{"INPUT:", "GOLDEN:", "HINT:", "TASK:"} {
@@ -261,7 +268,7 @@ func trimLeftBlanks(text string) (trimmed string, were bool) {
 	return trimmed, len(trimmed) < len(text)
 }
 
-// mapTarget reads the target that Config.Map gives a column.
+// mapTarget reads the target that Config.Map has for a column.
 func mapTarget(name string) (target, *remark) {
 	p := parseName(name)
 	switch {
@@ -322,7 +329,7 @@ type headerMapper struct {
 	excused map[string]bool
 }
 
-// mapHeader gives the mapping of a header on the given line, or all findings
+// mapHeader returns the mapping of a header on the given line, or all findings
 // that stand against it.
 func mapHeader(names []string, line int64, cfg *Config, warnings *warningLog) (*mapping, []verdict.Finding) {
 	h := headerMapper{
@@ -483,7 +490,7 @@ func (h *headerMapper) place(i int, t target) {
 	}
 }
 
-// fields gives the spec's fields of a kind; nil where they aren't known, so that
+// fields returns the spec's fields of a kind; nil where they aren't known, so that
 // every value is a string.
 func (h *headerMapper) fields(kind targetKind) map[string]FieldSpec {
 	switch {
@@ -553,8 +560,8 @@ func (h *headerMapper) unknownAdvice(column string, t target, fields map[string]
 		return advice
 	}
 	switch {
-	case t.kind == targetGolden && t.name == "correctness_weight":
-		return ": the weight of a known solution goes into GOLDEN[1]:correctness_weight"
+	case t.kind == targetGolden && t.name == goldenWeight:
+		return ": the weight of a known solution goes into GOLDEN[1]:" + goldenWeight
 	case len(fields) == 0:
 		return ": remove the column, or use --ignore-column"
 	}
@@ -580,7 +587,7 @@ func findFold(fields map[string]FieldSpec, name string) (found string, ok bool) 
 	return "", false
 }
 
-// solution gives the solution that a target belongs to.
+// solution returns the solution that a target belongs to.
 func (h *headerMapper) solution(t target) *solution {
 	list := &h.mapping.golden
 	if t.kind == targetBaseline || t.kind == targetBaselineWeight {

@@ -4,11 +4,13 @@ package reader
 type Info struct {
 	// File is the input as the user named it.
 	File string
+	// Format is the name of the input's format, such as "delimited".
+	Format string
 	// Compression is "gzip", "zstd", "bzip2", "xz", or empty.
 	Compression string
 	// Encoding is the charset that was decoded, such as "utf-8" or "utf-16le".
 	Encoding string
-	// Delimiter and Quotes are the dialect.
+	// Delimiter and Quotes say how a row as it stood is cut into cells.
 	Delimiter byte
 	Quotes    QuoteMode
 	// Header has the columns' names as they stand in the file; HeaderRaw is the

@@ -15,34 +15,37 @@ import (
 	"os"
 	"sync"
 
-	"poolfill/reader/verdict"
+	"poolfill/reader/table"
 )
 
 const (
 	// headSize is how much decoded text is looked at before reading starts.
 	headSize = 64 << 10
+	// maxEmptyReads is how often a reader may return nothing before it counts as
+	// stuck.
+	maxEmptyReads = 100
 	// storedBuffer is the buffer between a file and its decompressor.
 	storedBuffer = 64 << 10
 )
 
-// input is one input as a stream of UTF-8 text: opened, decompressed, decoded.
+// input is the table.Storage of one input: opened, decompressed, and decoded where a
+// format wants its text.
 //
 // Memory: two fixed buffers, and that of the decompressor.
 type input struct {
-	name    string
-	stored  *storedReader
-	file    io.Closer // nil for standard input
-	lasting bool      // see storage
-	seeker  io.Seeker // nil where reading can't go on anywhere else
-	unpack  *decompressor
-	kind    string // the compression
-	charset charset
-	// lossy says that U+FFFD in the text stands for what could not be decoded.
-	lossy bool
+	name     string
+	encoding string // as Config.Encoding
+	stored   *storedReader
+	file     io.Closer // nil for standard input
+	lasting  bool      // see storage
+	seeker   io.Seeker // nil where reading can't go on anywhere else
+	unpack   *decompressor
+	kind     string // the compression
+	charset  charset
 
-	start []byte // the start of the text, which was looked at
+	start []byte // the start, which was looked at: of the bytes, or of the text
 	given int    // how much of it was read
-	text  io.Reader
+	rest  io.Reader
 	err   error // what reading ended with
 }
 
@@ -58,12 +61,6 @@ type storedReader struct {
 	reading bool
 	stopped bool
 }
-
-// sourceError is an error of the file itself, as against one of its content.
-type sourceError struct{ err error }
-
-func (e *sourceError) Error() string { return e.err.Error() }
-func (e *sourceError) Unwrap() error { return e.err }
 
 func (s *storedReader) Read(p []byte) (int, error) {
 	if !s.begin() {
@@ -114,7 +111,7 @@ func (s *storedReader) stop() (busy bool) {
 	return s.reading
 }
 
-// storage is the bytes of an input where they stand: a file, or what a URL gives.
+// storage is the bytes of an input where they stand: a file, or what a URL answers with.
 type storage struct {
 	io.ReadSeekCloser
 	size int64 // 0 where it is unknown
@@ -150,15 +147,15 @@ func openStorage(ctx context.Context, path string) (s storage, err error) {
 }
 
 // openInput opens a file or a URL, or standard input for "-".
-func openInput(ctx context.Context, path string, stdin io.Reader, cfg Config) (*input, error) {
+func openInput(ctx context.Context, path string, stdin io.Reader, encoding string) (*input, error) {
 	if path == stdinName {
-		return newInput(path, stdin, cfg)
+		return newInput(path, stdin, encoding)
 	}
 	s, err := openStorage(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	in, err := newInput(Name(path), s, cfg)
+	in, err := newInput(Name(path), s, encoding)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -169,36 +166,17 @@ func openInput(ctx context.Context, path string, stdin io.Reader, cfg Config) (*
 	return in, nil
 }
 
-func openError(path string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &unopenedError{path + ": there is no such file: check the path", err}
-	case errors.Is(err, fs.ErrPermission):
-		return &unopenedError{path + ": the file may not be read: check its permissions", err}
-	}
-	return fmt.Errorf("the file can't be opened: %w", err)
-}
-
-// unopenedError says all that the system's error does.
-type unopenedError struct {
-	text string
-	err  error
-}
-
-func (e *unopenedError) Error() string { return e.text }
-func (e *unopenedError) Unwrap() error { return e.err }
-
 // newInput reads from r what the name stands for.
-func newInput(name string, r io.Reader, cfg Config) (*input, error) {
-	in := &input{name: name, stored: &storedReader{src: r, hash: sha256.New()}}
-	if err := in.open(cfg); err != nil {
-		in.closeUnpack()
+func newInput(name string, r io.Reader, encoding string) (*input, error) {
+	in := &input{name: name, encoding: encoding, stored: &storedReader{src: r, hash: sha256.New()}}
+	if err := in.open(); err != nil {
+		in.release()
 		return nil, err
 	}
 	return in, nil
 }
 
-func (in *input) open(cfg Config) error {
+func (in *input) open() error {
 	buffered := bufio.NewReaderSize(in.stored, storedBuffer)
 	signs, err := buffered.Peek(compressionSigns)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -211,49 +189,65 @@ func (in *input) open(cfg Config) error {
 		}
 		plain.src = in.unpack
 	}
-	head, err := readHead(plain)
-	if len(head) == 0 && err != nil && !errors.Is(err, io.EOF) {
-		return in.readError(err)
+	in.rest = plain
+	in.start, in.err = readHead(plain)
+	if len(in.start) == 0 && in.err != nil && !errors.Is(in.err, io.EOF) {
+		return in.readError(in.err)
 	}
-	if inner := compression(head); inner != "" && in.kind != "" {
-		return inputError(in.name, CodeNotText, 0, fmt.Sprintf("the file is compressed twice, %s inside %s: unpack it once", inner, in.kind))
-	}
-	if what := binaryFormat(head); what != "" {
-		return inputError(in.name, CodeNotText, 0, what)
-	}
-	if in.charset, err = detectCharset(in.name, head, cfg.Encoding); err != nil {
-		return err
-	}
-	in.start, in.text, in.err = head[in.charset.bom:], plain, plain.err
-	if in.charset.decoding != nil {
-		in.lossy = true
-		in.text = in.charset.decode(io.MultiReader(bytes.NewReader(in.start), plain))
-		in.start, in.err = readHead(in.text)
-	}
-	return in.checkStart()
-}
-
-// checkStart looks at the start of the text for what is no text.
-func (in *input) checkStart() error {
-	whole := errors.Is(in.err, io.EOF)
-	if what := textFormat(in.start); what != "" {
-		return inputError(in.name, CodeNotText, 0, what)
-	}
-	if looksBinary(in.start) {
-		return inputError(in.name, CodeNotText, 0, "the file is not text but binary data: save the table as CSV or TSV")
-	}
-	if !in.lossy {
-		if err := checkUTF8(in.name, in.start, in.baseOffset(), whole); err != nil {
-			return err
-		}
-	}
-	if whole && len(bytes.TrimSpace(in.start)) == 0 {
-		return inputError(in.name, CodeEmptyFile, 0, "the file is empty: its first line must have the names of the columns")
+	if inner := compression(in.start); inner != "" && in.kind != "" {
+		return table.Refuse(in.name, table.CodeNotText, 0, fmt.Sprintf("the file is compressed twice, %s inside %s: unpack it once", inner, in.kind))
 	}
 	return nil
 }
 
-// plainReader gives the decompressed bytes. Its error stays, and at the end
+// Name returns the name of the input.
+func (in *input) Name() string { return in.name }
+
+// Bytes returns the decompressed bytes.
+func (in *input) Bytes() io.Reader { return in }
+
+// Text decodes the bytes, of which none was read before.
+func (in *input) Text() (text *table.Text, err error) {
+	if what := binaryFormat(in.start); what != "" {
+		return nil, table.Refuse(in.name, table.CodeNotText, 0, what)
+	}
+	if in.charset, err = detectCharset(in.name, in.start, in.encoding); err != nil {
+		return nil, err
+	}
+	text = &table.Text{Reader: in, Name: in.name, Base: int64(in.charset.bom)}
+	in.start = in.start[in.charset.bom:]
+	if in.charset.decoding != nil {
+		text.Lossy, text.Base = true, 0 // offsets are those of the decoded text
+		in.rest = in.charset.decode(io.MultiReader(bytes.NewReader(in.start), in.rest))
+		in.start, in.err = readHead(in.rest)
+	} else if in.seeker != nil && in.kind == "" {
+		text.Seek = in.seek
+	}
+	text.Head, text.Whole = in.start, in.err != nil
+	return text, in.checkStart(text)
+}
+
+// checkStart looks at the start of the text for what is no text.
+func (in *input) checkStart(text *table.Text) error {
+	whole := errors.Is(in.err, io.EOF)
+	if what := textFormat(in.start); what != "" {
+		return table.Refuse(in.name, table.CodeNotText, 0, what)
+	}
+	if looksBinary(in.start) {
+		return table.Refuse(in.name, table.CodeNotText, 0, "the file is not text but binary data: save the table as CSV or TSV")
+	}
+	if !text.Lossy {
+		if err := checkUTF8(in.name, in.start, text.Base, whole); err != nil {
+			return err
+		}
+	}
+	if whole && len(bytes.TrimSpace(in.start)) == 0 {
+		return table.Refuse(in.name, table.CodeEmptyFile, 0, "the file is empty: its first line must have the names of the columns")
+	}
+	return nil
+}
+
+// plainReader returns the decompressed bytes. Its error stays, and at the end
 // what is stored behind the compressed data is read too, so that it is hashed.
 type plainReader struct {
 	src    io.Reader
@@ -286,8 +280,8 @@ func readHead(r io.Reader) ([]byte, error) {
 	return head[:n], err
 }
 
-// Read gives the text. When it has given the last of it, all stored bytes are
-// read and hashed.
+// Read returns the bytes, or the text. When it has returned the last of them, all
+// stored bytes are read and hashed.
 func (in *input) Read(p []byte) (int, error) {
 	if in.given < len(in.start) {
 		n := copy(p, in.start[in.given:])
@@ -297,14 +291,14 @@ func (in *input) Read(p []byte) (int, error) {
 	if in.err != nil {
 		return 0, in.err
 	}
-	n, err := in.text.Read(p)
+	n, err := in.rest.Read(p)
 	in.err = err
 	return n, err
 }
 
 // Close closes the file or connection; standard input stays open. Closing again does nothing.
 func (in *input) Close() error {
-	in.closeUnpack()
+	in.release()
 	return in.closeFile()
 }
 
@@ -317,7 +311,28 @@ func (in *input) closeFile() error {
 	return file.Close()
 }
 
-func (in *input) closeUnpack() {
+// The methods of an origin.
+
+func (in *input) whole() bool { return in.err != nil }
+
+func (in *input) progress() (bytes int64, sum string) { return in.stored.bytes, in.stored.sum }
+
+func (in *input) describe() Info {
+	return Info{File: in.name, Compression: in.kind, Encoding: in.charset.name, Size: in.stored.size}
+}
+
+func (in *input) noRows() error {
+	return table.Refuse(in.name, CodeNoRows, 0, "the file has a header and no row after it: there is nothing to upload")
+}
+
+func (in *input) stop() (busy bool, err error) {
+	// Where a connection or a file of another kind keeps a call of Read waiting,
+	// closing it ends the call.
+	busy = in.stored.stop() && !in.lasting
+	return busy, in.closeFile()
+}
+
+func (in *input) release() {
 	if in.unpack != nil {
 		in.unpack.close()
 		in.unpack = nil
@@ -327,28 +342,20 @@ func (in *input) closeUnpack() {
 	}
 }
 
-// head gives the first up to 64 KiB of the text. They are not consumed.
-func (in *input) head() []byte { return in.start }
-
-// baseOffset gives how many bytes of the file stand before the text: those of
-// the byte order mark of UTF-8. The offsets of other charsets are those of the
-// decoded text.
-func (in *input) baseOffset() int64 {
-	if in.charset.decoding != nil {
-		return 0
+// seek goes on at a place of the file. What was read is no longer hashed.
+func (in *input) seek(offset int64) error {
+	s := in.stored
+	if _, err := in.seeker.Seek(offset, io.SeekStart); err != nil {
+		return fmt.Errorf("%s: the file can't be read from offset %d: %w", in.name, offset, err)
 	}
-	return int64(in.charset.bom)
+	s.hash, s.sum = nil, ""
+	in.start, in.given, in.err = nil, 0, nil
+	in.rest = &plainReader{src: s, stored: bytes.NewReader(nil)}
+	return nil
 }
-
-// whole says that nothing of the text stands behind its head.
-func (in *input) whole() bool { return in.err != nil }
 
 func (in *input) readError(err error) error {
 	return &ReadError{File: in.name, Line: 1, Err: err}
-}
-
-func inputError(name, code string, line int64, message string) *InputError {
-	return &InputError{File: name, Findings: []verdict.Finding{{Stage: verdict.StageParse, Line: line, Code: code, Message: message}}}
 }
 
 // binaryFormat says what a file is that begins with the signs of a binary
@@ -419,7 +426,7 @@ func textFormat(text []byte) string {
 	return ""
 }
 
-// looksLikeJSON says whether a text plainly is JSON. A header may begin with a
+// looksLikeJSON reports whether a text plainly is JSON. A header may begin with a
 // bracket as well: so there must be an object with a key and a value, or all
 // of the text must be JSON.
 func looksLikeJSON(text []byte) bool {
@@ -447,7 +454,7 @@ func looksLikeJSON(text []byte) bool {
 	}
 }
 
-// looksBinary says whether a text has too many control characters to be one.
+// looksBinary reports whether a text has too many control characters to be one.
 func looksBinary(text []byte) bool {
 	text = text[:min(len(text), 4<<10)]
 	n := 0

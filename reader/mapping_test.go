@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"poolfill/reader/table"
 	"poolfill/reader/verdict"
 )
 
@@ -256,7 +257,7 @@ func TestRowsWithMoreOrFewerCellsNameTheColumn(t *testing.T) {
 			cells = append(cells, []byte(cell))
 		}
 		f := m.countFinding(3, cells)
-		if f.Column != c.column || f.Code != CodeColumnCount || f.Line != 3 || f.Stage != verdict.StageParse || f.Field != "" || !strings.Contains(f.Message, c.message) {
+		if f.Column != c.column || f.Code != table.CodeColumnCount || f.Line != 3 || f.Stage != verdict.StageParse || f.Field != "" || !strings.Contains(f.Message, c.message) {
 			t.Errorf("%q: %+v", c.cells, f)
 		}
 	}

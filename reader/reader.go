@@ -1,16 +1,16 @@
 package reader
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 
-	"poolfill/reader/verdict"
+	"poolfill/reader/table"
 )
 
 // mostParallel bounds the goroutines that parse unless the user names a number:
@@ -25,11 +25,11 @@ const mostParallel = 8
 //
 // Memory: as the package says.
 type Reader struct {
-	in       *input
+	origin   origin
+	format   string
+	table    table.Table
 	finder   *finder
 	cfg      Config
-	dialect  Dialect
-	header   Record
 	mapping  *mapping
 	parallel int
 	pool     blockPool
@@ -38,16 +38,15 @@ type Reader struct {
 	ahead  *ahead  // what they do; nil until they are started
 
 	// What was given so far.
-	batch    *Batch // of Next
-	next     int    // in batch
-	line     int64  // of the last row, or of the header
-	odd      recordWarnings
+	batch    *Batch     // of Next
+	next     int        // in batch
+	line     int64      // of the last row, or of the header
+	odd      warningLog // of records
 	warnings warningLog
 	bytes    atomic.Int64
 	sum      string
 	err      error
 	closed   bool
-	source   bool // the input is a Source
 }
 
 // Batch is rows of an input that stand one after the other.
@@ -60,7 +59,7 @@ type Batch struct {
 	pool  blockPool
 }
 
-// Release gives the memory of the rows back for those that come later. A batch
+// Release returns the memory of the rows back for those that come later. A batch
 // that is never released is left to the garbage collector. It is safe to call
 // it from another goroutine than the reader's, and twice from the same one.
 func (b *Batch) Release() {
@@ -73,7 +72,7 @@ func (b *Batch) Release() {
 // Open opens a file, a URL (http:// or https://), or standard input where path is
 // "-", and reads its header.
 //
-// What a URL gives is read as it arrives. Where the connection breaks, or stays
+// A URL is read as it arrives. Where the connection breaks, or stays
 // silent for a minute, reading goes on with another one, from the byte that comes
 // next; the file having changed meanwhile is an error. A URL with a user and a
 // password is refused, and what stands behind the ? of one is part of no message,
@@ -90,11 +89,11 @@ func Open(ctx context.Context, path string, stdin io.Reader, cfg Config) (*Reade
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	in, err := openInput(ctx, path, stdin, cfg)
+	in, err := openInput(ctx, path, stdin, cfg.Encoding)
 	if err != nil {
 		return nil, err
 	}
-	return start(in, in.name, cfg)
+	return start(in, cfg)
 }
 
 // New is Open for any io.Reader; name stands for it in messages. Closing the
@@ -103,86 +102,86 @@ func New(name string, r io.Reader, cfg Config) (*Reader, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	in, err := newInput(name, r, cfg)
+	in, err := newInput(name, r, cfg.Encoding)
 	if err != nil {
 		return nil, err
 	}
-	return start(in, name, cfg)
+	return start(in, cfg)
 }
 
-// start reads the header. It closes the input where that fails.
-func start(in *input, name string, cfg Config) (*Reader, error) {
-	r, err := newReader(in, name, cfg, blockSize{bytes: firstBuffer, rows: blockRows})
-	if err == nil {
+// start opens the table of an input. It closes the input where that fails.
+func start(in *input, cfg Config) (*Reader, error) {
+	for _, f := range cfg.formats() {
+		if !f.Sniff(in.start, in.name) {
+			continue
+		}
+		t, err := f.Open(in, cfg.options())
+		if err != nil {
+			return nil, closing(in, err)
+		}
+		r, err := newReader(in, f.Name(), t, cfg)
+		if err != nil {
+			return nil, closing(in, err)
+		}
 		return r, nil
 	}
-	if closing := in.Close(); closing != nil {
-		err = errors.Join(err, closing)
-	}
-	return nil, err
+	return nil, closing(in, table.Refuse(in.name, table.CodeNotText, 0, "the file has none of the formats that can be read"))
 }
 
-func newReader(in *input, name string, cfg Config, size blockSize) (*Reader, error) {
-	r := &Reader{in: in, cfg: cfg, parallel: cfg.Parallel}
+// closing closes what can't be used because of an error, which it returns.
+func closing(c io.Closer, err error) error {
+	if failed := c.Close(); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
+}
+
+func newReader(from origin, format string, t table.Table, cfg Config) (*Reader, error) {
+	r := &Reader{origin: from, format: format, table: t, cfg: cfg, parallel: cfg.Parallel}
 	if r.parallel == 0 {
 		r.parallel = min(runtime.GOMAXPROCS(0), mostParallel)
 	}
-	if in.whole() {
+	if from.whole() {
 		r.parallel = 1
 	}
-	var err error
-	if r.dialect, err = detectDialect(name, in.head(), cfg); err != nil {
-		return nil, err
+	if err := r.mapHeader(from.describe().File); err != nil {
+		return nil, closing(t, err)
 	}
-	records := NewRecordReader(name, in, r.dialect)
-	records.size = size.bytes
-	if err := r.readHeader(name, records); err != nil {
-		return nil, err
-	}
-	r.odd, records.warnings = records.warnings, recordWarnings{}
 	if cfg.From != nil {
-		if err := records.goTo(*cfg.From, in); err != nil {
-			return nil, err
+		if err := t.Seek(*cfg.From); err != nil {
+			return nil, closing(t, err)
 		}
 	}
-	r.finder = &finder{
-		in: in, records: records, skip: cfg.SkipRows, limit: cfg.LimitRows, most: size.rows,
-		from: cfg.From, first: records.records,
-	}
-	r.pool = newBlockPool(r.parallel)
-	r.bytes.Store(in.stored.bytes)
-	r.sum = in.stored.sum
+	r.finder = &finder{from: from, skip: cfg.SkipRows, limit: cfg.LimitRows, most: blockRows, mark: cfg.From}
+	r.pool = newBlockPool(r.parallel, t)
+	bytes, sum := from.progress()
+	r.bytes.Store(bytes)
+	r.sum = sum
 	return r, nil
 }
 
-func (r *Reader) readHeader(name string, records *RecordReader) error {
-	rec, err := records.Read()
-	if errors.Is(err, io.EOF) {
-		return inputError(name, CodeEmptyFile, 0, "the file is empty: it needs a header and rows after it")
+// mapHeader finds out what the columns fill.
+func (r *Reader) mapHeader(file string) error {
+	header := r.table.Header()
+	names := headerNames(header.Cells)
+	if len(header.Findings) > 0 {
+		return &InputError{File: file, Findings: nameFields(slices.Clone(header.Findings), names)}
 	}
-	if err != nil {
-		return err
-	}
-	names := headerNames(rec.Cells)
-	if len(rec.Findings) > 0 {
-		return &InputError{File: name, Findings: nameFields(slices.Clone(rec.Findings), names)}
-	}
-	r.line = rec.Position.Line
-	r.header = Record{Position: rec.Position, Raw: bytes.Clone(rec.Raw)}
-	m, findings := mapHeader(names, rec.Position.Line, &r.cfg, &r.warnings)
+	r.line = header.Position.Line
+	m, findings := mapHeader(names, header.Position.Line, &r.cfg, &r.warnings)
 	if len(findings) > 0 {
-		return &InputError{File: name, Findings: findings}
+		return &InputError{File: file, Findings: findings}
 	}
 	r.mapping = m
 	return nil
 }
 
-// Next gives the next row. A row that can't become a task is no error: it is a
+// Next returns the next row. A row that can't become a task is no error: it is a
 // Row with Err. The task's JSON and Raw are valid until the next call.
 //
 // The error is io.EOF after the last row, a *ReadError where the input breaks
 // off, and an *InputError with CodeNoRows at the end of an input that has a
-// header only. After an error every call gives the same one.
+// header only. After an error every call returns the same one.
 func (r *Reader) Next() (Row, error) {
 	if r.batch == nil || r.next == len(r.batch.Rows) {
 		if r.batch != nil {
@@ -200,9 +199,9 @@ func (r *Reader) Next() (Row, error) {
 	return row, nil
 }
 
-// NextBatch gives the rows that come next, in the order of the input: up to a
+// NextBatch returns the rows that come next, in the order of the input: up to a
 // few thousand, whatever was read of them at once. Their release lets the
-// memory be used again. After calls of Next it gives the rows that Next has not
+// memory be used again. After calls of Next it returns the rows that Next has not
 // given. The errors are those of Next; the rows before an error come first.
 func (r *Reader) NextBatch() (*Batch, error) {
 	if batch := r.batch; batch != nil {
@@ -216,19 +215,24 @@ func (r *Reader) NextBatch() (*Batch, error) {
 		return nil, r.err
 	}
 	b := r.nextBlock()
-	r.odd.merge(&b.odd)
-	r.warnings.merge(&b.warnings)
+	r.odd.mergeAll(b.odd.list)
+	r.odd.mergeAll(b.records.Warnings())
+	r.warnings.mergeAll(b.warnings.list)
 	r.bytes.Store(b.bytes)
 	r.sum, r.err = b.sum, b.err
 	if len(b.rows) == 0 {
 		r.pool.put(b)
 		return nil, r.err
 	}
-	r.line = b.pieces[len(b.pieces)-1].line
+	if last := &b.rows[len(b.rows)-1]; last.Err != nil {
+		r.line = last.Err.Position.Line
+	} else {
+		r.line = last.Task.Position.Line
+	}
 	return &Batch{Rows: b.rows, block: b, pool: r.pool}, nil
 }
 
-// nextBlock gives the next block with its rows.
+// nextBlock returns the next block with its rows.
 func (r *Reader) nextBlock() *block {
 	if r.parallel > 1 {
 		if r.ahead == nil {
@@ -246,13 +250,7 @@ func (r *Reader) nextBlock() *block {
 }
 
 func (r *Reader) newParser() *parser {
-	return &parser{
-		file:    r.in.name,
-		cutter:  cutter{dialect: r.dialect.withDefaults(), replaced: r.in.lossy},
-		mapping: r.mapping,
-		builder: newRowBuilder(r.mapping, &r.cfg, nil),
-		source:  r.source,
-	}
+	return &parser{mapping: r.mapping, builder: newRowBuilder(r.mapping, &r.cfg, nil)}
 }
 
 // Bytes counts the stored bytes that were read for the rows given so far,
@@ -261,25 +259,20 @@ func (r *Reader) Bytes() int64 { return r.bytes.Load() }
 
 // Info describes the input as far as its rows were given.
 func (r *Reader) Info() Info {
-	return Info{
-		File:        r.in.name,
-		Compression: r.in.kind,
-		Encoding:    r.in.charset.name,
-		Delimiter:   r.dialect.Delimiter,
-		Quotes:      r.dialect.Quotes,
-		Header:      slices.Clone(r.mapping.names),
-		HeaderRaw:   string(r.header.Raw),
-		Targets:     slices.Clone(r.mapping.targets),
-		Bytes:       r.Bytes(),
-		Size:        r.in.stored.size,
-		SHA256:      r.sum,
-	}
+	info, layout := r.origin.describe(), r.table.Layout()
+	info.Format, info.Delimiter, info.Quotes = r.format, layout.Delimiter, layout.Quotes
+	info.Header, info.HeaderRaw = slices.Clone(r.mapping.names), string(r.table.Header().Raw)
+	info.Targets = slices.Clone(r.mapping.targets)
+	info.Bytes, info.SHA256 = r.Bytes(), r.sum
+	return info
 }
 
 // Warnings lists what was odd and stopped no row, in the rows given so far and
 // in the others of their batch.
 func (r *Reader) Warnings() []Warning {
-	return append(r.warnings.clone(), r.odd.list()...)
+	odd := r.odd.clone()
+	slices.SortFunc(odd, func(a, b Warning) int { return strings.Compare(a.Code, b.Code) })
+	return append(r.warnings.clone(), odd...)
 }
 
 // Close closes the file or connection and ends the reader's goroutines. It is safe to call it
@@ -289,31 +282,21 @@ func (r *Reader) Warnings() []Warning {
 // can't be broken off: where one is under way in a goroutine, Close doesn't
 // wait for it. The goroutine ends when the call returns, and reads no more.
 func (r *Reader) Close() error {
-	busy := r.in.stored.stop()
-	if !r.closed && r.err == nil {
-		r.err = &ReadError{File: r.in.name, Line: r.line, Err: fs.ErrClosed}
+	busy, err := r.origin.stop()
+	if !r.closed {
+		err = errors.Join(err, r.table.Close())
+		if r.err == nil {
+			r.err = &ReadError{File: r.origin.describe().File, Line: r.line, Err: fs.ErrClosed}
+		}
 	}
 	r.closed = true
 	if r.ahead == nil {
-		return r.in.Close()
+		r.origin.release()
+		return err
 	}
-	// Where a connection or a file of another kind keeps a call of Read waiting,
-	// closing it ends the call.
-	err := r.in.closeFile()
 	r.ahead.stop()
-	if !busy || r.in.lasting {
+	if !busy {
 		r.ahead.wait()
 	}
 	return err
-}
-
-// nameFields fills the names of the columns into the findings of a record.
-func nameFields(findings []verdict.Finding, names []string) []verdict.Finding {
-	for i := range findings {
-		f := &findings[i]
-		if f.Column > 0 && f.Column <= len(names) && f.Code != CodeColumnCount {
-			f.Field = names[f.Column-1]
-		}
-	}
-	return findings
 }

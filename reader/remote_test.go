@@ -203,7 +203,7 @@ func inNetwork(t *testing.T, handler http.Handler, test func(t *testing.T)) {
 const siteURL = "http://files.example/dir/a.tsv"
 
 // table makes a file that is far larger than all buffers.
-func table(rows int) string {
+func tableOf(rows int) string {
 	var b strings.Builder
 	b.WriteString("a\tb\n")
 	for i := range rows {
@@ -234,7 +234,7 @@ func TestAURLGivesWhatAFileGives(t *testing.T) {
 		// all that can happen on the way.
 		few := form != "" && form != "gzip"
 		var cfg Config
-		text := storeAs(t, table(20_000), form, &cfg)
+		text := storeAs(t, tableOf(20_000), form, &cfg)
 		want := localFile(t, text, siteURL, cfg)
 		for what, s := range map[string]*site{
 			"whole":         {},
@@ -267,7 +267,7 @@ func TestAURLGivesWhatAFileGives(t *testing.T) {
 }
 
 func TestAURLThatCannotBeReadSaysWhy(t *testing.T) {
-	text := table(20_000)
+	text := tableOf(20_000)
 	every := func(r reply) []reply { return slices.Repeat([]reply{r}, 100) }
 	for what, test := range map[string]struct {
 		site  *site
@@ -348,7 +348,7 @@ func TestAURLIsGoneOnWithUnderItsCondition(t *testing.T) {
 		"bytes=100000-  " + lastModified: {etag: `W/"1"`, modified: lastModified},
 		"bytes=100000-":                  {etag: `W/"1"`},
 	} {
-		s.text, s.replies = table(20_000), []reply{{breaks: 100_000}}
+		s.text, s.replies = tableOf(20_000), []reply{{breaks: 100_000}}
 		inNetwork(t, s, func(t *testing.T) {
 			if g := readFile(t, siteURL, Config{}); g.Err != "*errors.errorString EOF" {
 				t.Error(g.Err)
@@ -377,7 +377,7 @@ func TestSegmentsOfAURLAreTheWhole(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			s := test.site
 			var cfg Config
-			s.text = storeAs(t, table(20_000), test.form, &cfg)
+			s.text = storeAs(t, tableOf(20_000), test.form, &cfg)
 			inNetwork(t, s, func(t *testing.T) {
 				segments := checkSegments(t, siteURL, cfg, 3000)
 				if len(segments) != 7 {
@@ -399,7 +399,7 @@ func TestSegmentsOfAURLAreTheWhole(t *testing.T) {
 // What is known of the text before the mark may be of more than the first read
 // behind it gives.
 func TestSegmentsOfAURLThatComesInDropsAreTheWhole(t *testing.T) {
-	s := &site{text: table(30), etag: `"1"`, replies: slices.Repeat([]reply{{breaks: 25}}, 1000)}
+	s := &site{text: tableOf(30), etag: `"1"`, replies: slices.Repeat([]reply{{breaks: 25}}, 1000)}
 	inNetwork(t, s, func(t *testing.T) {
 		if segments := checkSegments(t, siteURL, Config{}, 7); len(segments) != 5 {
 			t.Errorf("%d segments", len(segments))
@@ -408,7 +408,7 @@ func TestSegmentsOfAURLThatComesInDropsAreTheWhole(t *testing.T) {
 }
 
 func TestAMarkThatDoesNotFitAURLIsAnError(t *testing.T) {
-	s := &site{text: table(20_000), etag: `"1"`}
+	s := &site{text: tableOf(20_000), etag: `"1"`}
 	inNetwork(t, s, func(t *testing.T) {
 		for mark, says := range map[Mark]string{
 			{Offset: int64(len(s.text)) + 1, Line: 3, Record: 2}: "behind its end",
@@ -427,7 +427,7 @@ func TestAMarkThatDoesNotFitAURLIsAnError(t *testing.T) {
 func TestAWaitForAServerCanBeBrokenOff(t *testing.T) {
 	for _, parallel := range []int{1, 3} {
 		for _, closes := range []bool{false, true} {
-			s := &site{text: table(20_000), etag: `"1"`, replies: []reply{{stalls: true, breaks: headSize + 1000}}}
+			s := &site{text: tableOf(20_000), etag: `"1"`, replies: []reply{{stalls: true, breaks: headSize + 1000}}}
 			inNetwork(t, s, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -463,7 +463,7 @@ func TestAWaitForAServerCanBeBrokenOff(t *testing.T) {
 }
 
 func TestWhatIsBehindARedirectIsRead(t *testing.T) {
-	s := &site{text: table(10), etag: `"1"`, replies: []reply{{to: "http://other.example/b?sig=" + secret}}}
+	s := &site{text: tableOf(10), etag: `"1"`, replies: []reply{{to: "http://other.example/b?sig=" + secret}}}
 	inNetwork(t, s, func(t *testing.T) {
 		want := localFile(t, s.text, siteURL, Config{})
 		if diff := cmp.Diff(want, readFile(t, siteURL+"?x="+secret, Config{})); diff != "" {
@@ -476,7 +476,7 @@ func TestWhatIsBehindARedirectIsRead(t *testing.T) {
 }
 
 func TestTheIdentityOfAURLIsThatOfItsVersion(t *testing.T) {
-	s := &site{text: table(10)}
+	s := &site{text: tableOf(10)}
 	inNetwork(t, s, func(t *testing.T) {
 		identify := func(url string) Identity {
 			t.Helper()
@@ -491,12 +491,12 @@ func TestTheIdentityOfAURLIsThatOfItsVersion(t *testing.T) {
 		}
 		var seen []Identity
 		for _, version := range []*site{
-			{etag: `"1"`, text: table(10)},
-			{etag: `"2"`, text: table(10)},
-			{etag: `"2"`, text: table(11)},
-			{text: table(11), modified: "Mon, 23 Nov 2026 10:00:00 GMT"},
-			{text: table(11), modified: "Mon, 23 Nov 2026 10:00:01 GMT"},
-			{text: table(11), modified: "Mon, 23 Nov 2026 10:00:01 GMT", noLength: true},
+			{etag: `"1"`, text: tableOf(10)},
+			{etag: `"2"`, text: tableOf(10)},
+			{etag: `"2"`, text: tableOf(11)},
+			{text: tableOf(11), modified: "Mon, 23 Nov 2026 10:00:00 GMT"},
+			{text: tableOf(11), modified: "Mon, 23 Nov 2026 10:00:01 GMT"},
+			{text: tableOf(11), modified: "Mon, 23 Nov 2026 10:00:01 GMT", noLength: true},
 		} {
 			s.etag, s.text, s.modified, s.noLength = version.etag, version.text, version.modified, version.noLength
 			id := identify(siteURL + "?sig=1")

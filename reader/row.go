@@ -1,32 +1,15 @@
 package reader
 
-import "poolfill/reader/verdict"
+import (
+	"poolfill/reader/table"
+	"poolfill/reader/verdict"
+)
 
-// RowError is a row that can't become a task. It is data, not a failure of the
-// run: it goes into the report.
-type RowError struct {
-	Position verdict.Position
-	// Findings has at least one entry; all findings of the row are there.
-	Findings []verdict.Finding
-	// Raw is the record as it stood in the input (decoded to UTF-8 where the
-	// input was in another charset), without its line end. It is nil
-	// for a record over the size limit, which is not kept.
-	Raw []byte
-}
+// RowError is a row that can't become a task.
+type RowError = table.RowError
 
-// Warning is something odd in an input that doesn't stop a row. Equal warnings
-// are counted, not repeated.
-type Warning struct {
-	// Code is one of the Code constants of this package.
-	Code    string
-	Message string
-	// Count says how often it happened; 1 for what belongs to the header.
-	Count int64
-	// Lines has the first few lines at which it happened.
-	Lines []int64
-	// Column is as in Finding; 0 where it belongs to no column.
-	Column int
-}
+// Warning is something odd in an input that doesn't stop a row.
+type Warning = table.Warning
 
 // Kind says what a task is for.
 type Kind uint8

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"poolfill/reader/table"
+
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 )
 
-// readFile gives all that a reader gives of a file.
+// readFile returns all that a reader gives of a file.
 func readFile(t rapid.TB, path string, cfg Config) (g given) {
 	r, err := Open(context.Background(), path, nil, cfg)
 	if err != nil {
@@ -37,7 +39,7 @@ func readFile(t rapid.TB, path string, cfg Config) (g given) {
 	return g
 }
 
-// checkSegments compares the segments of a file with the whole, and gives them.
+// checkSegments compares the segments of a file with the whole, and returns them.
 func checkSegments(t rapid.TB, path string, cfg Config, rows int64) []Segment {
 	whole := readFile(t, path, cfg)
 	var segments []Segment
@@ -69,13 +71,13 @@ func checkSegments(t rapid.TB, path string, cfg Config, rows int64) []Segment {
 	return segments
 }
 
-// storeAs gives a text as a file may have it: with a byte order mark, in
+// storeAs returns a text as a file may have it: with a byte order mark, in
 // another charset, compressed.
 func storeAs(t testing.TB, text, form string, cfg *Config) string {
 	t.Helper()
 	switch form {
 	case "BOM":
-		return utf8BOM + text
+		return table.ByteOrderMark + text
 	case "UTF-16":
 		return utf16(t, unicode.BigEndian, "\uFEFF"+strings.ToValidUTF8(text, "?"))
 	case "windows-1251":
@@ -84,7 +86,7 @@ func storeAs(t testing.TB, text, form string, cfg *Config) string {
 	case "gzip":
 		return gzipped(t, text)
 	case "zstd":
-		return zstded(t, utf8BOM+text)
+		return zstded(t, table.ByteOrderMark+text)
 	}
 	return text
 }
@@ -153,14 +155,14 @@ func FuzzSegments(f *testing.F) {
 
 func TestCutsSayWhereRowsAre(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.csv")
-	text := utf8BOM + "\na,b\n1,2\n\n3,\"4\nx\"\n,\n5,6\n7,8\n\n"
+	text := table.ByteOrderMark + "\na,b\n1,2\n\n3,\"4\nx\"\n,\n5,6\n7,8\n\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	at := func(s string) int64 { return int64(strings.Index(text, s)) }
 	want := []Segment{
-		{Mark{at("1,2"), 3, 1}, 2, at(",\n5") - at("1,2")},
-		{Mark{at(",\n5"), 7, 3}, 2, at("\n\n") + int64(len(text)) - 1 - at("\n\n") - at(",\n5")},
+		{Mark{Offset: at("1,2"), Line: 3, Record: 1}, 2, at(",\n5") - at("1,2")},
+		{Mark{Offset: at(",\n5"), Line: 7, Record: 3}, 2, at("\n\n") + int64(len(text)) - 1 - at("\n\n") - at(",\n5")},
 	}
 	got := checkSegments(t, path, Config{}, 2)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -188,10 +190,10 @@ func TestMarksThatDoNotFit(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, m := range map[string]Mark{
-			"inside the header": {2, 1, 1},
-			"inside a line":     {5, 2, 1},
-			"behind its end":    {100_000, 9, 7},
-			"there is none":     {int64(len(text)), 4, 3},
+			"inside the header": {Offset: 2, Line: 1, Record: 1},
+			"inside a line":     {Offset: 5, Line: 2, Record: 1},
+			"behind its end":    {Offset: 100_000, Line: 9, Record: 7},
+			"there is none":     {Offset: int64(len(text)), Line: 4, Record: 3},
 		} {
 			g := readFile(t, path, Config{From: &m})
 			if len(g.Rows) != 0 || !strings.Contains(g.Err, what) || !strings.Contains(g.Err, "changed") {
@@ -199,10 +201,11 @@ func TestMarksThatDoNotFit(t *testing.T) {
 			}
 		}
 	}
-	for _, cfg := range []Config{{From: &Mark{}}, {From: &Mark{4, 2, 1}, SkipRows: 1}} {
-		if cfg.Validate() == nil {
-			t.Errorf("%+v is taken", cfg)
-		}
+	if g := readFile(t, filepath.Join(dir, "plain"), Config{From: &Mark{}}); !strings.Contains(g.Err, "no row can begin at offset 0") {
+		t.Errorf("an empty mark: %+v", g)
+	}
+	if cfg := (Config{From: &Mark{Offset: 4, Line: 2, Record: 1}, SkipRows: 1}); cfg.Validate() == nil {
+		t.Errorf("%+v is taken", cfg)
 	}
 }
 
@@ -215,7 +218,7 @@ func TestCutsThatCannotBe(t *testing.T) {
 	for what, err := range map[string]error{
 		"no rows":          second(Cut(t.Context(), path, Config{}, 0, none)),
 		"standard input":   second(Cut(t.Context(), "-", Config{}, 1, none)),
-		"a segment of one": second(Cut(t.Context(), path, Config{From: &Mark{4, 2, 1}}, 1, none)),
+		"a segment of one": second(Cut(t.Context(), path, Config{From: &Mark{Offset: 4, Line: 2, Record: 1}}, 1, none)),
 		"no file":          second(Cut(t.Context(), path+"x", Config{}, 1, none)),
 	} {
 		if err == nil {

@@ -38,13 +38,8 @@ func (c Config) Validate() error {
 			report("the limit of %s is negative: %d", limit.name, limit.value)
 		}
 	}
-	if c.From != nil {
-		if err := c.From.validate(); err != nil {
-			errs = append(errs, err)
-		}
-		if c.SkipRows > 0 {
-			report("rows to skip and a place to begin exclude each other")
-		}
+	if c.From != nil && c.SkipRows > 0 {
+		report("rows to skip and a place to begin exclude each other")
 	}
 	if c.ControlOverlap < ControlOverlapPool || c.ControlOverlap > contract.MaxOverlap {
 		report("the overlap of control tasks is %d: it must be from %d to %d, infinite or the pool's", c.ControlOverlap, contract.MinOverlap, contract.MaxOverlap)

@@ -1,47 +1,46 @@
-package reader
+package delimited
 
 import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/dustin/go-humanize/english"
+
+	"poolfill/reader/table"
 )
 
 // sniffedRows is how many rows after the header are looked at to find the
 // delimiter.
 const sniffedRows = 20
 
-// detectDialect finds how the lines of an input are cut, from its first bytes.
-// What the configuration gives is taken as it is. A doubt is an *InputError
-// that shows both readings.
-func detectDialect(name string, head []byte, cfg Config) (Dialect, error) {
-	d := Dialect{
-		Delimiter: cfg.Delimiter, Quotes: cfg.Quotes, KeepLineEnds: cfg.KeepLineEnds, Multiline: cfg.Multiline,
-		MaxCellBytes: cfg.MaxCellBytes, MaxRecordBytes: cfg.MaxRecordBytes,
-	}
+// detect finds the delimiter of a text where the dialect has none. A doubt is an
+// *InputError that shows both readings.
+func (d Dialect) detect(text *table.Text) (Dialect, error) {
 	if d.Delimiter == 0 {
-		delimiter, err := detectDelimiter(name, head, d)
-		if err != nil {
+		var err error
+		if d.Delimiter, err = d.detectDelimiter(text); err != nil {
 			return Dialect{}, err
 		}
-		d.Delimiter = delimiter
 	}
 	d = d.withDefaults()
 	return d, d.validate()
 }
 
-func detectDelimiter(name string, head []byte, d Dialect) (byte, error) {
-	line, candidates := headerDelimiters(head, d.Quotes)
+func (d Dialect) detectDelimiter(text *table.Text) (byte, error) {
+	line, candidates := headerDelimiters(text.Head, d.Quotes)
 	switch len(candidates) {
 	case 0:
-		return delimiterByName(name), nil
+		return delimiterByName(text.Name), nil
 	case 1:
 		return candidates[0], nil
 	}
 	readings := make([]reading, 0, len(candidates))
 	for _, c := range candidates {
 		d.Delimiter = c
-		readings = append(readings, readAs(head, d))
+		readings = append(readings, readAs(text, d))
 	}
 	// Names that can be columns' names and rows of one length are a proof
 	// together; each alone is one where only one reading has it.
@@ -50,7 +49,7 @@ func detectDelimiter(name string, head []byte, d Dialect) (byte, error) {
 		func(r reading) bool { return r.named },
 		func(r reading) bool { return r.even },
 	} {
-		proven := keepIf(readings, proof)
+		proven := slices.DeleteFunc(slices.Clone(readings), func(r reading) bool { return !proof(r) })
 		if len(proven) == 1 {
 			return proven[0].delimiter, nil
 		}
@@ -59,27 +58,17 @@ func detectDelimiter(name string, head []byte, d Dialect) (byte, error) {
 			break
 		}
 	}
-	return 0, inputError(name, CodeDelimiter, line, fmt.Sprintf(
+	return 0, table.Refuse(text.Name, table.CodeDelimiter, line, fmt.Sprintf(
 		"the header can be read in two ways: %s or %s; say which with --delimiter", readings[0], readings[1]))
-}
-
-func keepIf(readings []reading, keep func(reading) bool) []reading {
-	var kept []reading
-	for _, r := range readings {
-		if keep(r) {
-			kept = append(kept, r)
-		}
-	}
-	return kept
 }
 
 // headerDelimiters lists the delimiters that stand outside quotes in the
 // header, and the line of the header.
-func headerDelimiters(head []byte, quotes QuoteMode) (line int64, found []byte) {
+func headerDelimiters(head []byte, quotes table.QuoteMode) (line int64, found []byte) {
 	text := bytes.TrimLeft(head, "\r\n")
-	line = int64(countLineEnds(head[:len(head)-len(text)])) + 1
+	line = int64(table.CountLineEnds(head[:len(head)-len(text)])) + 1
 	header := text[:min(indexFrom(text, '\n', 0), indexFrom(text, '\r', 0))]
-	if quotes != QuotesNone {
+	if quotes != table.QuotesNone {
 		if outside, ok := outsideQuotes(text); ok {
 			header = outside
 		}
@@ -92,7 +81,7 @@ func headerDelimiters(head []byte, quotes QuoteMode) (line int64, found []byte) 
 	return line, found
 }
 
-// outsideQuotes gives the header's text without what is in quotes. ok is false
+// outsideQuotes returns the header's text without what is in quotes. ok is false
 // where a quote is not closed.
 func outsideQuotes(text []byte) (outside []byte, ok bool) {
 	quoted := false
@@ -118,11 +107,11 @@ type reading struct {
 	even      bool // the first rows have as many cells as the header
 }
 
-func readAs(head []byte, d Dialect) reading {
+func readAs(text *table.Text, d Dialect) reading {
 	result := reading{delimiter: d.Delimiter, named: true, even: true}
 	d.Multiline = true
-	if len(head) == headSize {
-		// The last line may be cut.
+	head := text.Head
+	if !text.Whole { // the last line may be cut
 		if i := bytes.LastIndexAny(head, "\r\n"); i >= 0 {
 			head = head[:i]
 		}
@@ -146,7 +135,7 @@ func readAs(head []byte, d Dialect) reading {
 	return result
 }
 
-// canBeName says whether a text can be a column's name: a field id, with one
+// canBeName reports whether a text can be a column's name: a field id, with one
 // of Toloka's prefixes or without.
 func canBeName(text string) bool {
 	prefix, field, prefixed := strings.Cut(text, ":")
@@ -161,7 +150,9 @@ func canBeName(text string) bool {
 }
 
 func isFieldID(text string) bool {
-	return text != "" && strings.IndexFunc(text, func(c rune) bool { return !isFieldRune(c) }) < 0
+	return text != "" && strings.IndexFunc(text, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
+	}) < 0
 }
 
 // String shows the reading for an error.
@@ -173,9 +164,9 @@ func (r reading) String() string {
 			names = append(names, "…")
 			break
 		}
-		names = append(names, fmt.Sprintf("%q", startOf([]byte(name))))
+		names = append(names, fmt.Sprintf("%q", table.StartOf([]byte(name))))
 	}
-	return fmt.Sprintf("%s by %s (%s)", plural(len(r.header), "column", "columns"), delimiterName(r.delimiter), strings.Join(names, ", "))
+	return fmt.Sprintf("%s by %s (%s)", english.Plural(len(r.header), "column", ""), delimiterName(r.delimiter), strings.Join(names, ", "))
 }
 
 func delimiterName(c byte) string {
@@ -192,7 +183,7 @@ func delimiterName(c byte) string {
 	return fmt.Sprintf("%q", rune(c))
 }
 
-// delimiterByName gives the delimiter that a file's name promises, for a
+// delimiterByName returns the delimiter that a file's name promises, for a
 // header of one column, which shows none.
 func delimiterByName(name string) byte {
 	name = strings.ToLower(name)

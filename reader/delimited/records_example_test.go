@@ -1,4 +1,4 @@
-package reader_test
+package delimited_test
 
 import (
 	"errors"
@@ -8,12 +8,12 @@ import (
 
 	"github.com/gocarina/gocsv"
 
-	"poolfill/reader"
+	"poolfill/reader/delimited"
 )
 
 func ExampleNewRecordReader() {
 	const text = "image,comment\na.jpg,\"two\nlines\"\nb.jpg,\"no end\nc.jpg,5\" wide\n"
-	records := reader.NewRecordReader("tasks.csv", strings.NewReader(text), reader.Dialect{Delimiter: ','})
+	records := delimited.NewRecordReader("tasks.csv", strings.NewReader(text), delimited.Dialect{Delimiter: ','})
 	for {
 		record, err := records.Read()
 		if errors.Is(err, io.EOF) {
@@ -46,7 +46,7 @@ func ExampleRecordReader_CSV() {
 		Price int    `csv:"GOLDEN:price"`
 	}
 	const text = "INPUT:image\tGOLDEN:price\na.jpg\t12\nb.jpg\t7\n"
-	records := reader.NewRecordReader("tasks.tsv", strings.NewReader(text), reader.Dialect{})
+	records := delimited.NewRecordReader("tasks.tsv", strings.NewReader(text), delimited.Dialect{})
 	var rows []row
 	if err := gocsv.UnmarshalCSV(records.CSV(), &rows); err != nil {
 		fmt.Println(err)

@@ -1,4 +1,4 @@
-package reader
+package delimited
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"poolfill/reader/table"
 	"poolfill/reader/verdict"
 )
 
@@ -26,7 +27,7 @@ func FuzzRecordReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, flags uint8) {
 		d := Dialect{
 			Delimiter: []byte("\t,;|")[flags&3],
-			Quotes:    []QuoteMode{QuotesAuto, QuotesToloka, QuotesNone, QuotesAuto}[flags>>2&3],
+			Quotes:    []table.QuoteMode{table.QuotesAuto, table.QuotesToloka, table.QuotesNone, table.QuotesAuto}[flags>>2&3],
 			Multiline: flags&16 != 0, KeepLineEnds: flags&32 != 0,
 		}
 		if flags&64 != 0 {
@@ -34,8 +35,8 @@ func FuzzRecordReader(f *testing.F) {
 		}
 		r := NewRecordReader("f", strings.NewReader(text), d)
 		at := 0 // how much of the text is accounted for
-		if strings.HasPrefix(text, utf8BOM) {
-			at = len(utf8BOM)
+		if strings.HasPrefix(text, table.ByteOrderMark) {
+			at = len(table.ByteOrderMark)
 		}
 		for number := int64(0); ; number++ {
 			rec, err := r.Read()
@@ -52,7 +53,7 @@ func FuzzRecordReader(f *testing.F) {
 			if start < at || !skippable(text[at:start], d.Delimiter, number > 0) {
 				t.Fatalf("record %d starts at %d, %q is lost", number, start, text[at:max(at, start)])
 			}
-			if want := int64(countLineEnds([]byte(text[:start]))) + 1; rec.Position.Line != want {
+			if want := int64(table.CountLineEnds([]byte(text[:start]))) + 1; rec.Position.Line != want {
 				t.Fatalf("record %d is at line %d, want %d", number, rec.Position.Line, want)
 			}
 			if rec.Position.Record != number {
@@ -76,7 +77,7 @@ func FuzzRecordReader(f *testing.F) {
 			if rest := text[at:]; rest != "" && rest[0] != '\n' && rest[0] != '\r' {
 				t.Fatalf("record %d ends before %q", number, rest)
 			}
-			if got := countLineEnds(rec.Raw) + 1; got != rec.Lines {
+			if got := table.CountLineEnds(rec.Raw) + 1; got != rec.Lines {
 				t.Fatalf("record %d says %d lines, has %d", number, rec.Lines, got)
 			}
 			last := rec.Position.Line + int64(rec.Lines)
@@ -85,18 +86,18 @@ func FuzzRecordReader(f *testing.F) {
 					t.Fatalf("record at %d+%d: %+v", rec.Position.Line, rec.Lines, finding)
 				}
 			}
-			if len(rec.Findings) == 0 && d.Quotes != QuotesToloka && bytes.IndexByte(rec.Raw, '"') < 0 &&
+			if len(rec.Findings) == 0 && d.Quotes != table.QuotesToloka && bytes.IndexByte(rec.Raw, '"') < 0 &&
 				!bytes.Equal(bytes.Join(rec.Cells, []byte{d.Delimiter}), rec.Raw) {
 				t.Fatalf("%q became %q", rec.Raw, rec.Cells)
 			}
 		}
-		if len(r.buf) > firstBuffer && len(text) < firstBuffer {
+		if len(r.buf) > table.BlockBytes && len(text) < table.BlockBytes {
 			t.Fatalf("the buffer grew to %d", len(r.buf))
 		}
 	})
 }
 
-// skippable says whether a text between records may be left out: line ends,
+// skippable reports whether a text between records may be left out: line ends,
 // and after the header rows of delimiters only.
 func skippable(gap string, delimiter byte, afterHeader bool) bool {
 	allowed := "\r\n"
@@ -111,7 +112,7 @@ func nextLine(text string, at int) int {
 	if end == len(text) {
 		return end
 	}
-	return end + lineEndLen([]byte(text[end:]))
+	return end + table.LineEndLen([]byte(text[end:]))
 }
 
 // FuzzAgainstEncodingCSV compares with the standard library on what both read

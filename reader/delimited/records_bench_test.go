@@ -1,4 +1,4 @@
-package reader
+package delimited
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"poolfill/reader/table"
 )
 
 func BenchmarkRecordReader(b *testing.B) {
@@ -19,7 +21,7 @@ func BenchmarkRecordReader(b *testing.B) {
 		{"CSV, quoted", "\"https://example.com/images/0001234.jpg\",\"A short description of it\",\"12.5\",\"true\"\n", Dialect{Delimiter: ','}},
 		{"CSV, JSON cells", "a,\"{\"\"label\"\": \"\"cat\"\", \"\"box\"\": [1, 2, 3, 4], \"\"sure\"\": true}\",12\n", Dialect{Delimiter: ','}},
 		{"CSV, cells over lines", "a,\"one\ntwo\nthree\",12\n", Dialect{Delimiter: ','}},
-		{"CSV, toloka", "a,\"one \"\"and\"\" two\",12\n", Dialect{Delimiter: ',', Quotes: QuotesToloka}},
+		{"CSV, toloka", "a,\"one \"\"and\"\" two\",12\n", Dialect{Delimiter: ',', Quotes: table.QuotesToloka}},
 		{"each row opens a quote", "a,\"one,12\n", Dialect{Delimiter: ','}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -36,27 +38,6 @@ func BenchmarkRecordReader(b *testing.B) {
 						}
 						break
 					}
-				}
-			}
-		})
-	}
-}
-
-func BenchmarkInput(b *testing.B) {
-	text := strings.Repeat("https://example.com/images/0001234.jpg\tA short description of it\t12.5\ttrue\n", 100000)
-	for name, stored := range map[string]string{"plain": text, "gzip": gzipped(b, text), "zstd": zstded(b, text)} {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(text)))
-			for b.Loop() {
-				in, err := newInput("f", strings.NewReader(stored), Config{})
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, err := io.Copy(io.Discard, in); err != nil {
-					b.Fatal(err)
-				}
-				if err := in.Close(); err != nil {
-					b.Fatal(err)
 				}
 			}
 		})

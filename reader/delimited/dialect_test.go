@@ -1,15 +1,17 @@
-package reader
+package delimited
 
 import (
 	"errors"
 	"strings"
 	"testing"
+
+	"poolfill/reader/table"
 )
 
 func TestTheDelimiterIsFoundOnTheHeaderAndTheFirstRows(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, text string
-		quotes     QuoteMode
+		quotes     table.QuoteMode
 		want       byte
 	}{
 		"tabs":                                  {"f.tsv", "INPUT:a\tINPUT:b\n1\t2\n", "", '\t'},
@@ -30,11 +32,11 @@ func TestTheDelimiterIsFoundOnTheHeaderAndTheFirstRows(t *testing.T) {
 		"a quote without an end":                {"f.csv", "\"a,b\n1,2\n", "", ','},
 		"a comma in a name, rows decide":        {"f.tsv", "INPUT:a\tprice, EUR\n1\t2,5\n2\t3\n", "", '\t'},
 		"names decide":                          {"f.csv", "\"a\",\"b\"\"|\"\n1,2\n", "", ','},
-		"quotes none, rows decide":              {"f.csv", "\"a;b\",c\n1,2\n", QuotesNone, ','},
+		"quotes none, rows decide":              {"f.csv", "\"a;b\",c\n1,2\n", table.QuotesNone, ','},
 		"a first row of another length, though": {"f.csv", "a;b,c\n1,5;2\n1;2\n", "", ';'},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, err := detectDialect(c.file, []byte(c.text), Config{Quotes: c.quotes})
+			d, err := Dialect{Quotes: c.quotes}.detect(&table.Text{Name: c.file, Head: []byte(c.text), Whole: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,9 +48,9 @@ func TestTheDelimiterIsFoundOnTheHeaderAndTheFirstRows(t *testing.T) {
 }
 
 func TestADoubtAboutTheDelimiterShowsBothReadings(t *testing.T) {
-	_, err := detectDialect("f.csv", []byte("\na;b,c\n1;2,3\n"), Config{})
-	var refused *InputError
-	if !errors.As(err, &refused) || len(refused.Findings) != 1 || refused.Findings[0].Code != CodeDelimiter || refused.Findings[0].Line != 2 {
+	_, err := Dialect{}.detect(&table.Text{Name: "f.csv", Head: []byte("\na;b,c\n1;2,3\n"), Whole: true})
+	var refused *table.InputError
+	if !errors.As(err, &refused) || len(refused.Findings) != 1 || refused.Findings[0].Code != table.CodeDelimiter || refused.Findings[0].Line != 2 {
 		t.Fatalf("got %v", err)
 	}
 	for _, part := range []string{`2 columns by commas ("a;b", "c")`, `2 columns by semicolons ("a", "b,c")`, "--delimiter"} {
@@ -59,22 +61,24 @@ func TestADoubtAboutTheDelimiterShowsBothReadings(t *testing.T) {
 }
 
 func TestAGivenDelimiterIsTaken(t *testing.T) {
-	cfg := Config{Delimiter: ';', Quotes: QuotesToloka, KeepLineEnds: true, Multiline: true, MaxCellBytes: 7, MaxRecordBytes: 9}
-	d, err := detectDialect("f.csv", []byte("a,b\n"), cfg)
-	want := Dialect{Delimiter: ';', Quotes: QuotesToloka, KeepLineEnds: true, Multiline: true, MaxCellBytes: 7, MaxRecordBytes: 9}
+	want := Dialect{
+		Delimiter: ';', Quotes: table.QuotesToloka, KeepLineEnds: true, Multiline: true,
+		Options: table.Options{MaxCellBytes: 7, MaxRecordBytes: 9, BlockBytes: 5},
+	}
+	text := &table.Text{Name: "f.csv", Head: []byte("a,b\n"), Whole: true}
+	d, err := want.detect(text)
 	if err != nil || d != want {
 		t.Errorf("got %+v, %v", d, err)
 	}
-	if _, err := detectDialect("f.csv", []byte("a,b\n"), Config{Delimiter: '"'}); err == nil {
+	if _, err := (Dialect{Delimiter: '"'}).detect(text); err == nil {
 		t.Error("a quotation mark is taken as the delimiter")
 	}
 }
 
 func TestALineCutAtTheEndOfTheHeadDecidesNothing(t *testing.T) {
 	head := []byte("a,b;c\n" + strings.Repeat("1,2;3;4\n", 2))
-	head = append(head, strings.Repeat("1", headSize-len(head))...)
-	head = head[:headSize]
-	d, err := detectDialect("f.csv", head, Config{})
+	head = append(head, "1"...)
+	d, err := Dialect{}.detect(&table.Text{Name: "f.csv", Head: head})
 	if err != nil || d.Delimiter != ',' {
 		t.Errorf("got %q, %v", d.Delimiter, err)
 	}

@@ -1,4 +1,4 @@
-package reader
+package delimited
 
 import (
 	"errors"
@@ -6,10 +6,13 @@ import (
 	"io"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
+
+	"poolfill/reader/table"
 	"poolfill/reader/verdict"
 )
 
-// CSVReader gives records as strings. It satisfies the CSVReader of
+// CSVReader returns records as strings. It satisfies the CSVReader of
 // github.com/gocarina/gocsv, so that gocsv.UnmarshalCSV and the decoders of
 // gocsv.NewSimpleDecoderFromCSVReader read typed rows by the rules of this
 // package.
@@ -21,12 +24,12 @@ type CSVReader struct {
 	columns int // cells in the header; 0 before it is known
 }
 
-// CSV gives the records that were not read yet as strings.
+// CSV returns the records that were not read yet as strings.
 func (r *RecordReader) CSV() *CSVReader { return &CSVReader{records: r} }
 
-// Read gives the next record; the first one is the header. The error is io.EOF
-// at the end and a *ReadError where the input can't be read on. It is a
-// *RowError for a broken record and for one with more or fewer cells than the
+// Read returns the next record; the first one is the header. The error is io.EOF
+// at the end and a *table.ReadError where the input can't be read on. It is a
+// *table.RowError for a broken record and for one with more or fewer cells than the
 // header; Read may then be called again and goes on with the next record.
 func (c *CSVReader) Read() ([]string, error) {
 	record, err := c.records.Read()
@@ -34,21 +37,21 @@ func (c *CSVReader) Read() ([]string, error) {
 		return nil, err
 	}
 	if len(record.Findings) > 0 {
-		return nil, rowError(record, record.Findings)
+		return nil, table.Reject(&record, record.Findings)
 	}
 	if c.columns == 0 {
 		c.columns = len(record.Cells)
 	}
 	if got := len(record.Cells); got != c.columns {
-		return nil, rowError(record, []verdict.Finding{{
-			Stage: verdict.StageParse, Line: record.Position.Line, Column: min(got, c.columns) + 1, Code: CodeColumnCount,
-			Message: fmt.Sprintf("the row has %s, the header has %d", plural(got, "cell", "cells"), c.columns),
+		return nil, table.Reject(&record, []verdict.Finding{{
+			Stage: verdict.StageParse, Line: record.Position.Line, Column: min(got, c.columns) + 1, Code: table.CodeColumnCount,
+			Message: fmt.Sprintf("the row has %s, the header has %d", english.Plural(got, "cell", ""), c.columns),
 		}})
 	}
 	return stringsOf(record.Cells), nil
 }
 
-// ReadAll gives all records. It stops at the first error, which is that of
+// ReadAll returns all records. It stops at the first error, which is that of
 // Read; the end is no error. All records are held in memory.
 func (c *CSVReader) ReadAll() ([][]string, error) {
 	var all [][]string
@@ -62,19 +65,6 @@ func (c *CSVReader) ReadAll() ([][]string, error) {
 		}
 		all = append(all, record)
 	}
-}
-
-func rowError(record Record, findings []verdict.Finding) *RowError {
-	return &RowError{Position: record.Position, Findings: findings, Raw: append([]byte(nil), record.Raw...)}
-}
-
-// Error gives one line for each finding.
-func (e *RowError) Error() string {
-	lines := make([]string, len(e.Findings))
-	for i, f := range e.Findings {
-		lines[i] = f.Describe(e.Position.File)
-	}
-	return strings.Join(lines, "\n")
 }
 
 // stringsOf copies the cells. They share one string, so that a record costs

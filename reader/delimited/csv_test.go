@@ -1,4 +1,4 @@
-package reader
+package delimited
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"poolfill/reader/table"
 
 	"github.com/gocarina/gocsv"
 )
@@ -28,7 +30,7 @@ func TestCSVReaderNamesBadRowsAndGoesOn(t *testing.T) {
 		if !reflect.DeepEqual(cells, want.cells) {
 			t.Errorf("%d: got %q, want %q", i, cells, want.cells)
 		}
-		var bad *RowError
+		var bad *table.RowError
 		if errors.As(err, &bad) != (want.says != "") || err != nil && !strings.Contains(err.Error(), want.says) {
 			t.Errorf("%d: got %v, want %q", i, err, want.says)
 		}
@@ -47,12 +49,12 @@ func TestReadAllStopsAtABadRow(t *testing.T) {
 	}
 }
 
-func TestARowErrorKeepsItsRecord(t *testing.T) {
+func TestARecordErrorKeepsItsRecord(t *testing.T) {
 	r := NewRecordReader("f", strings.NewReader("a\nb\tc\nd\n"), Dialect{}).CSV()
 	_, _ = r.Read()
 	_, err := r.Read()
 	_, _ = r.Read()
-	var bad *RowError
+	var bad *table.RowError
 	if !errors.As(err, &bad) || string(bad.Raw) != "b\tc" || bad.Position.Line != 2 || bad.Position.Record != 1 {
 		t.Errorf("got %+v", bad)
 	}

@@ -1,4 +1,4 @@
-package reader
+package delimited
 
 import (
 	"bytes"
@@ -13,12 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"poolfill/reader/table"
 	"poolfill/reader/verdict"
 )
 
 // row is a record in the form that tests compare: "line: cell|cell" or
 // "line: CODE@line,column".
-func row(rec Record) string {
+func row(rec table.Record) string {
 	var parts []string
 	if len(rec.Findings) > 0 {
 		for _, f := range rec.Findings {
@@ -32,7 +33,7 @@ func row(rec Record) string {
 	return fmt.Sprintf("%d: %s", rec.Position.Line, strings.Join(parts, "|"))
 }
 
-func rowsOf(t testing.TB, text string, d Dialect) ([]string, []Warning) {
+func rowsOf(t testing.TB, text string, d Dialect) ([]string, []table.Warning) {
 	t.Helper()
 	r := NewRecordReader("f.tsv", strings.NewReader(text), d)
 	var rows []string
@@ -50,8 +51,8 @@ func rowsOf(t testing.TB, text string, d Dialect) ([]string, []Warning) {
 
 func TestRecordsAreCutByTheRules(t *testing.T) {
 	comma := Dialect{Delimiter: ','}
-	toloka := Dialect{Delimiter: ',', Quotes: QuotesToloka}
-	none := Dialect{Delimiter: ',', Quotes: QuotesNone}
+	toloka := Dialect{Delimiter: ',', Quotes: table.QuotesToloka}
+	none := Dialect{Delimiter: ',', Quotes: table.QuotesNone}
 	multiline := Dialect{Delimiter: ',', Multiline: true}
 	keep := Dialect{Delimiter: ',', Multiline: true, KeepLineEnds: true}
 	for name, c := range map[string]struct {
@@ -162,9 +163,9 @@ func TestWarningsAreCountedWithTheirFirstLines(t *testing.T) {
 	if len(got) != 2 {
 		t.Fatalf("got %d warnings, want 2: %v", len(got), got)
 	}
-	for i, want := range []Warning{
-		{Code: CodeEmptyRow, Count: 2, Lines: []int64{2, 10}},
-		{Code: CodeLiteralQuote, Count: 15, Lines: []int64{3, 4, 5, 6, 7}},
+	for i, want := range []table.Warning{
+		{Code: table.CodeEmptyRow, Count: 2, Lines: []int64{2, 10}},
+		{Code: table.CodeLiteralQuote, Count: 15, Lines: []int64{3, 4, 5, 6, 7}},
 	} {
 		want.Message = got[i].Message
 		if diff := cmp.Diff(want, got[i]); diff != "" {
@@ -200,7 +201,7 @@ func TestMessagesSayWhereAQuoteOpened(t *testing.T) {
 }
 
 func TestRecordsOverALimitAreNamedAndReadingGoesOn(t *testing.T) {
-	d := Dialect{Delimiter: ',', MaxCellBytes: 10, MaxRecordBytes: 30}
+	d := Dialect{Delimiter: ',', Options: table.Options{MaxCellBytes: 10, MaxRecordBytes: 30}}
 	long := func(n int) string { return strings.Repeat("x", n) }
 	for name, c := range map[string]struct {
 		text string
@@ -236,7 +237,7 @@ func ys(line, n int) []string {
 	return rows
 }
 
-// endless gives a text made of one piece for n bytes, and then a tail.
+// endless returns a text made of one piece for n bytes, and then a tail.
 type endless struct {
 	piece string
 	n     int64
@@ -279,11 +280,11 @@ func TestACellOfAGigabyteCostsNoMemory(t *testing.T) {
 	if diff := cmp.Diff([]string{"1: a|b", "2: CELL_TOO_LONG@2,2", "3: 3|4"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if most := DefaultMaxRecordBytes + bufferSlack; len(r.buf) > most {
+	if most := table.DefaultMaxRecordBytes + bufferSlack; len(r.buf) > most {
 		t.Errorf("the buffer has %d bytes, more than %d", len(r.buf), most)
 	}
 	// All that was ever allocated: the buffer in its doubling sizes.
-	if n := after.TotalAlloc - before.TotalAlloc; n > 3*(DefaultMaxRecordBytes+bufferSlack) {
+	if n := after.TotalAlloc - before.TotalAlloc; n > 3*(table.DefaultMaxRecordBytes+bufferSlack) {
 		t.Errorf("%d bytes were allocated for a cell of 1 GiB", n)
 	}
 }
@@ -299,7 +300,7 @@ func TestNoReadingGoesOnAfterAFailure(t *testing.T) {
 	}
 	for range 2 {
 		_, err := r.Read()
-		var failure *ReadError
+		var failure *table.ReadError
 		if !errors.As(err, &failure) || !errors.Is(err, broken) || failure.Line != 5 || failure.File != "f.csv" {
 			t.Errorf("got %v, want the failure at line 5", err)
 		}
@@ -351,7 +352,7 @@ func TestReadingAllocatesNothingPerRecord(t *testing.T) {
 // closing quotes go together: a file in which every row opens a quote must not
 // be searched to its end for each of them.
 func TestNoTextIsSearchedOftenWhateverItsQuotes(t *testing.T) {
-	const size = 2 * firstBuffer // so that what is searched must be read in parts
+	const size = 2 * table.BlockBytes // so that what is searched must be read in parts
 	for name, piece := range map[string]string{
 		"each row opens a quote":                "1,\"x,2\n",
 		"each row opens two":                    "\"1,\"x\n",
@@ -367,12 +368,12 @@ func TestNoTextIsSearchedOftenWhateverItsQuotes(t *testing.T) {
 		"many quoted cells and no line end":     "\"a\",",
 		"quoted parts of one cell, no line end": "\"a\"b",
 	} {
-		for _, quotes := range []QuoteMode{QuotesAuto, QuotesToloka} {
+		for _, quotes := range []table.QuoteMode{table.QuotesAuto, table.QuotesToloka} {
 			for _, limit := range []int{size / 2, 2 * size} {
 				multiline := limit < size
 				t.Run(fmt.Sprintf("%s, %s, multiline %v, at most %d", name, quotes, multiline, limit), func(t *testing.T) {
 					r := NewRecordReader("f", io.MultiReader(strings.NewReader("a,b\n"), &endless{piece: piece, n: size}),
-						Dialect{Delimiter: ',', Quotes: quotes, Multiline: multiline, MaxCellBytes: limit / 2, MaxRecordBytes: limit})
+						Dialect{Delimiter: ',', Quotes: quotes, Multiline: multiline, Options: table.Options{MaxCellBytes: limit / 2, MaxRecordBytes: limit}})
 					for {
 						_, err := r.Read()
 						if errors.Is(err, io.EOF) {
