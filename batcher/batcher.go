@@ -3,7 +3,7 @@
 // What goes in: reader.Tasks, in file order. What comes out: Chunks, whose
 // bodies are ready to be sent. A chunk is cut by the number of its tasks and by
 // both of Toloka's byte limits, never by a timer, so that the same input always
-// gives the same chunks: their operation ids depend on it.
+// makes the same chunks: their operation ids depend on it.
 //
 // Memory: one chunk is being filled, and each chunk that is given out holds
 // its body and the rows as they stood in the input. That is at most about
@@ -54,7 +54,7 @@ type Config struct {
 	// Buffers are what chunks are made in; nil means the Batcher's own. Batchers
 	// that follow each other, or work at the same time, can have them in common.
 	Buffers *Buffers
-	// ItemIndex gives each task the key "__item_idx" with its index in the
+	// ItemIndex returns each task the key "__item_idx" with its index in the
 	// chunk. Asynchronous operations echo it in their log.
 	ItemIndex bool
 }
@@ -129,7 +129,7 @@ func (b *Buffers) put(c *Chunk) {
 	b.free = append(b.free, c)
 }
 
-// get gives a chunk whose buffers can be used again, or one with new ones. Those have
+// get returns a chunk whose buffers can be used again, or one with new ones. Those have
 // the expected size where there was no chunk before.
 func (b *Buffers) get(expected sizes) *Chunk {
 	b.mu.Lock()
@@ -194,7 +194,7 @@ func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
 	return full, nil
 }
 
-// Judge gives the rejected row that Add would make of a task, or nil for a task
+// Judge returns the rejected row that Add would make of a task, or nil for a task
 // that Add would take. The task goes into no chunk.
 func (b *Batcher) Judge(t *reader.Task) (rejected *reader.RowError) {
 	switch {
@@ -237,7 +237,7 @@ func (b *Batcher) begin(t *reader.Task) *Chunk {
 	return c
 }
 
-// expect gives the sizes of a full chunk of tasks like this one. Memory that grows is
+// expect returns the sizes of a full chunk of tasks like this one. Memory that grows is
 // touched several times over, before the first request.
 func (b *Batcher) expect(t *reader.Task) sizes {
 	const around = len(`,"__item_idx":"0000",},`)
@@ -285,7 +285,7 @@ type row struct {
 // ledgers know of rows.
 type Key = [16]byte
 
-// KeyOf gives the key of a task by its JSON as reader.Task has it.
+// KeyOf returns the key of a task by its JSON as reader.Task has it.
 func KeyOf(content []byte) Key { return xxh3.Hash128(content).Bytes() }
 
 // Chunk is the tasks of one request. What it holds does not change once it is
@@ -320,17 +320,17 @@ func (c *Chunk) Kind(i int) reader.Kind { return c.rows[i].kind }
 // Overlap is the overlap that task i names, as in reader.Task.
 func (c *Chunk) Overlap(i int) int { return int(c.rows[i].overlap) }
 
-// Raw gives the row of task i as it stood in the input.
+// Raw returns the row of task i as it stood in the input.
 func (c *Chunk) Raw(i int) []byte { return c.raw[c.rows[i].rawStart:c.rows[i].rawEnd] }
 
-// Task gives task i as it stands in the body: one JSON object.
+// Task returns task i as it stands in the body: one JSON object.
 func (c *Chunk) Task(i int) []byte { return c.body[c.rows[i].bodyStart:c.rows[i].bodyEnd] }
 
-// Content gives task i as reader gave it: the members of its JSON object,
+// Content returns task i as reader gave it: the members of its JSON object,
 // without the pool's id and the index that only this chunk gave it.
 func (c *Chunk) Content(i int) []byte { return c.body[c.rows[i].content : c.rows[i].bodyEnd-1] }
 
-// Inputs gives the first member of Content: the name input_values, and its value.
+// Inputs returns the first member of Content: the name input_values, and its value.
 // It is empty where that isn't as reader.Task has it.
 func (c *Chunk) Inputs(i int) []byte { return c.body[c.rows[i].content:c.rows[i].inputsEnd] }
 
@@ -415,7 +415,7 @@ func (c *Chunk) add(t *reader.Task, prefix []byte, itemIndex bool) {
 	c.outputBytes += t.OutputBytes
 }
 
-// inputsSize gives the size of a task's first member.
+// inputsSize returns the size of a task's first member.
 func inputsSize(t *reader.Task) uint32 {
 	const name = `"input_values":{`
 	size := len(name) - 1 + t.InputBytes

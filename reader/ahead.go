@@ -8,6 +8,25 @@ import (
 	"poolfill/reader/table"
 )
 
+// origin is where the records of a table come from: an input, or the rows of a
+// program.
+type origin interface {
+	// describe returns what is known besides the table itself.
+	describe() Info
+	// whole reports whether all is read already.
+	whole() bool
+	// progress returns how many stored bytes were read, and their hash once they all
+	// are.
+	progress() (bytes int64, sum string)
+	// noRows is the error of a table without rows.
+	noRows() error
+	// stop ends the reading. A call that is under way may go on; busy reports whether
+	// it may take long.
+	stop() (busy bool, err error)
+	// release frees what reading has needed, once none is under way.
+	release()
+}
+
 // finder finds the records of an input's rows, block by block.
 type finder struct {
 	from  origin
@@ -147,14 +166,14 @@ func (a *ahead) find(f *finder, pool blockPool, work chan<- *block) {
 	}
 }
 
-// next gives the next block. The one with an error is the last.
+// next returns the next block. The one with an error is the last.
 func (a *ahead) next() *block {
 	b := <-a.queue
 	<-b.parsed
 	return b
 }
 
-// stop tells the goroutines to end.
+// stop ends the goroutines.
 func (a *ahead) stop() {
 	if !a.stopped {
 		a.stopped = true

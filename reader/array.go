@@ -2,6 +2,7 @@ package reader
 
 import (
 	"bytes"
+	"fmt"
 
 	"poolfill/internal/contract"
 )
@@ -23,7 +24,7 @@ type elements struct {
 	scratch []byte // the current element where it had to be rewritten
 }
 
-// next gives the next element, which is valid until the call after. Where the
+// next returns the next element, which is valid until the call after. Where the
 // cell can't be cut any further, problem says why and no element follows.
 func (e *elements) next() (element []byte, problem string, ok bool) {
 	if e.done {
@@ -92,6 +93,23 @@ func (e *elements) plain() []byte {
 	return e.scratch
 }
 
+// append appends the JSON of a cell that isn't empty. Where the cell can't be
+// written as the field's type, ok is false and what was appended is of no use;
+// v then has the reason. A value that its type can hold but a bound refuses is
+// appended, with the reason in v.
+func (f *field) append(dst, cell []byte, v *remarks) (out []byte, ok bool) {
+	switch {
+	case f == nil:
+		return appendString(dst, cell), true
+	case f.array && f.typ == typeJSON:
+		return f.appendJSONArray(dst, cell, v)
+	case f.array:
+		return f.appendArray(dst, cell, v)
+	default:
+		return f.appendOne(dst, cell, v)
+	}
+}
+
 // appendArray appends an array of anything but JSON.
 func (f *field) appendArray(dst, cell []byte, v *remarks) (out []byte, ok bool) {
 	dst = append(dst, '[')
@@ -151,4 +169,82 @@ func (f *field) checkSize(n int, v *remarks) {
 	if f.maxSize != nil && n > *f.maxSize {
 		v.refuse(contract.CodeArraySizeGreaterThanMax, "the array has %d elements, the field allows at most %d", n, *f.maxSize)
 	}
+}
+
+// appendJSONArray appends an array of JSON values: values one after the other,
+// separated by commas; or, where that doesn't parse, elements as in other arrays,
+// each of which is JSON. One array alone is the array itself.
+func (f *field) appendJSONArray(dst, cell []byte, v *remarks) (out []byte, ok bool) {
+	if out, ok := f.appendBracketed(dst, cell, v); ok {
+		return out, true
+	}
+	s := jsonScanner{src: cell, dst: append(dst, '[')}
+	count, err := s.sequence()
+	if err != nil {
+		return f.appendJSONElements(dst, cell, v, fmt.Sprintf("element %d is not JSON: %s", count+1, err.describe(cell)))
+	}
+	if s.duplicate {
+		v.notice(CodeDuplicateKey, duplicateKeyText)
+	}
+	f.checkSize(count, v)
+	return append(s.dst, ']'), true
+}
+
+// appendBracketed appends a cell that is one JSON array as the array itself.
+func (f *field) appendBracketed(dst, cell []byte, v *remarks) (out []byte, ok bool) {
+	s := jsonScanner{src: cell, dst: dst}
+	if s.peek() != '[' || s.document() != nil {
+		return dst, false
+	}
+	v.notice(CodeBracketedArray, "one JSON array in brackets is taken as the array itself")
+	if s.duplicate {
+		v.notice(CodeDuplicateKey, duplicateKeyText)
+	}
+	f.checkSize(s.topElements, v)
+	return s.dst, true
+}
+
+// appendJSONElements is the second reading of an array of JSON. The problem of
+// the first reading is told where both fail, unless the cell is plainly written
+// for the second.
+func (f *field) appendJSONElements(dst, cell []byte, v *remarks, problem string) (out []byte, ok bool) {
+	start := len(dst)
+	meant := bytes.Contains(cell, []byte(`\,`)) || bytes.HasPrefix(trimBlanks(cell), []byte{'"'})
+	dst = append(dst, '[')
+	duplicate := false
+	cut := elements{rest: cell}
+	for {
+		element, fault, more := cut.next()
+		if !more {
+			break
+		}
+		if fault == "" && cut.number == 1 && cut.done {
+			if out, ok := f.appendBracketed(dst[:start], element, v); ok {
+				return out, true
+			}
+		}
+		if cut.number > 1 {
+			dst = append(dst, ',')
+		}
+		s := jsonScanner{src: element, dst: dst}
+		if fault == "" {
+			if err := s.document(); err != nil {
+				fault = "it is not JSON: " + err.describe(element)
+			}
+		}
+		if fault != "" {
+			if meant {
+				problem = fmt.Sprintf("element %d: %s", cut.number, fault)
+			}
+			v.refuse(contract.CodeJSONExpected, "%s", problem)
+			return dst, false
+		}
+		dst = s.dst
+		duplicate = duplicate || s.duplicate
+	}
+	if duplicate {
+		v.notice(CodeDuplicateKey, duplicateKeyText)
+	}
+	f.checkSize(cut.number, v)
+	return append(dst, ']'), true
 }

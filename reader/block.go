@@ -10,6 +10,9 @@ import (
 const (
 	// blockRows bounds the rows of a block, as table.BlockBytes does its text.
 	blockRows = 4096
+	// rowJSON is about what the JSON of a short row takes, and jsonBytes that of all rows
+	// of a block: mostly it needs not grow.
+	rowJSON, jsonBytes = 256, table.BlockBytes * 3 / 2
 	// spareBytes is how much memory for JSON a block keeps for its next use.
 	spareBytes = 4 * table.BlockBytes
 )
@@ -57,7 +60,7 @@ type parser struct {
 // parse fills the rows of a block, and what is odd about them.
 func (p *parser) parse(b *block) {
 	n := b.records.Len()
-	p.builder.json, p.builder.warnings = b.json, &b.warnings
+	p.builder.json, p.builder.warnings = slices.Grow(b.json, min(n*rowJSON, jsonBytes)), &b.warnings
 	b.rows = slices.Grow(b.rows, n)[:n] // all zero
 	for i := range b.rows {
 		b.records.Cut(i, &p.record)
@@ -82,4 +85,15 @@ func (p *parser) row(row *Row, rec *table.Record) {
 		return
 	}
 	row.Task.Position, row.Task.Raw = rec.Position, rec.Raw
+}
+
+// nameFields fills the names of the columns into the findings of a record.
+func nameFields(findings []verdict.Finding, names []string) []verdict.Finding {
+	for i := range findings {
+		f := &findings[i]
+		if f.Column > 0 && f.Column <= len(names) && f.Code != table.CodeColumnCount {
+			f.Field = names[f.Column-1]
+		}
+	}
+	return findings
 }

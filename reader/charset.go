@@ -114,7 +114,7 @@ func namedCharset(wanted string) (charset, error) {
 	return charset{name: name, decoding: decoding}, nil
 }
 
-// codePage finds a code page by names such as cp850, IBM437 and 1047, or gives
+// codePage finds a code page by names such as cp850, IBM437 and 1047, or returns
 // nil.
 func codePage(name string) encoding.Encoding {
 	number := strings.TrimLeft(strings.TrimLeft(name, "abcdefghijklmnopqrstuvwxyz-_"), "0")
@@ -161,31 +161,10 @@ func nearCharsets(name string) []string {
 	return near
 }
 
-// decode gives the text of r as UTF-8.
+// decode returns the text of r as UTF-8.
 func (c charset) decode(r io.Reader) io.Reader {
 	if c.decoding == nil {
 		return r
 	}
 	return transform.NewReader(r, c.decoding.NewDecoder())
-}
-
-// checkUTF8 looks at the start of an input that is taken as UTF-8. whole says
-// that the input ends with it. The byte order mark must be gone; base is its
-// length.
-func checkUTF8(name string, head []byte, base int64, whole bool) error {
-	text := head
-	if !whole {
-		text = text[:len(text)-table.IncompleteTail(text)]
-	}
-	i := table.FirstInvalid(text)
-	if i < 0 {
-		return nil
-	}
-	message := fmt.Sprintf("the byte 0x%02X at offset %d is not UTF-8", head[i], base+int64(i))
-	if guess := guessCharset(head); guess != "" {
-		message += fmt.Sprintf("; the file looks like %s: --encoding %s", guess, guess)
-	} else {
-		message += ": name the file's charset with --encoding, or save the file as UTF-8"
-	}
-	return table.Refuse(name, table.CodeEncoding, int64(table.CountLineEnds(head[:i]))+1, message)
 }

@@ -38,7 +38,7 @@ func compression(head []byte) string {
 	return ""
 }
 
-// decompressor gives the plain data of a compressed stream, and errors in
+// decompressor returns the plain data of a compressed stream, and errors in
 // words.
 type decompressor struct {
 	kind  string
@@ -134,3 +134,10 @@ func xzDictionary(head []byte) int64 {
 	}
 	return 0
 }
+
+// sourceError is an error of the file itself, as against one of its content.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string { return e.err.Error() }
+
+func (e *sourceError) Unwrap() error { return e.err }

@@ -20,7 +20,7 @@ const (
 
 // The special values of Config.ControlOverlap.
 const (
-	// ControlOverlapInfinite gives control and training tasks an infinite
+	// ControlOverlapInfinite returns control and training tasks an infinite
 	// overlap, as the web upload does.
 	ControlOverlapInfinite = 0
 	// ControlOverlapPool leaves their overlap to the pool's default.
@@ -67,7 +67,7 @@ type Config struct {
 
 	// Spec is the project's spec; nil makes every value a string.
 	Spec *Spec
-	// Map gives the target of a column: its name in the file to a column name
+	// Map returns the target of a column: its name in the file to a column name
 	// such as "INPUT:image" or "GOLDEN:result". Ignore names columns to leave out.
 	Map    map[string]string
 	Ignore []string

@@ -8,11 +8,12 @@
 //
 // The way of the data inside:
 //
-//	Open ─ decompress ─ decode ─► RecordReader ─► block ─► cells ─► mapping ─► Batch of Rows
+//	Open ─ decompress ─ decode ─► table.Table ─► block ─► cells ─► mapping ─► Batch of Rows
 //
-// Finding where records end must be done in order; all after that is done in
+// What the records of an input are is up to its format, see Config.Formats and package
+// table. Finding where records end must be done in order; all after that is done in
 // blocks of about 160 KiB by Config.Parallel goroutines, and the blocks are
-// given in the order of the input.
+// returned in the order of the input.
 //
 // Memory: Config.Parallel + 2 blocks, and the fixed buffers of the
 // decompressor; nothing grows with the length of the input. A block has its

@@ -1,6 +1,12 @@
 package reader
 
-import "poolfill/reader/table"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"poolfill/reader/table"
+)
 
 // The codes of findings in the stage map, and of warnings. Those of the stage parse
 // stand in package table; stage check and unknown or missing fields use Toloka's own.
@@ -31,3 +37,23 @@ type InputError = table.InputError
 
 // ReadError is a failure of reading itself.
 type ReadError = table.ReadError
+
+func openError(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &unopenedError{path + ": there is no such file: check the path", err}
+	case errors.Is(err, fs.ErrPermission):
+		return &unopenedError{path + ": the file may not be read: check its permissions", err}
+	}
+	return fmt.Errorf("the file can't be opened: %w", err)
+}
+
+// unopenedError says all that the system's error does.
+type unopenedError struct {
+	text string
+	err  error
+}
+
+func (e *unopenedError) Error() string { return e.text }
+
+func (e *unopenedError) Unwrap() error { return e.err }

@@ -1,9 +1,12 @@
 package reader
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"poolfill/reader/table"
 )
 
 // guessable is a charset that a guess can be.
@@ -14,7 +17,7 @@ type guessable struct {
 	frequent string
 }
 
-// guessables gives the likelier charsets first: the first of equals is taken.
+// guessables returns the likelier charsets first: the first of equals is taken.
 func guessables() []guessable {
 	const (
 		cyrillic = "оеаинтсрвлкмдпуыі"
@@ -61,7 +64,7 @@ const (
 	pointsOdd      = -4 // a change of script or from small to capital inside a word, or a sign there
 )
 
-// guessCharset gives the charset that a text most likely has, or "". It is the
+// guessCharset returns the charset that a text most likely has, or "". It is the
 // one in which the text reads most like words: of frequent letters of one
 // script, without signs between them or capitals at their ends.
 func guessCharset(text []byte) string {
@@ -153,4 +156,25 @@ func scriptOf(r rune) int {
 		}
 	}
 	return 0
+}
+
+// checkUTF8 looks at the start of an input that is taken as UTF-8. whole says
+// that the input ends with it. The byte order mark must be gone; base is its
+// length.
+func checkUTF8(name string, head []byte, base int64, whole bool) error {
+	text := head
+	if !whole {
+		text = text[:len(text)-table.IncompleteTail(text)]
+	}
+	i := table.FirstInvalid(text)
+	if i < 0 {
+		return nil
+	}
+	message := fmt.Sprintf("the byte 0x%02X at offset %d is not UTF-8", head[i], base+int64(i))
+	if guess := guessCharset(head); guess != "" {
+		message += fmt.Sprintf("; the file looks like %s: --encoding %s", guess, guess)
+	} else {
+		message += ": name the file's charset with --encoding, or save the file as UTF-8"
+	}
+	return table.Refuse(name, table.CodeEncoding, int64(table.CountLineEnds(head[:i]))+1, message)
 }

@@ -40,7 +40,7 @@ type target struct {
 	name string // the field, or the member of the task
 }
 
-// String gives the full name of a column with this target, and nothing for one
+// String returns the full name of a column with this target, and nothing for one
 // that is left out.
 func (t target) String() string {
 	numbered := func(prefix string) string { return fmt.Sprintf("%s[%d]:%s", prefix, t.n, t.name) }
@@ -221,7 +221,7 @@ func checkFieldID(name, whole string) *remark {
 	return nil
 }
 
-// severalInOne tells a name that looks like several columns which nothing parts, and
+// severalInOne tells a name that looks like several columns which nothing separates, and
 // the character between them; 0 where that is none that can be a delimiter.
 func severalInOne(name string) (delimiter rune, ok bool) {
 	for _, prefix := range [...]string{"INPUT:", "GOLDEN:", "HINT:", "TASK:"} {
@@ -268,7 +268,7 @@ func trimLeftBlanks(text string) (trimmed string, were bool) {
 	return trimmed, len(trimmed) < len(text)
 }
 
-// mapTarget reads the target that Config.Map gives a column.
+// mapTarget reads the target that Config.Map has for a column.
 func mapTarget(name string) (target, *remark) {
 	p := parseName(name)
 	switch {
@@ -329,7 +329,7 @@ type headerMapper struct {
 	excused map[string]bool
 }
 
-// mapHeader gives the mapping of a header on the given line, or all findings
+// mapHeader returns the mapping of a header on the given line, or all findings
 // that stand against it.
 func mapHeader(names []string, line int64, cfg *Config, warnings *warningLog) (*mapping, []verdict.Finding) {
 	h := headerMapper{
@@ -490,7 +490,7 @@ func (h *headerMapper) place(i int, t target) {
 	}
 }
 
-// fields gives the spec's fields of a kind; nil where they aren't known, so that
+// fields returns the spec's fields of a kind; nil where they aren't known, so that
 // every value is a string.
 func (h *headerMapper) fields(kind targetKind) map[string]FieldSpec {
 	switch {
@@ -587,7 +587,7 @@ func findFold(fields map[string]FieldSpec, name string) (found string, ok bool) 
 	return "", false
 }
 
-// solution gives the solution that a target belongs to.
+// solution returns the solution that a target belongs to.
 func (h *headerMapper) solution(t target) *solution {
 	list := &h.mapping.golden
 	if t.kind == targetBaseline || t.kind == targetBaselineWeight {

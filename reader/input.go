@@ -21,7 +21,7 @@ import (
 const (
 	// headSize is how much decoded text is looked at before reading starts.
 	headSize = 64 << 10
-	// maxEmptyReads is how often a reader may give nothing before it counts as
+	// maxEmptyReads is how often a reader may return nothing before it counts as
 	// stuck.
 	maxEmptyReads = 100
 	// storedBuffer is the buffer between a file and its decompressor.
@@ -61,12 +61,6 @@ type storedReader struct {
 	reading bool
 	stopped bool
 }
-
-// sourceError is an error of the file itself, as against one of its content.
-type sourceError struct{ err error }
-
-func (e *sourceError) Error() string { return e.err.Error() }
-func (e *sourceError) Unwrap() error { return e.err }
 
 func (s *storedReader) Read(p []byte) (int, error) {
 	if !s.begin() {
@@ -117,7 +111,7 @@ func (s *storedReader) stop() (busy bool) {
 	return s.reading
 }
 
-// storage is the bytes of an input where they stand: a file, or what a URL gives.
+// storage is the bytes of an input where they stand: a file, or what a URL answers with.
 type storage struct {
 	io.ReadSeekCloser
 	size int64 // 0 where it is unknown
@@ -171,25 +165,6 @@ func openInput(ctx context.Context, path string, stdin io.Reader, encoding strin
 	}
 	return in, nil
 }
-
-func openError(path string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &unopenedError{path + ": there is no such file: check the path", err}
-	case errors.Is(err, fs.ErrPermission):
-		return &unopenedError{path + ": the file may not be read: check its permissions", err}
-	}
-	return fmt.Errorf("the file can't be opened: %w", err)
-}
-
-// unopenedError says all that the system's error does.
-type unopenedError struct {
-	text string
-	err  error
-}
-
-func (e *unopenedError) Error() string { return e.text }
-func (e *unopenedError) Unwrap() error { return e.err }
 
 // newInput reads from r what the name stands for.
 func newInput(name string, r io.Reader, encoding string) (*input, error) {
@@ -272,7 +247,7 @@ func (in *input) checkStart(text *table.Text) error {
 	return nil
 }
 
-// plainReader gives the decompressed bytes. Its error stays, and at the end
+// plainReader returns the decompressed bytes. Its error stays, and at the end
 // what is stored behind the compressed data is read too, so that it is hashed.
 type plainReader struct {
 	src    io.Reader
@@ -451,7 +426,7 @@ func textFormat(text []byte) string {
 	return ""
 }
 
-// looksLikeJSON says whether a text plainly is JSON. A header may begin with a
+// looksLikeJSON reports whether a text plainly is JSON. A header may begin with a
 // bracket as well: so there must be an object with a key and a value, or all
 // of the text must be JSON.
 func looksLikeJSON(text []byte) bool {
@@ -479,7 +454,7 @@ func looksLikeJSON(text []byte) bool {
 	}
 }
 
-// looksBinary says whether a text has too many control characters to be one.
+// looksBinary reports whether a text has too many control characters to be one.
 func looksBinary(text []byte) bool {
 	text = text[:min(len(text), 4<<10)]
 	n := 0

@@ -42,7 +42,7 @@ func (s *jsonScanner) skipBlanks() {
 	}
 }
 
-// peek skips blanks and gives the next byte, or 0 at the end.
+// peek skips blanks and returns the next byte, or 0 at the end.
 func (s *jsonScanner) peek() byte {
 	s.skipBlanks()
 	if s.pos == len(s.src) {
@@ -300,7 +300,7 @@ func (s *jsonScanner) document() *jsonError {
 	return nil
 }
 
-// describe gives the reason with the place in characters and the text there.
+// describe returns the reason with the place in characters and the text there.
 func (e *jsonError) describe(src []byte) string {
 	place := fmt.Sprintf("character %d", utf8.RuneCount(src[:e.pos])+1)
 	if e.pos < len(src) {
@@ -311,7 +311,7 @@ func (e *jsonError) describe(src []byte) string {
 	return fmt.Sprintf("%s (%s)", e.reason, place)
 }
 
-// cutRunes gives the first n characters of a text.
+// cutRunes returns the first n characters of a text.
 func cutRunes(text []byte, n int) []byte {
 	end := 0
 	for ; n > 0 && end < len(text); n-- {
@@ -346,26 +346,7 @@ func (f *field) appendJSONValue(dst, text []byte, v *remarks) (out []byte, ok bo
 	return s.dst, true
 }
 
-// appendJSONArray appends an array of JSON values: values one after the other,
-// parted by commas; or, where that doesn't parse, elements as in other arrays,
-// each of which is JSON. One array alone is the array itself.
-func (f *field) appendJSONArray(dst, cell []byte, v *remarks) (out []byte, ok bool) {
-	if out, ok := f.appendBracketed(dst, cell, v); ok {
-		return out, true
-	}
-	s := jsonScanner{src: cell, dst: append(dst, '[')}
-	count, err := s.sequence()
-	if err != nil {
-		return f.appendJSONElements(dst, cell, v, fmt.Sprintf("element %d is not JSON: %s", count+1, err.describe(cell)))
-	}
-	if s.duplicate {
-		v.notice(CodeDuplicateKey, duplicateKeyText)
-	}
-	f.checkSize(count, v)
-	return append(s.dst, ']'), true
-}
-
-// sequence reads values parted by commas up to the end of the text.
+// sequence reads values separated by commas up to the end of the text.
 func (s *jsonScanner) sequence() (count int, err *jsonError) {
 	for {
 		if err := s.value(); err != nil {
@@ -382,63 +363,4 @@ func (s *jsonScanner) sequence() (count int, err *jsonError) {
 			return count, nil
 		}
 	}
-}
-
-// appendBracketed appends a cell that is one JSON array as the array itself.
-func (f *field) appendBracketed(dst, cell []byte, v *remarks) (out []byte, ok bool) {
-	s := jsonScanner{src: cell, dst: dst}
-	if s.peek() != '[' || s.document() != nil {
-		return dst, false
-	}
-	v.notice(CodeBracketedArray, "one JSON array in brackets is taken as the array itself")
-	if s.duplicate {
-		v.notice(CodeDuplicateKey, duplicateKeyText)
-	}
-	f.checkSize(s.topElements, v)
-	return s.dst, true
-}
-
-// appendJSONElements is the second reading of an array of JSON. The problem of
-// the first reading is told where both fail, unless the cell is plainly written
-// for the second.
-func (f *field) appendJSONElements(dst, cell []byte, v *remarks, problem string) (out []byte, ok bool) {
-	start := len(dst)
-	meant := bytes.Contains(cell, []byte(`\,`)) || bytes.HasPrefix(trimBlanks(cell), []byte{'"'})
-	dst = append(dst, '[')
-	duplicate := false
-	cut := elements{rest: cell}
-	for {
-		element, fault, more := cut.next()
-		if !more {
-			break
-		}
-		if fault == "" && cut.number == 1 && cut.done {
-			if out, ok := f.appendBracketed(dst[:start], element, v); ok {
-				return out, true
-			}
-		}
-		if cut.number > 1 {
-			dst = append(dst, ',')
-		}
-		s := jsonScanner{src: element, dst: dst}
-		if fault == "" {
-			if err := s.document(); err != nil {
-				fault = "it is not JSON: " + err.describe(element)
-			}
-		}
-		if fault != "" {
-			if meant {
-				problem = fmt.Sprintf("element %d: %s", cut.number, fault)
-			}
-			v.refuse(contract.CodeJSONExpected, "%s", problem)
-			return dst, false
-		}
-		dst = s.dst
-		duplicate = duplicate || s.duplicate
-	}
-	if duplicate {
-		v.notice(CodeDuplicateKey, duplicateKeyText)
-	}
-	f.checkSize(cut.number, v)
-	return append(dst, ']'), true
 }

@@ -36,7 +36,7 @@ var idsField = &field{typ: typeString, array: true}
 
 // build maps the cells of a record, as many as the header has, to a zero task:
 // all but its position and raw text. Where findings stand against the row, it
-// gives them all, and leaves the task as it was. The task's JSON is appended to
+// returns them all, and leaves the task as it was. The task's JSON is appended to
 // b.json, the findings are the caller's.
 func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []verdict.Finding {
 	b.line, b.cells = line, cells
@@ -64,7 +64,7 @@ func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []verdict.Findin
 	return nil
 }
 
-// cell gives the cell of a column.
+// cell returns the cell of a column.
 func (b *rowBuilder) cell(c *column) []byte { return b.cells[c.index] }
 
 // refuse notes a finding about the cell of a column, or about the whole row
@@ -77,7 +77,7 @@ func (b *rowBuilder) refuse(stage verdict.Stage, c *column, code, message string
 	b.findings = append(b.findings, f)
 }
 
-// appendInputs appends input_values and gives the size of its value.
+// appendInputs appends input_values and returns the size of its value.
 func (b *rowBuilder) appendInputs() int {
 	b.json = append(b.json, `"input_values":`...)
 	before := len(b.findings)
@@ -149,7 +149,7 @@ func (b *rowBuilder) warn(c *column, r remark) {
 	b.warnings.add(r.code, c.number(), b.line, r.text)
 }
 
-// appendSolutions appends the solutions that have a filled cell, and gives the
+// appendSolutions appends the solutions that have a filled cell, and returns the
 // size of their output_values.
 func (b *rowBuilder) appendSolutions(member, weight string, solutions []solution) (some bool, size int) {
 	for i := range solutions {
@@ -212,7 +212,7 @@ func (b *rowBuilder) appendMember(name string) {
 	b.json = append(b.json, `":`...)
 }
 
-// appendHint appends the hint and tells the kind of the task.
+// appendHint appends the hint and returns the kind of the task.
 func (b *rowBuilder) appendHint(known bool) Kind {
 	c := b.mapping.hint
 	switch {
@@ -235,7 +235,7 @@ func (b *rowBuilder) appendHint(known bool) Kind {
 // infiniteWord is what Toloka writes into TASK:overlap of training tasks.
 const infiniteWord = "infinite"
 
-// appendOverlap appends overlap or infinite_overlap, never both, and gives it as
+// appendOverlap appends overlap or infinite_overlap, never both, and returns it as
 // Task.Overlap does. A task with a known solution whose row has neither gets
 // Config.ControlOverlap.
 func (b *rowBuilder) appendOverlap(known bool) int {

@@ -6,8 +6,6 @@ import (
 	"math"
 	"strconv"
 	"unicode"
-
-	"poolfill/internal/contract"
 )
 
 // number is the text of a decimal number, taken apart. It is sent as it was
@@ -83,7 +81,7 @@ func (n *number) append(dst []byte) []byte {
 	return append(dst, n.exponent...)
 }
 
-// compare gives the sign of n - m, exactly.
+// compare returns the sign of n - m, exactly.
 func (n *number) compare(m *number) int {
 	if scale := max(len(n.fraction), len(m.fraction)); n.exponent == nil && m.exponent == nil &&
 		max(len(n.whole), len(m.whole))+scale <= safeDigits {
@@ -99,7 +97,7 @@ func (n *number) compare(m *number) int {
 // safeDigits is how many decimal digits fit 64 bits, whatever they are.
 const safeDigits = 18
 
-// scaled gives the value of a number with few digits and no exponent, times a
+// scaled returns the value of a number with few digits and no exponent, times a
 // power of ten that leaves no fraction.
 func (n *number) scaled(scale int) int64 {
 	value := n.digits
@@ -139,7 +137,7 @@ func compareMagnitude(n, m *number) int {
 	return 0
 }
 
-// order gives the index of the first digit that isn't zero, and the power of
+// order returns the index of the first digit that isn't zero, and the power of
 // ten of that digit.
 func (n *number) order() (first, order int) {
 	if len(n.whole) == 0 {
@@ -198,49 +196,6 @@ func (n *number) fitsFloat64() bool {
 	}
 	_, err := strconv.ParseFloat(string(n.append(nil)), 64)
 	return err == nil
-}
-
-// appendNumber appends an integer or float. Blanks around it are no part of it.
-func (f *field) appendNumber(dst, text []byte, v *remarks) (out []byte, ok bool) {
-	text = trimBlanks(text)
-	n, ok := parseNumber(text)
-	if f.typ == typeInteger {
-		if !ok || !n.isInteger() {
-			v.refuse(contract.CodeIntegerExpected, "%s is not an integer%s", quoteText(text), integerAdvice(text))
-			return dst, false
-		}
-		if !n.fitsInt64() {
-			v.refuse(contract.CodeValueOutOfBounds, "%s is beyond the range of 64-bit integers: use a string field for long ids", quoteText(text))
-		}
-	} else {
-		if !ok {
-			v.refuse(contract.CodeFloatExpected, "%s is not a number%s", quoteText(text), floatAdvice(text))
-			return dst, false
-		}
-		if !n.fitsFloat64() {
-			v.refuse(contract.CodeValueOutOfBounds, "%s is beyond the range of 64-bit floating point numbers", quoteText(text))
-		}
-	}
-	f.checkBounds(&n, text, v)
-	return n.append(dst), true
-}
-
-func (f *field) checkBounds(n *number, text []byte, v *remarks) {
-	if f.minValue != nil && n.compare(f.minValue) < 0 {
-		v.refuse(contract.CodeValueLessThanMin, "%s is less than %s, the least that the field allows", quoteText(text), f.minValue.append(nil))
-	}
-	if f.maxValue != nil && n.compare(f.maxValue) > 0 {
-		v.refuse(contract.CodeValueGreaterThanMax, "%s is more than %s, the most that the field allows", quoteText(text), f.maxValue.append(nil))
-	}
-	if len(f.allowedNumbers) == 0 {
-		return
-	}
-	for i := range f.allowedNumbers {
-		if n.compare(&f.allowedNumbers[i]) == 0 {
-			return
-		}
-	}
-	f.refuseEnum(text, v)
 }
 
 // integerAdvice says what to do about a text that is not an integer.

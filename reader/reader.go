@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"poolfill/reader/table"
-	"poolfill/reader/verdict"
 )
 
 // mostParallel bounds the goroutines that parse unless the user names a number:
@@ -50,25 +49,6 @@ type Reader struct {
 	closed   bool
 }
 
-// origin is where the records of a table come from: an input, or the rows of a
-// program.
-type origin interface {
-	// describe returns what is known besides the table itself.
-	describe() Info
-	// whole reports whether all is read already.
-	whole() bool
-	// progress returns how many stored bytes were read, and their hash once they all
-	// are.
-	progress() (bytes int64, sum string)
-	// noRows is the error of a table without rows.
-	noRows() error
-	// stop ends the reading. A call that is under way may go on; busy reports whether
-	// it may take long.
-	stop() (busy bool, err error)
-	// release frees what reading has needed, once none is under way.
-	release()
-}
-
 // Batch is rows of an input that stand one after the other.
 type Batch struct {
 	// Rows has at least one row. All that they hold is valid until Release,
@@ -79,7 +59,7 @@ type Batch struct {
 	pool  blockPool
 }
 
-// Release gives the memory of the rows back for those that come later. A batch
+// Release returns the memory of the rows back for those that come later. A batch
 // that is never released is left to the garbage collector. It is safe to call
 // it from another goroutine than the reader's, and twice from the same one.
 func (b *Batch) Release() {
@@ -92,7 +72,7 @@ func (b *Batch) Release() {
 // Open opens a file, a URL (http:// or https://), or standard input where path is
 // "-", and reads its header.
 //
-// What a URL gives is read as it arrives. Where the connection breaks, or stays
+// A URL is read as it arrives. Where the connection breaks, or stays
 // silent for a minute, reading goes on with another one, from the byte that comes
 // next; the file having changed meanwhile is an error. A URL with a user and a
 // password is refused, and what stands behind the ? of one is part of no message,
@@ -196,12 +176,12 @@ func (r *Reader) mapHeader(file string) error {
 	return nil
 }
 
-// Next gives the next row. A row that can't become a task is no error: it is a
+// Next returns the next row. A row that can't become a task is no error: it is a
 // Row with Err. The task's JSON and Raw are valid until the next call.
 //
 // The error is io.EOF after the last row, a *ReadError where the input breaks
 // off, and an *InputError with CodeNoRows at the end of an input that has a
-// header only. After an error every call gives the same one.
+// header only. After an error every call returns the same one.
 func (r *Reader) Next() (Row, error) {
 	if r.batch == nil || r.next == len(r.batch.Rows) {
 		if r.batch != nil {
@@ -219,9 +199,9 @@ func (r *Reader) Next() (Row, error) {
 	return row, nil
 }
 
-// NextBatch gives the rows that come next, in the order of the input: up to a
+// NextBatch returns the rows that come next, in the order of the input: up to a
 // few thousand, whatever was read of them at once. Their release lets the
-// memory be used again. After calls of Next it gives the rows that Next has not
+// memory be used again. After calls of Next it returns the rows that Next has not
 // given. The errors are those of Next; the rows before an error come first.
 func (r *Reader) NextBatch() (*Batch, error) {
 	if batch := r.batch; batch != nil {
@@ -252,7 +232,7 @@ func (r *Reader) NextBatch() (*Batch, error) {
 	return &Batch{Rows: b.rows, block: b, pool: r.pool}, nil
 }
 
-// nextBlock gives the next block with its rows.
+// nextBlock returns the next block with its rows.
 func (r *Reader) nextBlock() *block {
 	if r.parallel > 1 {
 		if r.ahead == nil {
@@ -319,15 +299,4 @@ func (r *Reader) Close() error {
 		r.ahead.wait()
 	}
 	return err
-}
-
-// nameFields fills the names of the columns into the findings of a record.
-func nameFields(findings []verdict.Finding, names []string) []verdict.Finding {
-	for i := range findings {
-		f := &findings[i]
-		if f.Column > 0 && f.Column <= len(names) && f.Code != table.CodeColumnCount {
-			f.Field = names[f.Column-1]
-		}
-	}
-	return findings
 }

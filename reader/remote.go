@@ -134,7 +134,7 @@ func follow(r *http.Request, before []*http.Request) error {
 	return nil
 }
 
-// Read gives the bytes that come next.
+// Read returns the bytes that come next.
 func (r *remote) Read(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -290,7 +290,7 @@ func endsWithConnection(answer *http.Response) bool {
 	return answer.ContentLength < 0 && len(answer.TransferEncoding) == 0 && answer.ProtoMajor == 1 && answer.TLS == nil
 }
 
-// versionOf gives what an answer says of the whole, and where its body begins.
+// versionOf returns what an answer says of the whole, and where its body begins.
 func versionOf(answer *http.Response) (v version, from int64) {
 	v = version{answer.ContentLength, answer.Header.Get("ETag"), answer.Header.Get("Last-Modified")}
 	if answer.StatusCode == http.StatusOK {
@@ -308,7 +308,7 @@ func versionOf(answer *http.Response) (v version, from int64) {
 	return v, from
 }
 
-// known says that the server tells versions apart.
+// known reports whether the server tells versions apart.
 func (v version) known() bool { return v.etag != "" || v.modified != "" }
 
 // condition is what If-Range takes: a strong ETag or a time. Empty where there is

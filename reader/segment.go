@@ -33,7 +33,7 @@ func (s Segment) Config(cfg Config) Config {
 	return cfg
 }
 
-// Cut finds segments of at most so many rows of a file or URL, and gives them in their
+// Cut finds segments of at most so many rows of a file or URL, and returns them in their
 // order. The rows of all segments, each read with Segment.Config, are those of
 // the file read whole with cfg: with the same positions and findings. The cuts
 // depend on nothing but the file, cfg and rows.

@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// readFile gives all that a reader gives of a file.
+// readFile returns all that a reader gives of a file.
 func readFile(t rapid.TB, path string, cfg Config) (g given) {
 	r, err := Open(context.Background(), path, nil, cfg)
 	if err != nil {
@@ -39,7 +39,7 @@ func readFile(t rapid.TB, path string, cfg Config) (g given) {
 	return g
 }
 
-// checkSegments compares the segments of a file with the whole, and gives them.
+// checkSegments compares the segments of a file with the whole, and returns them.
 func checkSegments(t rapid.TB, path string, cfg Config, rows int64) []Segment {
 	whole := readFile(t, path, cfg)
 	var segments []Segment
@@ -71,7 +71,7 @@ func checkSegments(t rapid.TB, path string, cfg Config, rows int64) []Segment {
 	return segments
 }
 
-// storeAs gives a text as a file may have it: with a byte order mark, in
+// storeAs returns a text as a file may have it: with a byte order mark, in
 // another charset, compressed.
 func storeAs(t testing.TB, text, form string, cfg *Config) string {
 	t.Helper()

@@ -26,7 +26,7 @@ type Source struct {
 	// Columns are the names of the columns, as in the header of a task file, such
 	// as "INPUT:image", "GOLDEN:result", "HINT:text" and "TASK:overlap".
 	Columns []string
-	// Rows gives the cells of each row in the order of Columns; an empty cell is
+	// Rows returns the cells of each row in the order of Columns; an empty cell is
 	// absent. It is asked for the first row when the first row is read, once for
 	// each Reader, and by one goroutine at a time, which is another than that
 	// which reads. A row may be used again for the next one. An error ends the

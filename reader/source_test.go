@@ -19,7 +19,7 @@ func source(name string, columns []string, rows ...[]string) Source {
 	return Source{Name: name, Columns: columns, Rows: NoError(slices.Values(rows))}
 }
 
-// drain gives all rows of a source, as text, and the error other than io.EOF.
+// drain returns all rows of a source, as text, and the error other than io.EOF.
 func drain(t testing.TB, s Source, cfg Config) (rows []string, r *Reader, err error) {
 	t.Helper()
 	if r, err = s.Open(cfg); err != nil {

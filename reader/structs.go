@@ -121,10 +121,10 @@ func hasText(t reflect.Type) bool {
 
 // Array is the cell of an array's column: its elements, written so that they are
 // read back as they are, whatever is in them. An empty one is an absent cell. Of
-// an array of JSON the cell is a string instead: the values, parted by commas.
+// an array of JSON the cell is a string instead: the values, separated by commas.
 type Array []string
 
-// MarshalCSV gives the cell.
+// MarshalCSV returns the cell.
 func (a Array) MarshalCSV() (string, error) {
 	quoted := make([]string, len(a))
 	for i, element := range a {

@@ -14,7 +14,7 @@ import (
 // sampleBytes bounds what findings and messages show of a cell.
 const sampleBytes = 80
 
-// cutText gives the start of a text, at most sampleBytes long and cut at a
+// cutText returns the start of a text, at most sampleBytes long and cut at a
 // character's border.
 func cutText[T string | []byte](text T) string {
 	if len(text) <= sampleBytes {
@@ -27,10 +27,10 @@ func cutText[T string | []byte](text T) string {
 	return string(text[:n])
 }
 
-// Sample gives the beginning of a value, as Finding.Value has it.
+// Sample returns the beginning of a value, as Finding.Value has it.
 func Sample(value string) string { return cutText(value) }
 
-// quoteText gives the start of a text in quotes, for messages. Characters that
+// quoteText returns the start of a text in quotes, for messages. Characters that
 // can't be seen are written with a backslash.
 func quoteText[T string | []byte](text T) string {
 	start := cutText(text)
@@ -119,7 +119,7 @@ func trimBlanks(text []byte) []byte {
 	return text
 }
 
-// didYouMean gives ", did you mean x?" or, where nothing is near, "".
+// didYouMean returns ", did you mean x?" or, where nothing is near, "".
 func didYouMean(prefix, name string, candidates []string) string {
 	if near := spelling.Nearest(name, candidates); near != "" {
 		return ": did you mean " + prefix + near + "?"

@@ -47,7 +47,7 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// otherScheme gives the scheme of a URL that the reader has no way to; empty for
+// otherScheme returns the scheme of a URL that the reader has no way to; empty for
 // everything else.
 func otherScheme(path string) string {
 	scheme, _, found := strings.Cut(path, "://")

@@ -46,7 +46,7 @@ func (l *warningLog) reset() {
 	clear(l.index)
 }
 
-// clone gives the warnings so far, in the order of their first time.
+// clone returns the warnings so far, in the order of their first time.
 func (l *warningLog) clone() []Warning {
 	list := slices.Clone(l.list)
 	for i := range list {

@@ -10,10 +10,10 @@ import (
 
 // block is records that a RecordReader has found, and their text.
 type block struct {
-	table *delimitedTable
-	text  []byte // holds the pieces
-	start int64  // the offset of text[0]
-	first int64  // the number of the first record
+	reader *RecordReader
+	text   []byte // holds the pieces
+	start  int64  // the offset of text[0]
+	first  int64  // the number of the first record
 
 	pieces   []piece
 	quoted   []quoted
@@ -62,7 +62,7 @@ func (b *block) Reset() {
 	}
 }
 
-func (b *block) Find(most int) error { return b.table.records.fill(b, most) }
+func (b *block) Find(most int) error { return b.reader.fill(b, most) }
 
 func (b *block) Cut(i int, rec *table.Record) {
 	if !b.searched {
@@ -70,21 +70,26 @@ func (b *block) Cut(i int, rec *table.Record) {
 		b.cutter.clean, b.searched = table.FirstBad(text, b.cutter.lossy) == len(text), true
 	}
 	p := &b.pieces[i]
-	rec.Position = verdict.Position{File: b.table.records.text.Name, Line: p.line, Record: b.first + int64(i), Offset: p.offset}
-	rec.Lines, rec.Cells, rec.Raw, rec.Findings = 1, nil, nil, nil
-	at := int(p.offset - b.start)
+	rec.Position.File, rec.Position.Line = b.reader.text.Name, p.line
+	rec.Position.Record, rec.Position.Offset = b.first+int64(i), p.offset
 	if p.quoted == 0 {
-		rec.Raw = b.text[at : at+p.size : at+p.size]
+		rec.Lines, rec.Raw, rec.Findings = 1, b.raw(p), nil
 		b.cutter.cut(rec, nil)
 		return
 	}
 	q := &b.quoted[p.quoted-1]
-	rec.Lines, rec.Findings = q.lines, q.findings
+	rec.Lines, rec.Cells, rec.Raw, rec.Findings = q.lines, nil, nil, q.findings
 	if !q.tooLong {
-		rec.Raw = b.text[at : at+p.size : at+p.size]
+		rec.Raw = b.raw(p)
 		b.cutter.cut(rec, q.spans)
 		b.warnings.noteLiterals(rec, q.literals)
 	}
+}
+
+// raw returns the text of a record.
+func (b *block) raw(p *piece) []byte {
+	at := int(p.offset - b.start)
+	return b.text[at : at+p.size : at+p.size]
 }
 
 // extent returns the text from the first record to the end of the last. It is
@@ -165,7 +170,7 @@ func (r *RecordReader) plainLine() (size int, plain bool) {
 		r.find(&r.cr, '\r', 0) > size && (r.dialect.Quotes == table.QuotesNone || r.find(&r.quote, '"', 0) > size)
 }
 
-// handOver gives the buffer to a block and goes on in that of the block.
+// handOver returns the buffer to a block and goes on in that of the block.
 func (r *RecordReader) handOver(b *block) {
 	b.start = r.text.Base + r.off
 	next, text := b.text, r.buf

@@ -7,11 +7,11 @@ import (
 	"poolfill/reader/table"
 )
 
-// place gives the place in the whole text of what is at counted from the
+// place returns the place in the whole text of what is at counted from the
 // record's start.
 func (r *RecordReader) place(at int) int64 { return r.off + int64(r.pos+at) }
 
-// find gives the place at or after from where the byte comes next, or the end
+// find returns the place at or after from where the byte comes next, or the end
 // of what was read. It never searches a stretch twice as long as from doesn't
 // go back.
 func (r *RecordReader) find(m *lookahead, b byte, from int) int {
@@ -78,7 +78,7 @@ func (r *RecordReader) moveTo(buf []byte) {
 	r.buf, r.pos = buf, 0
 }
 
-// failure gives the error where the text ended because reading failed.
+// failure returns the error where the text ended because reading failed.
 func (r *RecordReader) failure() error {
 	if r.fail == nil {
 		return nil

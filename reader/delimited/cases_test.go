@@ -75,7 +75,7 @@ func TestSpectrumFilesGiveTheirTwins(t *testing.T) {
 	}
 }
 
-// cellsOf gives the records of a text; a broken one is shown by its codes.
+// cellsOf returns the records of a text; a broken one is shown by its codes.
 func cellsOf(t testing.TB, text []byte, d Dialect) [][]string {
 	t.Helper()
 	r := NewRecordReader("f", bytes.NewReader(text), d)
@@ -154,7 +154,7 @@ func readVectors(t *testing.T, name string) []vector {
 	return list
 }
 
-// dialectOf gives the dialect that a vector asks for; ok is false where its
+// dialectOf returns the dialect that a vector asks for; ok is false where its
 // configuration has what this reader doesn't.
 func (v vector) dialectOf() (d Dialect, ok bool) {
 	d = Dialect{Delimiter: ',', Multiline: true}

@@ -41,6 +41,14 @@ func (x *cutter) cut(rec *table.Record, spans []span) {
 	rec.Cells = x.cells
 }
 
+// span is a cell of a record before it becomes a slice: the buffer may still
+// move.
+type span struct {
+	raw        int  // where the cell starts in the record, quote included
+	start, end int  // where its text is
+	undo       bool // doubled quotes, quotes inside or line ends must be undone
+}
+
 // cutPlain appends the cells of a line without quotes.
 func cutPlain(cells [][]byte, text []byte, delimiter byte) [][]byte {
 	for {

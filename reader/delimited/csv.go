@@ -12,7 +12,7 @@ import (
 	"poolfill/reader/verdict"
 )
 
-// CSVReader gives records as strings. It satisfies the CSVReader of
+// CSVReader returns records as strings. It satisfies the CSVReader of
 // github.com/gocarina/gocsv, so that gocsv.UnmarshalCSV and the decoders of
 // gocsv.NewSimpleDecoderFromCSVReader read typed rows by the rules of this
 // package.
@@ -24,10 +24,10 @@ type CSVReader struct {
 	columns int // cells in the header; 0 before it is known
 }
 
-// CSV gives the records that were not read yet as strings.
+// CSV returns the records that were not read yet as strings.
 func (r *RecordReader) CSV() *CSVReader { return &CSVReader{records: r} }
 
-// Read gives the next record; the first one is the header. The error is io.EOF
+// Read returns the next record; the first one is the header. The error is io.EOF
 // at the end and a *table.ReadError where the input can't be read on. It is a
 // *table.RowError for a broken record and for one with more or fewer cells than the
 // header; Read may then be called again and goes on with the next record.
@@ -51,7 +51,7 @@ func (c *CSVReader) Read() ([]string, error) {
 	return stringsOf(record.Cells), nil
 }
 
-// ReadAll gives all records. It stops at the first error, which is that of
+// ReadAll returns all records. It stops at the first error, which is that of
 // Read; the end is no error. All records are held in memory.
 func (c *CSVReader) ReadAll() ([][]string, error) {
 	var all [][]string

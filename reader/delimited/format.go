@@ -72,7 +72,7 @@ func (t *delimitedTable) Layout() table.Layout {
 }
 
 func (t *delimitedTable) NewBlock() table.Block {
-	return &block{table: t, cutter: cutter{dialect: t.records.dialect, lossy: t.records.text.Lossy}}
+	return &block{reader: t.records, cutter: cutter{dialect: t.records.dialect, lossy: t.records.text.Lossy}}
 }
 
 func (t *delimitedTable) Seek(m table.Mark) error {

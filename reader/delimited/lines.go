@@ -36,7 +36,7 @@ func (w *lineWalker) next() bool {
 	return true
 }
 
-// indexFrom gives the place of a byte at or after from, or the text's length.
+// indexFrom returns the place of a byte at or after from, or the text's length.
 func indexFrom(text []byte, b byte, from int) int {
 	if i := bytes.IndexByte(text[from:], b); i >= 0 {
 		return from + i

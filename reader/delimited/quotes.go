@@ -33,7 +33,7 @@ func (r *RecordReader) cutQuoted(c *cut) (over bool, err error) {
 	}
 }
 
-// cutAutoCell cuts the cell at c.cell by the rules of table.QuotesAuto and gives the
+// cutAutoCell cuts the cell at c.cell by the rules of table.QuotesAuto and returns the
 // place of the delimiter or line end after it.
 func (r *RecordReader) cutAutoCell(c *cut) (after int, over bool, err error) {
 	start := c.cell
@@ -134,7 +134,7 @@ func (r *RecordReader) closing(start int) (closingQuote, error) {
 	}
 }
 
-// endsCell says whether a cell may end before the byte at the place.
+// endsCell reports whether a cell may end before the byte at the place.
 func (r *RecordReader) endsCell(at int) bool {
 	if r.pos+at >= r.end {
 		return true
@@ -145,7 +145,7 @@ func (r *RecordReader) endsCell(at int) bool {
 
 // passLines takes account of the line ends between two quotes: c goes on with
 // the line of the second. A finding is added where rows are swallowed; then c
-// stays at the line of the first. returns says whether there is a CR.
+// stays at the line of the first. returns reports a CR.
 func (r *RecordReader) passLines(c *cut, open, closing int) (returns, over bool, err error) {
 	if closing < c.end {
 		return false, false, nil
@@ -177,7 +177,7 @@ func (r *RecordReader) passLines(c *cut, open, closing int) (returns, over bool,
 	return returns, over, err
 }
 
-// looksLikeRow says whether a line has as many delimiters as the header. In a
+// looksLikeRow reports whether a line has as many delimiters as the header. In a
 // file of one column every line with text is a row.
 func (r *RecordReader) looksLikeRow(line []byte, want int) bool {
 	if want == 0 && len(line) == 0 {

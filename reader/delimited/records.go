@@ -13,7 +13,7 @@ const (
 	// bufferSlack is what the buffer may have over the limit of one record, so
 	// that reads at the limit don't become tiny.
 	bufferSlack = 64 << 10
-	// maxEmptyReads is how often a reader may give nothing before it counts as
+	// maxEmptyReads is how often a reader may return nothing before it counts as
 	// stuck.
 	maxEmptyReads = 100
 )
@@ -63,21 +63,13 @@ type RecordReader struct {
 	warnings warnings
 }
 
-// span is a cell of a record before it becomes a slice: the buffer may still
-// move.
-type span struct {
-	raw        int  // where the cell starts in the record, quote included
-	start, end int  // where its text is
-	undo       bool // doubled quotes, quotes inside or line ends must be undone
-}
-
 // lookahead remembers where a byte comes next: between from and at it doesn't.
 type lookahead struct {
 	from, at int64
 	found    bool // the byte is at at; false: it was not searched beyond
 }
 
-// NewRecordReader reads the records of r, which gives UTF-8 text; a byte order
+// NewRecordReader reads the records of r, which returns UTF-8 text; a byte order
 // mark at its start is dropped. The name stands in positions and errors.
 // A dialect that can't be is reported by the first Read.
 func NewRecordReader(name string, r io.Reader, d Dialect) *RecordReader {
@@ -114,7 +106,7 @@ func (r *RecordReader) Warnings() []table.Warning {
 	return list
 }
 
-// Read gives the next record. The error is io.EOF at the end and a *table.ReadError
+// Read returns the next record. The error is io.EOF at the end and a *table.ReadError
 // where the input can't be read on; a broken record is no error.
 func (r *RecordReader) Read() (table.Record, error) {
 	if !r.started && r.err == nil {
@@ -272,7 +264,7 @@ func (r *RecordReader) lineEnd(from int) (end, next int, over bool, err error) {
 	}
 }
 
-// completeLineEnd says whether the whole line end at the start of text is
+// completeLineEnd reports whether the whole line end at the start of text is
 // there.
 func completeLineEnd(text []byte) bool {
 	return text[0] == '\n' || len(text) > 2 || len(text) == 2 && text[1] != '\r'

@@ -97,7 +97,7 @@ func FuzzRecordReader(f *testing.F) {
 	})
 }
 
-// skippable says whether a text between records may be left out: line ends,
+// skippable reports whether a text between records may be left out: line ends,
 // and after the header rows of delimiters only.
 func skippable(gap string, delimiter byte, afterHeader bool) bool {
 	allowed := "\r\n"

@@ -237,7 +237,7 @@ func ys(line, n int) []string {
 	return rows
 }
 
-// endless gives a text made of one piece for n bytes, and then a tail.
+// endless returns a text made of one piece for n bytes, and then a tail.
 type endless struct {
 	piece string
 	n     int64
