@@ -471,7 +471,7 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 		return p.reject(rejected)
 	}
 	if !p.guard.empty() {
-		id, found, err := p.guard.claim(&row.Task)
+		id, found, err := p.guard.claim(p.batcher.Key(&row.Task), &row.Task)
 		if err != nil {
 			return err
 		}
