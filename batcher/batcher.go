@@ -25,6 +25,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"poolfill/internal/contract"
+	"poolfill/internal/identity"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
@@ -57,6 +58,9 @@ type Config struct {
 	// ItemIndex returns each task the key "__item_idx" with its index in the
 	// chunk. Asynchronous operations echo it in their log.
 	ItemIndex bool
+	// DefaultOverlap is what the pool gives a task without an overlap of its own; 0
+	// where that isn't known. It makes a task equal to one that names that overlap.
+	DefaultOverlap int
 }
 
 // Validate reports everything that is wrong with the configuration.
@@ -107,6 +111,10 @@ type Batcher struct {
 	prefix []byte // a task's opening brace and pool_id
 	next   int    // the number of the chunk that is being filled
 	open   *Chunk // nil between chunks
+
+	// The overlap that was summed up last, as most tasks have the same.
+	overlap    int
+	overlapSum identity.Sum
 }
 
 // Buffers lend later chunks what earlier ones don't need any more. They hold as
@@ -148,6 +156,7 @@ func (b *Buffers) get(expected sizes) *Chunk {
 		rows: make([]row, 0, size.rows),
 		body: make([]byte, 0, size.body+size.body/slack),
 		raw:  make([]byte, 0, size.raw+size.raw/slack),
+		keys: make([]Key, 0, size.rows+size.rows/slack),
 	}
 }
 
@@ -169,10 +178,12 @@ func New(cfg Config) (*Batcher, error) {
 	}
 	var e jx.Encoder
 	e.Str(cfg.PoolID)
-	return &Batcher{
+	b := &Batcher{
 		cfg:    cfg.withDefaults(),
 		prefix: append([]byte(`{"pool_id":`), e.Bytes()...),
-	}, nil
+	}
+	b.overlapSum.AddOverlap(0, b.defaults())
+	return b, nil
 }
 
 // Add puts a task into the open chunk, copying what it keeps of it.
@@ -190,8 +201,32 @@ func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
 	if b.open == nil {
 		b.open = b.begin(&t)
 	}
+	b.open.keys = append(b.open.keys, b.Key(&t))
 	b.open.add(&t, b.prefix, b.cfg.ItemIndex)
 	return full, nil
+}
+
+// Key returns the key of a task, see package identity. A task without Content has its
+// JSON read for it.
+func (b *Batcher) Key(t *reader.Task) Key {
+	if t.Content == [2]uint64{} {
+		task := append(append(append(make([]byte, 0, len(t.JSON)+2), '{'), t.JSON...), '}')
+		if key, err := identity.Of(task, b.defaults()); err == nil {
+			return Key(key)
+		}
+		return xxh3.Hash128(t.JSON).Bytes() // no JSON: the server will refuse it
+	}
+	if t.Overlap != b.overlap {
+		b.overlap, b.overlapSum = t.Overlap, identity.Sum{}
+		b.overlapSum.AddOverlap(t.Overlap, b.defaults())
+	}
+	sum := identity.Sum(t.Content)
+	sum.Merge(b.overlapSum)
+	return Key(sum.Key())
+}
+
+func (b *Batcher) defaults() identity.Defaults {
+	return identity.Defaults{Overlap: b.cfg.DefaultOverlap}
 }
 
 // Judge returns the rejected row that Add would make of a task, or nil for a task
@@ -279,14 +314,8 @@ type row struct {
 	rawStart, rawEnd   uint32
 }
 
-// Key tells tasks apart by all that they hold: the XXH3-128 of the task's own
-// JSON, which takes a ninth of the time of SHA-256. Every row has one, so that
-// time counts. It must not change: with it the names of operations would, and what
-// ledgers know of rows.
+// Key tells tasks apart by all that they are sent with: it is an identity.Key.
 type Key = [16]byte
-
-// KeyOf returns the key of a task by its JSON as reader.Task has it.
-func KeyOf(content []byte) Key { return xxh3.Hash128(content).Bytes() }
 
 // Chunk is the tasks of one request. What it holds does not change once it is
 // given out. One goroutine at a time may use it.
@@ -298,7 +327,7 @@ type Chunk struct {
 	files       []string // those that the rows are from, in order
 	body        []byte
 	raw         []byte
-	keys        []Key // empty until they are asked for
+	keys        []Key
 	sum         Key
 	summed      bool
 	inputBytes  int
@@ -337,17 +366,8 @@ func (c *Chunk) Inputs(i int) []byte { return c.body[c.rows[i].content:c.rows[i]
 // Body is the request's body: a JSON array of all tasks.
 func (c *Chunk) Body() []byte { return c.body }
 
-// Keys has the key of each task. They are computed when they are first asked
-// for, by the one who has the chunk then, and are valid as long as it is.
-func (c *Chunk) Keys() []Key {
-	if len(c.keys) == 0 {
-		c.keys = slices.Grow(c.keys, cap(c.rows))
-		for i := range c.rows {
-			c.keys = append(c.keys, KeyOf(c.Content(i)))
-		}
-	}
-	return c.keys
-}
+// Keys has the key of each task. They are valid as long as the chunk is.
+func (c *Chunk) Keys() []Key { return c.keys }
 
 // Sum stands for the tasks and their order: the hash of their keys. It does not
 // depend on the pool, nor on the chunk that the tasks are in.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 
+	"poolfill/batcher"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
@@ -26,6 +27,7 @@ type intake struct {
 	ending *ending
 	outlet outlet
 	aside  *sideline
+	key    func(*reader.Task) batcher.Key
 
 	// Of the input that is open.
 	name  string
@@ -159,7 +161,7 @@ func (in *intake) take(row *reader.Row) error {
 		return in.reject(rejected)
 	}
 	if !in.past.guard.empty() {
-		id, found, err := in.past.guard.claim(t)
+		id, found, err := in.past.guard.claim(in.key(t), t)
 		if err != nil {
 			return err
 		}

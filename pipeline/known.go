@@ -65,9 +65,9 @@ type rowGuard struct {
 }
 
 // claim reports whether a task exists already, and its id.
-func (g *rowGuard) claim(t *reader.Task) (id string, ok bool, err error) {
+func (g *rowGuard) claim(key batcher.Key, t *reader.Task) (id string, ok bool, err error) {
 	if !g.exact.empty() {
-		if id, ok = g.exact.claim(batcher.KeyOf(t.JSON)); ok {
+		if id, ok = g.exact.claim(key); ok {
 			return id, true, nil
 		}
 	}

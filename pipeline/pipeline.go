@@ -201,7 +201,7 @@ func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
 	rules := &rules{Rules: p.set.Rules, books: p.books, end: p.ending}
 	in := &intake{
 		set: &p.set, ready: ready, past: past, books: p.books, rules: rules, ending: p.ending,
-		aside: &sideline{handOn: past.keeper.aside},
+		aside: &sideline{handOn: past.keeper.aside}, key: p.batcher.Key,
 	}
 	out := &sender{
 		set: &p.set, batcher: p.batcher, places: p.places, past: past, books: p.books, rules: rules, ending: p.ending,

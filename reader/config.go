@@ -74,6 +74,8 @@ type Config struct {
 	// TrustServer sends rows that only the local check against the spec (stage
 	// check) refuses.
 	TrustServer bool
+	// Contents asks for Task.Content, by which an upload knows its tasks again.
+	Contents bool `json:"-"`
 	// ControlOverlap is the overlap of control and training tasks whose row has
 	// none: ControlOverlapInfinite, ControlOverlapPool, or a number from 1 to
 	// 30,000.

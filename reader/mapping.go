@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"poolfill/internal/contract"
+	"poolfill/internal/identity"
 	"poolfill/reader/table"
 	"poolfill/reader/verdict"
 )
@@ -17,18 +18,21 @@ type rowBuilder struct {
 	mapping        *mapping
 	trustServer    bool
 	controlOverlap int
+	contents       bool
 	warnings       *warningLog
 
 	// The row that is being built.
 	line     int64
 	cells    [][]byte
 	json     []byte // of the rows so far
+	content  identity.Sum
+	scratch  []byte
 	remarks  remarks
 	findings []verdict.Finding
 }
 
 func newRowBuilder(m *mapping, cfg *Config, warnings *warningLog) *rowBuilder {
-	return &rowBuilder{mapping: m, trustServer: cfg.TrustServer, controlOverlap: cfg.ControlOverlap, warnings: warnings}
+	return &rowBuilder{mapping: m, trustServer: cfg.TrustServer, controlOverlap: cfg.ControlOverlap, contents: cfg.Contents, warnings: warnings}
 }
 
 // idsField reads lists of ids by the rules of arrays.
@@ -40,12 +44,12 @@ var idsField = &field{typ: typeString, array: true}
 // b.json, the findings are the caller's.
 func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []verdict.Finding {
 	b.line, b.cells = line, cells
-	b.findings = b.findings[:0]
+	b.findings, b.content = b.findings[:0], identity.Sum{}
 	start := len(b.json)
 
 	inputBytes := b.appendInputs()
-	known, outputBytes := b.appendSolutions("known_solutions", goldenWeight, b.mapping.golden)
-	_, baselineBytes := b.appendSolutions("baseline_solutions", baselineWeight, b.mapping.baselines)
+	known, outputBytes := b.appendSolutions("known_solutions", goldenWeight, identity.Known, b.mapping.golden)
+	_, baselineBytes := b.appendSolutions("baseline_solutions", baselineWeight, identity.Baseline, b.mapping.baselines)
 	kind := b.appendHint(known)
 	overlap := b.appendOverlap(known)
 	b.appendIDs()
@@ -59,6 +63,7 @@ func (b *rowBuilder) build(t *Task, line int64, cells [][]byte) []verdict.Findin
 		}
 		b.warnings.add(CodeSentUnchecked, 0, line, "rows that the local check refuses are sent: the server decides")
 	}
+	t.Content = b.content
 	t.Kind, t.Overlap, t.JSON = kind, overlap, b.json[start:len(b.json):len(b.json)]
 	t.InputBytes, t.OutputBytes = inputBytes, outputBytes+baselineBytes
 	return nil
@@ -81,7 +86,7 @@ func (b *rowBuilder) refuse(stage verdict.Stage, c *column, code, message string
 func (b *rowBuilder) appendInputs() int {
 	b.json = append(b.json, `"input_values":`...)
 	before := len(b.findings)
-	size, filled := b.appendValues(b.mapping.inputs)
+	size, filled := b.appendValues(identity.Inputs, b.mapping.inputs)
 	if filled == 0 && len(b.findings) == before {
 		b.refuse(verdict.StageCheck, nil, contract.CodeEmptyObjectNotAllowed, "all input cells of the row are empty: a task needs at least one input value")
 	}
@@ -89,7 +94,7 @@ func (b *rowBuilder) appendInputs() int {
 }
 
 // appendValues appends an object with the filled cells of the columns.
-func (b *rowBuilder) appendValues(columns []column) (size, filled int) {
+func (b *rowBuilder) appendValues(at identity.Place, columns []column) (size, filled int) {
 	start := len(b.json)
 	b.json = append(b.json, '{')
 	for i := range columns {
@@ -106,11 +111,28 @@ func (b *rowBuilder) appendValues(columns []column) (size, filled int) {
 			key = key[1:] // without its comma
 		}
 		b.json = append(b.json, key...)
+		value := len(b.json)
 		b.appendValue(c, cell)
+		b.addContent(at, c, value-len(c.key)+1, value)
 		filled++
 	}
 	b.json = append(b.json, '}')
 	return len(b.json) - start, filled
+}
+
+// addContent adds the member of a column at the end of the JSON to the content: its
+// name stands from name on, and its value from value on.
+func (b *rowBuilder) addContent(at identity.Place, c *column, name, value int) {
+	if !b.contents {
+		return
+	}
+	switch first := b.json[value]; {
+	case first == '"' && (c.field == nil || c.field.typ != typeJSON), first == 't', first == 'f':
+		b.content.Add(at, b.json[name:]) // it has no other form
+	default:
+		// What is no JSON is refused already.
+		b.scratch, _ = b.content.AddMember(at, b.json[name:value-1], b.json[value:], b.scratch)
+	}
 }
 
 // appendValue appends the value of a cell. One that can't be written as its
@@ -151,7 +173,8 @@ func (b *rowBuilder) warn(c *column, r remark) {
 
 // appendSolutions appends the solutions that have a filled cell, and returns the
 // size of their output_values.
-func (b *rowBuilder) appendSolutions(member, weight string, solutions []solution) (some bool, size int) {
+func (b *rowBuilder) appendSolutions(member, weight string, place func(int) identity.Place, solutions []solution) (some bool, size int) {
+	filled := 0
 	for i := range solutions {
 		s := &solutions[i]
 		if !b.filled(s.values) {
@@ -167,10 +190,15 @@ func (b *rowBuilder) appendSolutions(member, weight string, solutions []solution
 			b.json = append(b.json, `[{"output_values":`...)
 			some = true
 		}
-		n, _ := b.appendValues(s.values)
+		at := place(filled)
+		filled++
+		if b.contents {
+			b.content.AddSolution(at)
+		}
+		n, _ := b.appendValues(at, s.values)
 		size += n
 		if s.weight != nil && len(b.cell(s.weight)) > 0 {
-			b.appendWeight(weight, s.weight)
+			b.appendWeight(at, weight, s.weight)
 		}
 		b.json = append(b.json, '}')
 	}
@@ -190,7 +218,7 @@ func (b *rowBuilder) filled(columns []column) bool {
 }
 
 // appendWeight appends the weight of a solution, a number from 0 to 1.
-func (b *rowBuilder) appendWeight(member string, c *column) {
+func (b *rowBuilder) appendWeight(at identity.Place, member string, c *column) {
 	text := trimBlanks(b.cell(c))
 	n, ok := parseNumber(text)
 	if !ok || !n.within(1) || n.sign() < 0 {
@@ -201,16 +229,23 @@ func (b *rowBuilder) appendWeight(member string, c *column) {
 		b.refuse(verdict.StageMap, c, CodeTaskValue, fmt.Sprintf("%s is no weight: it must be a number from 0 to 1%s", quoteText(text), advice))
 		return
 	}
-	b.appendMember(member)
+	value := b.appendMember(member)
 	b.json = n.append(b.json)
+	if string(identity.AppendNumber(nil, b.json[value:])) != "1" { // which is what none means
+		b.addContent(at, c, value-len(member)-len(`"":`), value)
+	}
 }
 
-// appendMember begins a member other than the first.
-func (b *rowBuilder) appendMember(name string) {
+// appendMember begins a member other than the first, and returns where its value
+// begins.
+func (b *rowBuilder) appendMember(name string) (value int) {
 	b.json = append(b.json, `,"`...)
 	b.json = append(b.json, name...)
 	b.json = append(b.json, `":`...)
+	return len(b.json)
 }
+
+const hintMember = "message_on_unknown_solution"
 
 // appendHint appends the hint and returns the kind of the task.
 func (b *rowBuilder) appendHint(known bool) Kind {
@@ -224,8 +259,9 @@ func (b *rowBuilder) appendHint(known bool) Kind {
 	case !known:
 		b.warn(c, remark{CodeHintWithoutGolden, "a hint without a GOLDEN value makes no training task: it is sent, but performers won't see it. Fill a GOLDEN cell, or empty the hint"})
 	}
-	b.appendMember("message_on_unknown_solution")
+	value := b.appendMember(hintMember)
 	b.json = appendString(b.json, b.cell(c))
+	b.addContent(identity.Task, c, value-len(hintMember)-len(`"":`), value)
 	if known {
 		return Training
 	}
@@ -315,7 +351,11 @@ func (b *rowBuilder) appendIDs() {
 		}
 		b.remarks.reset()
 		b.json = append(b.json, c.key...)
+		list := len(b.json)
 		b.json, _ = idsField.append(b.json, cell, &b.remarks)
+		if b.contents {
+			_ = b.content.AddSet(string(c.key[len(`,"`):len(c.key)-len(`":`)]), b.json[list:]) // it is a list
+		}
 		b.report(verdict.StageMap, c)
 	}
 }

@@ -43,6 +43,9 @@ type Task struct {
 	// Overlap is how many performers are to do the task: InfiniteOverlap, 0 for
 	// the pool's default, or a number from 1 to 30,000.
 	Overlap int
+	// Content sums up all that JSON holds but the overlap, so that equal tasks have
+	// equal sums, see package identity; zero unless Config.Contents asks for it.
+	Content [2]uint64
 	// Raw is the record as it stood in the input, as in RowError.
 	Raw []byte
 }

@@ -134,7 +134,7 @@ func TestTasksAreRememberedAsFarAsASearchReaches(t *testing.T) {
 // An answer that names a row twice settles it once: the others still have to end.
 func TestARowThatIsNamedTwiceIsSettledOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := newUploader(t, script(t, on(post, 201, `{"items":{"0":{"id":"t0"},"0":{"id":"t1"}}}`)), setup{cfg: Config{Mode: Sync}})
-		expect(t, upload(t, u, chunkOf(t, false, "a", "b")), "created t1; unsent? "+reasonNotAnswered)
+		u := newUploader(t, script(t, on(post, 201, `{"items":{"0":{"id":"t0"},"0":{"id":"t1"}},"validation_errors":{"1":{"f":{"code":"C"}}}}`)), setup{cfg: Config{Mode: Sync}})
+		expect(t, upload(t, u, chunkOf(t, false, "a", "b", "c")), "created t1; rejected f:C; unsent "+reasonInvalidBeside)
 	})
 }

@@ -56,23 +56,63 @@ func Baseline(index int) Place { return baselineSolutions + Place(index)*nextSol
 
 // Sum is what was added so far of a task, in any order. The zero value is a task
 // without any member.
-type Sum struct{ hi, lo uint64 }
+type Sum [2]uint64
 
 // Add adds a member of a task: its name and value as in `"lang":"en"`, in the form of
 // AppendCanonical and without blanks. A member that is null, or that has the value
 // that the API fills in by itself, is not added.
 func (s *Sum) Add(at Place, member []byte) {
 	h := xxh3.Hash128Seed(member, uint64(at))
-	var carry uint64
-	s.lo, carry = bits.Add64(s.lo, h.Lo, 0)
-	s.hi, _ = bits.Add64(s.hi, h.Hi, carry)
+	s.Merge(Sum{h.Hi, h.Lo})
 }
+
+// Merge adds what was added to another sum.
+func (s *Sum) Merge(other Sum) {
+	var carry uint64
+	s[1], carry = bits.Add64(s[1], other[1], 0)
+	s[0], _ = bits.Add64(s[0], other[0], carry)
+}
+
+// AddSolution adds that there is a solution at a place, so that one without values
+// counts, too.
+func (s *Sum) AddSolution(at Place) { s.Add(at, []byte(`"output_values"`)) }
+
+// AddMember is Add for a member whose value is of any form. One that is null is not
+// added. room is memory that may be used, and is returned for the next call.
+func (s *Sum) AddMember(at Place, name, value, room []byte) ([]byte, error) {
+	switch {
+	case len(value) == 0:
+		return room, errNoValue
+	case value[0] == 'n':
+		return room, nil
+	}
+	room = append(append(room[:0], name...), ':')
+	var err error
+	if c := value[0]; c == '-' || c >= '0' && c <= '9' {
+		room = AppendNumber(room, value)
+	} else {
+		room, err = AppendCanonical(room, value)
+	}
+	s.Add(at, room)
+	return room, err
+}
+
+// AddSet adds a list of the task whose order doesn't matter, such as reserved_for. An
+// empty one is as good as none.
+func (s *Sum) AddSet(name string, list []byte) error {
+	r := reading{decoder: jx.DecodeBytes(list)}
+	err := r.set(name)
+	s.Merge(r.sum)
+	return err
+}
+
+var errNoValue = errors.New("a member without a value")
 
 // Key returns the key of the task.
 func (s Sum) Key() Key {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], s.hi)
-	binary.BigEndian.PutUint64(b[8:], s.lo)
+	binary.BigEndian.PutUint64(b[:8], s[0])
+	binary.BigEndian.PutUint64(b[8:], s[1])
 	return xxh3.Hash128(b[:]).Bytes()
 }
 
@@ -196,7 +236,7 @@ func (r *reading) solutions(place func(int) Place) error {
 			}
 			switch string(name) {
 			case "output_values":
-				r.sum.Add(at, []byte(`"output_values"`)) // a solution without values counts, too
+				r.sum.AddSolution(at)
 				return r.members(at)
 			case "correctness_weight", "confidence_weight":
 				return r.member(at, string(name), "1")

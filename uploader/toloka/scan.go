@@ -171,6 +171,12 @@ func (s *scanner) key() ([]byte, error) {
 	if !s.at('"') {
 		return nil, s.unexpected(s.buf[s.head])
 	}
+	// Most keys are in the window as a whole, and their values follow at once.
+	b := s.buf[s.head:s.tail]
+	if end := closingQuote(b, 1); end >= 0 && end+2 < len(b) && b[end+1] == ':' && b[end+2] > ' ' {
+		s.head += end + 2
+		return text(b[:end+1])
+	}
 	raw, err := s.raw()
 	if err != nil {
 		return nil, err
@@ -199,9 +205,10 @@ func text(raw []byte) ([]byte, error) {
 // raw takes the value that a peek has found, and returns it as it stands.
 func (s *scanner) raw() ([]byte, error) {
 	s.keep = s.head
-	defer func() { s.keep = -1 }()
 	err := s.skip()
-	return s.buf[s.keep:s.head], err
+	value := s.buf[s.keep:s.head]
+	s.keep = -1
+	return value, err
 }
 
 // skip takes the value that a peek has found.
