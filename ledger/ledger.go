@@ -188,7 +188,7 @@ func serve(ctx context.Context, db *sql.DB, d dialect) (*Ledger, error) {
 	if err := l.migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	go l.store.serve(context.WithoutCancel(ctx))
+	go l.serve(context.WithoutCancel(ctx))
 	return l, nil
 }
 
@@ -246,7 +246,7 @@ func (l *Ledger) Shared() bool { return l.dialect.shared() }
 func (l *Ledger) Path() string { return l.dialect.path() }
 
 // Close ends the ledger. It waits for what is being written.
-func (l *Ledger) Close() error { return l.store.close() }
+func (l *Ledger) Close() error { return l.close() }
 
 // Transact does something in a transaction. Where the connection is lost it is
 // done again, unless it was committed after all: do must bear that.

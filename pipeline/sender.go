@@ -78,7 +78,8 @@ func (s *sender) upload(ctx context.Context, c *batcher.Chunk) (waited time.Dura
 	s.books.sent(outcome)
 	kept, failed := s.past.keeper.finish(outcome, claimed)
 	s.set.Log.Debug("a chunk is done", zap.Int("chunk", c.Number), zap.Int("rows", c.Len()), zap.Int("attempts", outcome.Attempts))
-	if err = s.conclude(outcome, err); failed != nil {
+	err = s.conclude(outcome, err)
+	if failed != nil {
 		return 0, errors.Join(err, s.ending.fail(failed))
 	}
 	if kept {
