@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"runtime/debug"
 
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"

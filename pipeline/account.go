@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"poolfill/internal/quota"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 	"poolfill/uploader/toloka"
 )

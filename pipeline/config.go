@@ -18,7 +18,7 @@ import (
 	"poolfill/batcher"
 	"poolfill/internal/concurrency"
 	"poolfill/internal/contract"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -434,6 +434,18 @@ func (s *settings) uploading(key string, end *ending, journal uploader.Journal) 
 }
 
 // open opens an input from its beginning. A source yields no row by that.
+// batching is how chunks are made for a pool with this overlap for new tasks; 0 where
+// it is unknown.
+func (s *settings) batching(overlap int) batcher.Config {
+	return batcher.Config{
+		PoolID:         cmp.Or(s.PoolID, "0"), // a check without a pool cuts the same chunks
+		MaxTasks:       s.ChunkSize,
+		ItemIndex:      s.Mode == uploader.Async,
+		Buffers:        s.Buffers,
+		DefaultOverlap: overlap,
+	}
+}
+
 func (s *settings) openInput(ctx context.Context, number int, reading reader.Config) (*reader.Reader, error) {
 	if number >= len(s.Files) {
 		return s.Sources[number-len(s.Files)].Open(reading)

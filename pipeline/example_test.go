@@ -9,8 +9,8 @@ import (
 	"strings"
 	"sync"
 
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader/tolokatest"

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/uploader"
 	"poolfill/uploader/toloka"

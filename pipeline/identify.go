@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/uploader"
 )

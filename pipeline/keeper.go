@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"poolfill/batcher"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"

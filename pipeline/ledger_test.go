@@ -15,8 +15,8 @@ import (
 
 	"poolfill/internal/emulator"
 	"poolfill/internal/pgtest"
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"

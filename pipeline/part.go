@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader"
 )
 

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"poolfill/internal/emulator"
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"

@@ -3,7 +3,7 @@ package pipeline
 import (
 	"time"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 )
 

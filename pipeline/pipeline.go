@@ -24,7 +24,6 @@ type Pipeline struct {
 	gate    *ratelimit.Gate
 	client  *toloka.Client // nil where nothing is asked of the server
 	places  *concurrency.Limiter
-	batcher *batcher.Batcher
 	plot    plot
 
 	started atomic.Int64         // Unix nanoseconds; 0 until the first row is read
@@ -54,13 +53,7 @@ func New(cfg Config) (*Pipeline, error) {
 			return nil, err
 		}
 	}
-	p.batcher, err = batcher.New(batcher.Config{
-		PoolID:    cmp.Or(p.set.PoolID, "0"), // a check without a pool cuts the same chunks
-		MaxTasks:  p.set.ChunkSize,
-		ItemIndex: p.set.Mode == uploader.Async,
-		Buffers:   p.set.Buffers,
-	})
-	return p, err
+	return p, p.set.batching(0).Validate()
 }
 
 // reach makes what the server is reached by.
@@ -198,25 +191,29 @@ func (p *Pipeline) remember(ctx context.Context, ready *prepared) (*past, error)
 
 // carryOut reads all rows and sends them. What ends it before that is in ending.
 func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
+	batches, err := batcher.New(p.set.batching(ready.pool.Defaults.OverlapForNewTasks))
+	if err != nil {
+		p.ending.stop(Failed, err)
+		return
+	}
 	rules := &rules{Rules: p.set.Rules, books: p.books, end: p.ending}
 	in := &intake{
 		set: &p.set, ready: ready, past: past, books: p.books, rules: rules, ending: p.ending,
-		aside: &sideline{handOn: past.keeper.aside}, key: p.batcher.Key,
+		aside: &sideline{handOn: past.keeper.aside}, key: batches.Key,
 	}
 	out := &sender{
-		set: &p.set, batcher: p.batcher, places: p.places, past: past, books: p.books, rules: rules, ending: p.ending,
+		set: &p.set, batcher: batches, places: p.places, past: past, books: p.books, rules: rules, ending: p.ending,
 	}
 	taking, release := p.ending.bind(ctx)
 	defer release()
 	if p.set.check != nil {
-		in.outlet = newExaminer(p.set.check, p.batcher, p.set.PoolID, in.pass)
+		in.outlet = newExaminer(p.set.check, batches, p.set.PoolID, in.pass)
 	} else {
 		in.outlet = &loader{
-			batcher: p.batcher, counted: in.count,
+			batcher: batches, counted: in.count,
 			send:    func(c *batcher.Chunk) error { return out.send(ctx, taking, c) },
 			discard: func(c *batcher.Chunk) error { return out.discard(ctx, c) },
 		}
-		var err error
 		if out.uploader, err = uploader.New(p.client, p.set.uploading(past.key, p.ending, past.keeper)); err != nil {
 			p.ending.stop(Failed, err)
 			return

@@ -3,7 +3,7 @@ package pipeline
 import (
 	"bytes"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 // Guard says which rows count as uploaded before.

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 // fileAs gives a file as the ledger knows it. Equal contents are equal files.

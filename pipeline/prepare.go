@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/internal/contract"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
 )
@@ -57,6 +57,7 @@ type preparation struct {
 
 func (p *preparation) run(ctx context.Context) (*prepared, error) {
 	p.ready.reading, p.ready.ledger = p.set.Reader, p.set.Ledger
+	p.ready.reading.Contents = p.set.check == nil
 	group, ctx := errgroup.WithContext(ctx)
 	if p.set.OpenLedger != nil {
 		group.Go(func() (err error) {

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 )

@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/toloka"
 )
 

@@ -21,8 +21,8 @@ import (
 	"poolfill/internal/quota"
 	"poolfill/internal/spelling"
 	"poolfill/internal/state"
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/toloka"
 )
 

@@ -9,8 +9,8 @@ import (
 
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/internal/state"
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 )
 

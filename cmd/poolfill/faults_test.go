@@ -12,8 +12,8 @@ import (
 
 	_ "modernc.org/sqlite" // the driver of the ledger
 
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 )
 
 // A ledger that can't be used ends the run before anything is sent, says where

@@ -23,7 +23,7 @@ import (
 	"poolfill/internal/emulator"
 	"poolfill/internal/pgtest"
 	"poolfill/internal/state"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 func TestMain(m *testing.M) {

@@ -11,8 +11,8 @@ import (
 	"poolfill/cmd/poolfill/internal/plan"
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 func newRunsCommand(std streams) *cobra.Command {

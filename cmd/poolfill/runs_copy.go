@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/internal/quota"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 // copied is what runs copy says, and with --json prints.

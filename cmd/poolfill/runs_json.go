@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 )
 
 // runJSON is a run as --json prints it.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 func newRunsPruneCommand(std streams) *cobra.Command {

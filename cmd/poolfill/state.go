@@ -16,8 +16,8 @@ import (
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/internal/postgres"
 	"poolfill/internal/state"
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 )
 
 // dbFlag names the database with the ledger.

@@ -10,8 +10,8 @@ import (
 	"iter"
 	"time"
 
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/reader/verdict"

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
 )

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/internal/pgtest"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/toloka"
 )
 

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/internal/pgtest"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/tolokatest"
 )
 

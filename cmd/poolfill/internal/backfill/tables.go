@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"poolfill/internal/postgres"
-	"poolfill/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 // schema is repeated at each start, so all of it must bear that. Times are

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"poolfill/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 )
 
 // codesIn gives the values of all constants of a package whose names begin with
