@@ -433,7 +433,6 @@ func (s *settings) uploading(key string, end *ending, journal uploader.Journal) 
 	}
 }
 
-// open opens an input from its beginning. A source yields no row by that.
 // batching is how chunks are made for a pool with this overlap for new tasks; 0 where
 // it is unknown.
 func (s *settings) batching(overlap int) batcher.Config {
@@ -446,6 +445,7 @@ func (s *settings) batching(overlap int) batcher.Config {
 	}
 }
 
+// openInput opens an input from its beginning. A source yields no row by that.
 func (s *settings) openInput(ctx context.Context, number int, reading reader.Config) (*reader.Reader, error) {
 	if number >= len(s.Files) {
 		return s.Sources[number-len(s.Files)].Open(reading)
