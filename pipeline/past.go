@@ -23,6 +23,8 @@ type past struct {
 	identities []reader.Identity
 	// guard knows the rows that are not sent again.
 	guard rowGuard
+	// again notes what is sent again.
+	again repeats
 	// strays are tasks of this run whose rows are not known.
 	strays strays
 }
