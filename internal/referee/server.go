@@ -102,7 +102,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // the one way to break a connection off
 	}
-	defer answer.Body.Close()
+	defer answer.Body.Close() //nolint:errcheck // it is in memory
 	for name, values := range answer.Header {
 		w.Header()[name] = values
 	}
