@@ -20,6 +20,10 @@ type Config struct {
 	Pools []Pool
 	// Spec is that of every pool's project. A nil map of fields takes any values.
 	Spec Spec
+	// Rule says what is wrong with a task beyond the Spec that a project shows, which may
+	// be that of another version: the field, empty where it is fine, and a code. nil has
+	// no such rule.
+	Rule func(task map[string]any) (field, code string)
 	// Ways are the server's lasting ways.
 	Ways Ways
 	// Decide picks the fate of a request that comes through RoundTrip or ServeHTTP; nil

@@ -78,6 +78,11 @@ func (s *Server) check(item map[string]any, defaults bool) map[string]fault {
 	case !infinite && !defaults:
 		wrong["overlap"] = fault{"VALUE_REQUIRED", "Value must be present and not equal to null"}
 	}
+	if s.cfg.Rule != nil {
+		if field, code := s.cfg.Rule(item); field != "" {
+			wrong[field] = fault{code, "The server has its reasons"}
+		}
+	}
 	return wrong
 }
 

@@ -1,0 +1,128 @@
+package simulation
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	oneSeed   = flag.Uint64("seed", 0, "play this history alone, and print it")
+	manySeeds = flag.Uint64("seeds", 300, "how many histories to play")
+	someKinds = flag.String("kinds", "", "what may happen, by commas: all, holding, or names; each is then in every history where there is one only")
+	sweep     = flag.Uint64("sweep", 0, "how many histories to play for each kind alone")
+)
+
+// chosen are the kinds that may happen.
+func chosen(t *testing.T) []string {
+	t.Helper()
+	switch *someKinds {
+	case "", "holding":
+		return holding()
+	case "all":
+		return allKinds()
+	}
+	kinds := strings.Split(*someKinds, ",")
+	for _, kind := range kinds {
+		if !slices.Contains(allKinds(), kind) {
+			t.Fatalf("there is no %q; there are %s", kind, strings.Join(allKinds(), ", "))
+		}
+	}
+	return kinds
+}
+
+// holding are the kinds of which, in any mixture, no history has a violation.
+func holding() []string {
+	return []string{"kill", "slow-operations", "lost-before"}
+}
+
+func TestSimulation(t *testing.T) {
+	kinds := chosen(t)
+	swarm := len(kinds) > 1
+	if *oneSeed > 0 {
+		h := simulate(t, *oneSeed, kinds, swarm, true)
+		t.Log(strings.Join(h.trace, "\n"))
+		if h.auditor.broken() {
+			t.Error(h.auditor.violations)
+		}
+		return
+	}
+	struck, steps := map[string]int{}, 0
+	for seed := range *manySeeds {
+		t.Run(fmt.Sprint(seed+1), func(t *testing.T) {
+			h := simulate(t, seed+1, kinds, swarm, false)
+			for what, n := range h.struck {
+				struck[what] += n
+			}
+			steps += h.steps
+			if h.auditor.broken() {
+				t.Errorf("%v\nto see it: go test ./internal/simulation -run TestSimulation -seed %d -kinds %s -v", h.auditor.violations, seed+1, strings.Join(kinds, ","))
+			}
+		})
+	}
+	t.Logf("%d steps", steps)
+	for _, what := range slices.Sorted(maps.Keys(struck)) {
+		t.Logf("%6d %s", struck[what], what)
+	}
+}
+
+func TestASeedIsOneHistory(t *testing.T) {
+	// Who is first at the quota, when an answer and the next request meet at one moment,
+	// is the scheduler's to say: it makes a difference of a millisecond.
+	kinds := slices.DeleteFunc(allKinds(), func(kind string) bool { return strings.HasSuffix(kind, "-quota") })
+	for seed := range uint64(40) {
+		first := simulate(t, seed+1, kinds, true, true)
+		for range 2 {
+			again := simulate(t, seed+1, kinds, true, true)
+			if again.hash == first.hash {
+				continue
+			}
+			for i := range min(len(first.trace), len(again.trace)) {
+				if first.trace[i] != again.trace[i] {
+					t.Fatalf("seed %d, line %d:\n%s\nand\n%s", seed+1, i, first.trace[i], again.trace[i])
+				}
+			}
+			t.Fatalf("seed %d: %d lines and %d", seed+1, len(first.trace), len(again.trace))
+		}
+	}
+}
+
+// TestEachFault says which kinds break what: alone, and where answers are lost and
+// processes killed besides. It fails for nothing.
+func TestEachFault(t *testing.T) {
+	if *sweep == 0 {
+		t.Skip("it is asked for by -sweep")
+	}
+	for _, besides := range [][]string{
+		nil,
+		{"lost-after", "kill"},
+		{"lost-after", "users", "equal-rows", "refused-rows", "control-rows", "append", "change", "insert"},
+	} {
+		for _, kind := range allKinds() {
+			if *someKinds != "" && !slices.Contains(strings.Split(*someKinds, ","), kind) {
+				continue
+			}
+			kinds := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(besides), kind))))
+			found := map[string][]uint64{}
+			for seed := range *sweep {
+				h := simulate(t, seed+1, kinds, false, false)
+				for _, violation := range h.auditor.violations {
+					found[fmt.Sprintf("%s, %s", mode(h.began.sync), violation)] = append(found[fmt.Sprintf("%s, %s", mode(h.began.sync), violation)], seed+1)
+				}
+			}
+			for _, what := range slices.Sorted(maps.Keys(found)) {
+				t.Logf("| %s | %s | %d of %d | -seed %d |", strings.Join(kinds, ","), what, len(found[what]), *sweep, found[what][0])
+			}
+		}
+	}
+}
+
+func mode(sync bool) string {
+	if sync {
+		return "sync"
+	}
+	return "async"
+}
