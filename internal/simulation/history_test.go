@@ -69,27 +69,29 @@ func (r row) identity() string {
 
 // history is one course of events, which its seed decides.
 type history struct {
-	t       *testing.T
-	rng     *rand.Rand
-	kinds   map[string]bool // what can happen in it
-	rate    float64         // of faults
-	faults  []fault
-	server  *referee.Server
-	net     *network
-	folder  string
-	file    string
-	rows    []row
-	made    int // rows so far
-	began   settings
-	set     settings
-	runs    int
-	kills   int
-	auditor auditor
-	steps   int
-	trace   []string
-	struck  map[string]int // fault and state
-	kept    bool           // whether the trace is kept
-	hash    uint64
+	t      *testing.T
+	rng    *rand.Rand
+	kinds  map[string]bool // what can happen in it
+	rate   float64         // of faults
+	faults []fault
+	server *referee.Server
+	net    *network
+	folder string
+	file   string
+	rows   []row
+	made   int // rows so far
+	began  settings
+	set    settings
+	runs   int
+	kills  int
+	// elsewhere says that another machine uploads the file, too.
+	elsewhere bool
+	auditor   auditor
+	steps     int
+	trace     []string
+	struck    map[string]int // fault and state
+	kept      bool           // whether the trace is kept
+	hash      uint64
 }
 
 // simulate plays one history.
@@ -233,16 +235,18 @@ func (h *history) write() {
 // change is what people do between two attempts.
 func (h *history) change() {
 	may := func(kind string) bool { return h.kinds[kind] && h.rng.IntN(2) == 0 }
+	// Two machines without a common ledger are safe for the same file and chunks alone.
+	mayEdit := func(kind string) bool { return may(kind) && !h.elsewhere }
 	edited := h.made
-	if may("append") {
+	if mayEdit("append") {
 		for range 1 + h.rng.IntN(5) {
 			h.rows = append(h.rows, h.row())
 		}
 	}
-	if may("change") {
+	if mayEdit("change") {
 		h.rows[h.rng.IntN(len(h.rows))] = h.row()
 	}
-	if may("insert") {
+	if mayEdit("insert") {
 		h.rows = slices.Insert(h.rows, h.rng.IntN(len(h.rows)), h.row())
 	}
 	if h.made != edited {
@@ -258,10 +262,10 @@ func (h *history) change() {
 			h.set.perMinute = min(h.set.perMinute, most)
 		}
 	}
-	if may("flag-chunk") {
+	if mayEdit("flag-chunk") {
 		h.set.chunk = 1 + h.rng.IntN(8)
 	}
-	if may("flag-mode") {
+	if mayEdit("flag-mode") {
 		h.set.sync = !h.set.sync
 	}
 	h.note("settings %+v", h.set)
@@ -410,6 +414,7 @@ func (h *history) disturb(first bool, running []*process, all *[]*process) bool 
 		return true
 	case h.kinds["second-machine"] && first && !h.set.sync && len(*all) < 2 && h.rng.IntN(10) == 0:
 		h.note("a second machine")
+		h.elsewhere = true
 		h.struck["second-machine × "+h.phase()]++
 		other := h.set
 		other.workers = 1 + h.rng.IntN(4)

@@ -36,7 +36,13 @@ func chosen(t *testing.T) []string {
 
 // holding are the kinds of which, in any mixture, no history has a violation.
 func holding() []string {
-	return []string{"kill", "slow-operations", "lost-before"}
+	return []string{
+		"scattered", "no-date", "slow-operations", "payload-failures", "flat-payload",
+		"equal-rows", "refused-rows", "invalid-rows", "control-rows",
+		"kill", "second-process", "second-machine", "append", "flag-workers",
+		"lost-before", "lost-after", "reset", "cut", "504-done", "doubled", "5xx", "5xx-done", "429", "page", "slow", "fewer",
+		"foreign-operation", "log-no-index", "log-half", "log-null", "log-archived", "op-fails",
+	}
 }
 
 func TestSimulation(t *testing.T) {
