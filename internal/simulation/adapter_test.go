@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -63,7 +62,7 @@ func (c command) upload(ctx context.Context) outcome {
 	if err != nil {
 		return outcome{closes: true, err: err}
 	}
-	defer ledger.Close() //nolint:errcheck // what is lost is seen by the next run
+	defer ledger.Close()
 	heard := &recorder{}
 	mode := uploader.Async
 	if c.sync {
@@ -85,12 +84,6 @@ func (c command) upload(ctx context.Context) outcome {
 		closes: t.Rows == t.Created+t.Rejected+t.Duplicate+t.Unsent,
 		ok:     err == nil && r.State == pipeline.Finished && t.Unsent == 0,
 	}
-}
-
-// held reports whether an upload did not begin, as another had the pool.
-func held(err error) bool {
-	var other *pipeline.HeldError
-	return errors.As(err, &other)
 }
 
 // recorder keeps what a run says of its rows.

@@ -167,6 +167,9 @@ func (h *history) prepare() {
 	h.set = settings{sync: h.rng.IntN(2) == 0, workers: 1 + h.rng.IntN(4), chunk: 1 + h.rng.IntN(8), retryFor: time.Duration(1+h.rng.IntN(5)) * time.Minute, progress: time.Minute}
 	if h.kinds["server-quota"] {
 		h.set.perMinute = 10 + h.rng.IntN(30)
+		if !h.kinds["second-machine"] { // which has no part in the first one's quota
+			h.auditor.quota = h.set.perMinute
+		}
 		ways.Quota = referee.Quota{TasksPerMinute: h.set.perMinute, Says: referee.Hint(h.rng.IntN(4))}
 	}
 	h.began = h.set
@@ -447,7 +450,11 @@ func (h *history) deliver(c *call, waiting int, bad bool, budget *int) {
 	case c.gone:
 		name = "given up"
 	case bad && *budget > 0 && h.rng.Float64() < h.rate:
-		if i := slices.IndexFunc(h.shuffled(), func(f fault) bool { return f.applies(c.kind) }); i >= 0 {
+		can := func(f fault) bool {
+			// Without its log, an operation's equal rows can't be told from the other machine's.
+			return f.applies(c.kind) && (f.kind != "log-archived" || !h.elsewhere)
+		}
+		if i := slices.IndexFunc(h.shuffled(), can); i >= 0 {
 			*budget--
 			name = h.faults[i].kind
 			f, after = h.faults[i].make(h.rng)

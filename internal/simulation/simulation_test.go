@@ -34,14 +34,29 @@ func chosen(t *testing.T) []string {
 	return kinds
 }
 
-// holding are the kinds of which, in any mixture, no history has a violation.
+// holding are the kinds of which, in any mixture, no history is wrong.
 func holding() []string {
-	return []string{
-		"scattered", "no-date", "slow-operations", "payload-failures", "flat-payload",
-		"equal-rows", "refused-rows", "invalid-rows", "control-rows",
-		"kill", "second-process", "second-machine", "append", "flag-workers",
-		"lost-before", "lost-after", "reset", "cut", "504-done", "doubled", "5xx", "5xx-done", "429", "page", "slow", "fewer",
-		"foreign-operation", "log-no-index", "log-half", "log-null", "log-archived", "op-fails",
+	wrong := notYet()
+	return slices.DeleteFunc(allKinds(), func(kind string) bool { _, ok := wrong[kind]; return ok })
+}
+
+// notYet says which kinds break what; whoever fixes one takes its line out.
+func notYet() map[string]string {
+	return map[string]string{
+		"users":         "tasks are told apart by their input values alone: ids of other rows, rows missing",
+		"normalises":    "a task that the server has rewritten is not found, and sent again",
+		"skew":          "what came since is asked for by a clock: rows are sent again",
+		"list-limit":    "a list that refuses 100,000 is not asked for 300: the run never gets through",
+		"late":          "rows that come after the search are sent again, exit code 0",
+		"504-late":      "the same",
+		"page-done":     "a proxy's page is taken for the API's refusal: rows are sent again",
+		"204":           "is no doubt: rows are sent again",
+		"doubled-sync":  "a POST that a proxy doubles: seen only by who reads the pool afterwards",
+		"same-ids":      "one id for several rows is believed",
+		"op-fails-half": "a step that failed by the server's own fault rejects its row",
+		"400-request":   "a 400 about the request rejects its rows",
+		"server-quota":  "holds, but whoever of two is first at the quota makes another history of a seed",
+		"flag-quota":    "the same",
 	}
 }
 
@@ -76,10 +91,8 @@ func TestSimulation(t *testing.T) {
 }
 
 func TestASeedIsOneHistory(t *testing.T) {
-	// Who is first at the quota, when an answer and the next request meet at one moment,
-	// is the scheduler's to say: it makes a difference of a millisecond.
 	kinds := slices.DeleteFunc(allKinds(), func(kind string) bool { return strings.HasSuffix(kind, "-quota") })
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		first := simulate(t, seed+1, kinds, true, true)
 		for range 2 {
 			again := simulate(t, seed+1, kinds, true, true)
