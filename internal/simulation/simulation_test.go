@@ -12,26 +12,26 @@ import (
 var (
 	oneSeed   = flag.Uint64("seed", 0, "play this history alone, and print it")
 	manySeeds = flag.Uint64("seeds", 300, "how many histories to play")
-	someKinds = flag.String("kinds", "", "what may happen, by commas: all, holding, or names; each is then in every history where there is one only")
+	someKinds = flag.String("kinds", "holding", "what can happen: holding or all, of which each history has a part, or names, by commas, which it has all")
 	sweep     = flag.Uint64("sweep", 0, "how many histories to play for each kind alone")
 )
 
-// chosen are the kinds that may happen.
-func chosen(t *testing.T) []string {
+// chosen are the kinds that can happen; swarm says that a history has a part of them.
+func chosen(t *testing.T) (kinds []string, swarm bool) {
 	t.Helper()
 	switch *someKinds {
-	case "", "holding":
-		return holding()
+	case "holding":
+		return holding(), true
 	case "all":
-		return allKinds()
+		return allKinds(), true
 	}
-	kinds := strings.Split(*someKinds, ",")
+	kinds = strings.Split(*someKinds, ",")
 	for _, kind := range kinds {
 		if !slices.Contains(allKinds(), kind) {
 			t.Fatalf("there is no %q; there are %s", kind, strings.Join(allKinds(), ", "))
 		}
 	}
-	return kinds
+	return kinds, false
 }
 
 // holding are the kinds of which, in any mixture, no history is wrong.
@@ -61,8 +61,7 @@ func notYet() map[string]string {
 }
 
 func TestSimulation(t *testing.T) {
-	kinds := chosen(t)
-	swarm := len(kinds) > 1
+	kinds, swarm := chosen(t)
 	if *oneSeed > 0 {
 		h := simulate(t, *oneSeed, kinds, swarm, true)
 		t.Log(strings.Join(h.trace, "\n"))
@@ -80,7 +79,7 @@ func TestSimulation(t *testing.T) {
 			}
 			steps += h.steps
 			if h.auditor.broken() {
-				t.Errorf("%v\nto see it: go test ./internal/simulation -run TestSimulation -seed %d -kinds %s -v", h.auditor.violations, seed+1, strings.Join(kinds, ","))
+				t.Errorf("%v\nto see it: go test ./internal/simulation -run TestSimulation -seed %d -kinds %s -v", h.auditor.violations, seed+1, *someKinds)
 			}
 		})
 	}
@@ -121,7 +120,7 @@ func TestEachFault(t *testing.T) {
 		{"lost-after", "users", "equal-rows", "refused-rows", "control-rows", "append", "change", "insert"},
 	} {
 		for _, kind := range allKinds() {
-			if *someKinds != "" && !slices.Contains(strings.Split(*someKinds, ","), kind) {
+			if *someKinds != "holding" && !slices.Contains(strings.Split(*someKinds, ","), kind) {
 				continue
 			}
 			kinds := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(besides), kind))))
