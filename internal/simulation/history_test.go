@@ -237,9 +237,15 @@ func (h *history) write() {
 
 // change is what people do between two attempts.
 func (h *history) change() {
-	may := func(kind string) bool { return h.kinds[kind] && h.rng.IntN(2) == 0 }
+	may := func(kind string) bool {
+		if !h.kinds[kind] || h.rng.IntN(2) == 0 {
+			return false
+		}
+		h.struck[kind+" × between two runs"]++
+		return true
+	}
 	// Two machines without a common ledger are safe for the same file and chunks alone.
-	mayEdit := func(kind string) bool { return may(kind) && !h.elsewhere }
+	mayEdit := func(kind string) bool { return !h.elsewhere && may(kind) }
 	edited := h.made
 	if mayEdit("append") {
 		for range 1 + h.rng.IntN(5) {

@@ -83,6 +83,16 @@ func TestSimulation(t *testing.T) {
 			}
 		})
 	}
+	happens := []string{"kill", "second-process", "second-machine", "append", "change", "insert", "flag-workers", "flag-quota", "flag-chunk", "flag-mode"}
+	for _, f := range faults() {
+		happens = append(happens, f.kind)
+	}
+	for _, kind := range happens {
+		hit := func(what string) bool { return strings.HasPrefix(what, kind+" × ") }
+		if slices.Contains(kinds, kind) && *manySeeds >= 300 && !slices.ContainsFunc(slices.Collect(maps.Keys(struck)), hit) {
+			t.Errorf("%s never struck", kind)
+		}
+	}
 	t.Logf("%d steps", steps)
 	for _, what := range slices.Sorted(maps.Keys(struck)) {
 		t.Logf("%6d %s", struck[what], what)
