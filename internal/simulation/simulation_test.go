@@ -49,6 +49,7 @@ func notYet() map[string]string {
 		"list-limit":    "a list that refuses 100,000 is not asked for 300: the run never gets through",
 		"late":          "rows that come after the search are sent again, exit code 0",
 		"504-late":      "the same",
+		"page":          "a proxy's page for an operation has it looked for in the pool, where equal rows take each other's tasks (rare: 1 of 1,500)",
 		"page-done":     "a proxy's page is taken for the API's refusal: rows are sent again",
 		"204":           "is no doubt: rows are sent again",
 		"doubled-sync":  "a POST that a proxy doubles: seen only by who reads the pool afterwards",
