@@ -13,8 +13,13 @@ import (
 // goOn says beside the error of an upload how to go on: by the same command, or
 // by what has to be done first where that can't succeed.
 func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) error {
-	var refused *toloka.Error
+	var (
+		refused *toloka.Error
+		differs *differenceError
+	)
 	switch {
+	case errors.As(err, &differs):
+		return err // tasks can't be taken back
 	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
 		return fmt.Errorf("%w\n%s", err, elsewhere(cfg, done))
 	case state == pipeline.Stopped:

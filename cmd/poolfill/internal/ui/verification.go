@@ -1,0 +1,122 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+
+	"poolfill/cmd/poolfill/internal/count"
+	"poolfill/pipeline"
+)
+
+// maxShownDifferences is the most differences that are shown one by one.
+const maxShownDifferences = 10
+
+// Verification is what 'poolfill verify' prints.
+type Verification struct {
+	pipeline.Verification
+	// Outputs has the path of the file with all differences.
+	Outputs map[string]string `json:"outputs,omitempty"`
+}
+
+// Text is part of Result.
+func (v Verification) Text(w io.Writer) error {
+	var b strings.Builder
+	rows := "all " + count.Of(v.Rows, "row")
+	if v.RunID != "" {
+		rows = "the " + count.Of(v.Rows, "row") + " that run " + v.RunID + " has created"
+	}
+	if v.Well() {
+		fmt.Fprintf(&b, "Pool %s holds each of %s once; it has %s.\n", v.PoolID, rows, count.Of(v.Tasks, "task"))
+	} else {
+		fmt.Fprintf(&b, "Pool %s does not hold each of %s once, and nothing else; it has %s.\n", v.PoolID, rows, count.Of(v.Tasks, "task"))
+		writeDifferences(&b, v.Verification)
+	}
+	if v.InDoubt > 0 {
+		fmt.Fprintf(&b, "\n%s beside those in doubt, and the pool has tasks like %s of them: run the command of the upload again.\n",
+			areRows(v.InDoubt), humanize.Comma(v.Found))
+	}
+	if v.Rejected > 0 {
+		fmt.Fprintf(&b, "\n%s left out, as they can be no tasks: see 'poolfill check'.\n", areRows(v.Rejected))
+	}
+	if path := v.Outputs["verify"]; path != "" {
+		fmt.Fprintf(&b, "\nEvery difference: %s\n", path)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func areRows(n int64) string {
+	if n == 1 {
+		return "1 row is"
+	}
+	return count.Of(n, "row") + " are"
+}
+
+// writeDifferences writes the counts of differences and the first of them.
+func writeDifferences(b *strings.Builder, v pipeline.Verification) {
+	if v.Accounts.Differences() == 0 {
+		return
+	}
+	b.WriteString("\n")
+	counts := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, line := range []struct {
+		n    int64
+		kind pipeline.DifferenceKind
+		what string
+	}{
+		{v.Missing, pipeline.Missing, "rows that have no task"},
+		{v.Doubled, pipeline.Doubled, "tasks beyond one for each row like them"},
+		{v.Changed, pipeline.Changed, "rows whose task holds something else now"},
+		{v.Foreign, pipeline.Foreign, "tasks that are no row's"},
+	} {
+		if line.n > 0 {
+			fmt.Fprintf(counts, "%9s\t%s\t%s\n", humanize.Comma(line.n), line.kind, line.what)
+		}
+	}
+	_ = counts.Flush() // a builder takes all
+	b.WriteString("\n")
+	for i, d := range v.Differences {
+		if i == maxShownDifferences {
+			fmt.Fprintf(b, "  and %s more\n", humanize.Comma(v.Accounts.Differences()-int64(i)))
+			break
+		}
+		b.WriteString("  " + DescribeDifference(d) + "\n")
+	}
+}
+
+// DescribeDifference returns one line about a difference.
+func DescribeDifference(d pipeline.Difference) string {
+	row, task := fmt.Sprintf("%s:%d", d.File, d.Line), "task "+d.TaskID
+	switch {
+	case d.Kind == pipeline.Foreign:
+		return "foreign: " + task
+	case d.Kind == pipeline.Doubled:
+		return "doubled: " + task + ", like " + row
+	case d.TaskID == "":
+		return string(d.Kind) + ": " + row
+	}
+	return string(d.Kind) + ": " + row + ", " + task
+}
+
+// writeVerified says in a summary what was found at the end of a run.
+func writeVerified(b *strings.Builder, r pipeline.Report) {
+	v := r.Verification
+	switch {
+	case v == nil:
+	case v.Own() > 0:
+		fmt.Fprintf(b, "\nVerified: pool %s does not hold each row of this run once.\n", v.PoolID)
+		writeDifferences(b, *v)
+		if r.Settings.OpenPool {
+			b.WriteString("The pool was not opened.\n")
+		}
+	case v.Foreign > 0:
+		fmt.Fprintf(b, "\nVerified: pool %s holds each of the %s of this run once, and %s beside them that the ledger doesn't know.\n",
+			v.PoolID, count.Of(v.Rows, "row"), count.Of(v.Foreign, "task"))
+	default:
+		fmt.Fprintf(b, "\nVerified: pool %s holds each of the %s of this run once.\n", v.PoolID, count.Of(v.Rows, "row"))
+	}
+}
