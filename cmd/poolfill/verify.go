@@ -85,7 +85,7 @@ a run on this machine is uploading to the pool.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.api.pool, "pool", "", "the id of the pool that is to hold the rows of files")
+	flags.StringVar(&f.api.pool, "pool", "", "the id of the pool that is to hold the rows of files; it counts on the command line alone")
 	f.api.registerServer(flags)
 	f.api.registerPatience(flags)
 	f.reading.register(flags)

@@ -25,9 +25,9 @@ type Verification struct {
 // Text is part of Result.
 func (v Verification) Text(w io.Writer) error {
 	var b strings.Builder
-	rows := "all " + count.Of(v.Rows, "row")
+	rows := "the " + count.Of(v.Rows, "valid row")
 	if v.RunID != "" {
-		rows = "the " + count.Of(v.Rows, "row") + " that run " + v.RunID + " has created"
+		rows = "the " + count.Of(v.Rows, "row") + " of run " + v.RunID
 	}
 	if v.Well() {
 		fmt.Fprintf(&b, "Pool %s holds each of %s once; it has %s.\n", v.PoolID, rows, count.Of(v.Tasks, "task"))
@@ -36,13 +36,13 @@ func (v Verification) Text(w io.Writer) error {
 		writeDifferences(&b, v.Verification)
 	}
 	if v.InDoubt > 0 {
-		fmt.Fprintf(&b, "\n%s beside those in doubt, and the pool has tasks like %s of them: run the command of the upload again.\n",
+		fmt.Fprintf(&b, "\nBeside them %s in doubt, and the pool has tasks for %s: run the command of the upload again.\n",
 			areRows(v.InDoubt), humanize.Comma(v.Found))
 	}
 	if v.Rejected > 0 {
-		fmt.Fprintf(&b, "\n%s left out, as they can be no tasks: see 'poolfill check'.\n", areRows(v.Rejected))
+		fmt.Fprintf(&b, "\n%s no valid task and not looked for: see 'poolfill check'.\n", areRows(v.Rejected))
 	}
-	if path := v.Outputs["verify"]; path != "" {
+	if path := v.Outputs["verify"]; path != "" && v.Accounts.Differences() > 0 {
 		fmt.Fprintf(&b, "\nEvery difference: %s\n", path)
 	}
 	_, err := io.WriteString(w, b.String())
