@@ -167,7 +167,7 @@ func (r RowsOfRun) claims(ctx context.Context, _ toloka.Config, v *Verification)
 func (r RowsOfRun) created(ctx context.Context, run ledger.Run, yield func(claim) error) error {
 	ours := run.ID == r.Run.ID
 	return r.Ledger.Tasks(ctx, run, func(t ledger.Task) error {
-		return yield(claim{ours: ours, key: t.Key, id: t.ID, row: verdict.Position{File: t.File, Line: t.Line, Record: t.Record}})
+		return yield(claim{kind: createdRow, ours: ours, key: t.Key, id: t.ID, row: verdict.Position{File: t.File, Line: t.Line, Record: t.Record}})
 	})
 }
 
@@ -236,7 +236,7 @@ func (r RowsOfFiles) claims(ctx context.Context, api toloka.Config, v *Verificat
 			Job: Check{Chunks: func(c *batcher.Chunk) {
 				for i, key := range c.Keys() {
 					if failed == nil {
-						failed = yield(claim{ours: true, key: key, row: c.Position(i)})
+						failed = yield(claim{kind: createdRow, ours: true, key: key, row: c.Position(i)})
 					}
 				}
 				if failed != nil {
