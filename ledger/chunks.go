@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -53,36 +54,58 @@ func (l *Ledger) Sending(run Run, a Attempt) error {
 		return fmt.Errorf("chunk %d has %d rows and %d keys", a.Chunk, p.rows, len(a.Keys))
 	}
 	keys := p.joinKeys(a.Keys)
-	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
+	return l.attempt(run, func(ctx context.Context, c *change) error {
 		// Within the transaction, so that it is asked again after each loss of the
 		// connection.
 		if err := l.keepPool(ctx, run); err != nil {
 			return err
 		}
-		kept, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
-			VALUES ($1, $2, $3, 'sent', $4, 0, 0, 0, $5, 0, $6, $7, $8)
-			ON CONFLICT (run_id, number) DO UPDATE SET state = 'sent' WHERE chunk.sum = excluded.sum AND chunk.tasks = excluded.tasks`,
-			run.ID, a.Chunk, a.Sum[:], p.rows, a.Sent.UnixMilli(), p.first.file, p.first.record, positions)
+		var kept chunkBlock
+		was, err := c.find(ctx, &kept, ` AND number = $2`, a.Chunk)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			err = c.addChunk(ctx, &chunkBlock{
+				number: a.Chunk, sum: a.Sum[:], state: stateSent, tasks: p.rows, sent: a.Sent.UnixMilli(), first: p.first, results: positions,
+			}, keys)
+		case err == nil && (!bytes.Equal(kept.sum, a.Sum[:]) || kept.tasks != p.rows):
+			err = fmt.Errorf("chunk %d is not what was sent under its number before", a.Chunk)
+		case err == nil && kept.state != stateSent:
+			kept.state = stateSent
+			err = c.replaceChunk(ctx, was, &kept)
+		}
 		if err != nil {
 			return err
 		}
-		if n, err := kept.RowsAffected(); err != nil || n == 0 {
-			return cmp.Or(err, fmt.Errorf("chunk %d is not what was sent under its number before", a.Chunk))
-		}
-		if _, err := l.exec(ctx, tx, insertKeys, run.ID, a.Chunk, keys); err != nil {
-			return err
-		}
 		// The first attempt's time is kept: a search begins there.
-		_, err = l.exec(ctx, tx, `INSERT INTO attempt (run_id, chunk, operation, generation, tasks, sent) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (run_id, chunk, operation) DO NOTHING`,
-			run.ID, a.Chunk, a.Operation, a.Generation, a.Tasks, a.Sent.UnixMilli())
+		_, err = c.add(ctx, &attemptBlock{chunk: a.Chunk, operation: a.Operation, generation: a.Generation, tasks: a.Tasks, sent: a.Sent.UnixMilli()})
 		return err
 	})
 }
 
-// insertKeys keeps the keys of a chunk's tasks, which are most of what is kept
-// of it and never change. They are apart from what does, which is written twice.
-const insertKeys = `INSERT INTO chunk_keys (run_id, chunk, keys) VALUES ($1, $2, $3) ON CONFLICT (run_id, chunk) DO NOTHING`
+// The states of a chunk: one that is under way, as far as is known, one of which rows
+// are unsent, and one of which each row was created or rejected.
+const (
+	stateSent     = "sent"
+	stateOpen     = "open"
+	stateFinished = "finished"
+)
+
+// addChunk adds a chunk with its keys.
+func (c *change) addChunk(ctx context.Context, chunk *chunkBlock, keys []byte) error {
+	c.run.chunks = max(c.run.chunks, chunk.number+1)
+	for _, b := range []ofRun{chunk, &keysBlock{chunk: chunk.number, keys: keys}} {
+		if added, err := c.add(ctx, b); err != nil || !added {
+			return cmp.Or(err, c.damaged("%s%s was there, and can't be found", b, in(c.run.name)))
+		}
+	}
+	return nil
+}
+
+func (c *change) replaceChunk(ctx context.Context, was int64, chunk *chunkBlock) error {
+	return c.replace(ctx, was, chunk, `UPDATE chunk SET checksum = $1, state = $2, created = $3, rejected = $4, unsent = $5, ended = $6, results = $7
+		WHERE run_id = $8 AND number = $9`,
+		chunk.state, chunk.created, chunk.rejected, chunk.unsent, chunk.ended, []byte(chunk.results), chunk.run, chunk.number)
+}
 
 // Result is what came of a chunk.
 type Result struct {
@@ -106,47 +129,46 @@ func (l *Ledger) Finish(run Run, r Result) error {
 	if err != nil {
 		return err
 	}
-	created, rejected := p.counts[statuses[verdict.Created]], p.counts[statuses[verdict.Rejected]]
-	unsent := p.rows - created - rejected
-	state := "finished"
-	if unsent > 0 {
-		state = "open"
-	}
-	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
+	return l.attempt(run, func(ctx context.Context, c *change) error {
+		var chunk chunkBlock
+		was, err := c.find(ctx, &chunk, ` AND number = $2`, r.Chunk)
+		known := err == nil
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if known && chunk.tasks != p.rows || !known && p.rows != len(r.Keys) {
+			return fmt.Errorf("chunk %d has %d rows, which is not what was sent, and %d keys", r.Chunk, p.rows, len(r.Keys))
+		}
 		now := time.Now().UnixMilli()
-		updated, err := l.exec(ctx, tx, `UPDATE chunk SET state = $1, created = $2, rejected = $3, unsent = $4, ended = $5, results = $6
-			WHERE run_id = $7 AND number = $8 AND tasks = $9`,
-			state, created, rejected, unsent, now, results, run.ID, r.Chunk, p.rows)
+		if !known {
+			chunk = chunkBlock{number: r.Chunk, sum: r.Sum[:], tasks: p.rows, sent: now, first: p.first}
+		}
+		c.run.created -= int64(chunk.created)
+		c.run.rejected -= int64(chunk.rejected)
+		chunk.created, chunk.rejected = p.counts[statuses[verdict.Created]], p.counts[statuses[verdict.Rejected]]
+		chunk.unsent, chunk.ended, chunk.results = p.rows-chunk.created-chunk.rejected, now, results
+		if chunk.state = stateFinished; chunk.unsent > 0 {
+			chunk.state = stateOpen
+		}
+		c.run.created += int64(chunk.created)
+		c.run.rejected += int64(chunk.rejected)
+		if known {
+			err = c.replaceChunk(ctx, was, &chunk)
+		} else {
+			err = c.addChunk(ctx, &chunk, p.joinKeys(r.Keys))
+		}
 		if err != nil {
 			return err
-		}
-		n, err := updated.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			if p.rows != len(r.Keys) {
-				return fmt.Errorf("chunk %d has %d rows, which is not what was sent, and %d keys", r.Chunk, p.rows, len(r.Keys))
-			}
-			if _, err := l.exec(ctx, tx, `INSERT INTO chunk (run_id, number, sum, state, tasks, created, rejected, unsent, sent, ended, first_file, first_record, results)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-				run.ID, r.Chunk, r.Sum[:], state, p.rows, created, rejected, unsent, now, now, p.first.file, p.first.record, results); err != nil {
-				return err
-			}
-			if _, err := l.exec(ctx, tx, insertKeys, run.ID, r.Chunk, p.joinKeys(r.Keys)); err != nil {
-				return err
-			}
 		}
 		for _, id := range r.Claimed {
-			if _, err := l.exec(ctx, tx, `DELETE FROM stray WHERE run_id = $1 AND task_id = $2`, run.ID, id); err != nil {
+			if err := c.remove(ctx, &strayBlock{}, ` AND task_id = $2`, id); err != nil {
 				return err
 			}
 		}
 		if p.counts[inDoubt] > 0 {
 			return nil
 		}
-		_, err = l.exec(ctx, tx, `DELETE FROM attempt WHERE run_id = $1 AND chunk = $2`, run.ID, r.Chunk)
-		return err
+		return c.remove(ctx, &attemptBlock{}, ` AND chunk = $2`, r.Chunk)
 	})
 }
 
@@ -168,44 +190,71 @@ type Chunk struct {
 
 // Chunk returns what is known of a chunk of a run, and whether anything is.
 func (l *Ledger) Chunk(ctx context.Context, run Run, number int) (c Chunk, known bool, err error) {
-	var sum, keys, results []byte
-	var state string
-	var ended int64
-	err = l.patiently(ctx, func() error {
-		return l.db.QueryRowContext(ctx, `SELECT sum, state, ended, keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
-			WHERE chunk.run_id = $1 AND number = $2`, run.ID, number).
-			Scan(&sum, &state, &ended, &keys, &results)
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return c, false, nil
-	}
-	if err != nil {
-		return c, false, err
-	}
-	copy(c.Sum[:], sum)
-	c.Finished, c.Ended = state == "finished", ended != 0
-	if c.Rows, err = l.unpack(run.Names, results, nil); err != nil {
-		return c, false, err
-	}
-	c.Keys = splitKeys(keys)
-	if c.Finished {
-		return c, true, nil
-	}
-	err = l.each(ctx, `SELECT operation, sent FROM attempt WHERE run_id = $1 AND chunk = $2 ORDER BY sent`, []any{run.ID, number}, func(scan func(...any) error) error {
-		var operation string
-		var sent int64
-		if err := scan(&operation, &sent); err != nil {
+	err = l.look(ctx, func(v *view) error {
+		c, known = Chunk{}, false
+		r, err := v.run(ctx, run.ID)
+		if err != nil {
 			return err
 		}
-		if c.Sent.IsZero() {
-			c.Sent = time.UnixMilli(sent)
+		if number >= r.chunks {
+			return nil
 		}
-		if operation != "" {
-			c.Operations = append(c.Operations, operation)
+		var chunk chunkBlock
+		if _, err = v.one(ctx, v.tx, &chunk, r.name, `WHERE run_id = $1 AND number = $2`, r.id, number); errors.Is(err, sql.ErrNoRows) {
+			return v.absent(ctx, r, number)
 		}
-		return nil
+		if err != nil {
+			return err
+		}
+		var keys keysBlock
+		if _, err := v.one(ctx, v.tx, &keys, r.name, `WHERE run_id = $1 AND chunk = $2`, r.id, number); errors.Is(err, sql.ErrNoRows) {
+			return l.damaged("the list of keys of %s%s is missing", &chunk, in(r.name))
+		} else if err != nil {
+			return err
+		}
+		if c.Rows, err = l.unpack(run.Names, chunk.results, nil); err != nil {
+			return err
+		}
+		copy(c.Sum[:], chunk.sum)
+		c.Finished, c.Ended, c.Keys = chunk.state == stateFinished, chunk.ended != 0, splitKeys(keys.keys)
+		known = true
+		if c.Finished {
+			return nil
+		}
+		return each(ctx, v, r, `ORDER BY sent`, func(a *attemptBlock) error {
+			if a.chunk != number {
+				return nil
+			}
+			if c.Sent.IsZero() {
+				c.Sent = time.UnixMilli(a.sent)
+			}
+			if a.operation != "" {
+				c.Operations = append(c.Operations, a.operation)
+			}
+			return nil
+		})
 	})
-	return c, true, err
+	return c, known, takenOver(err, run)
+}
+
+// absent makes sure that a run doesn't have a chunk that wasn't found.
+func (v *view) absent(ctx context.Context, run *runBlock, number int) error {
+	var (
+		found tally
+		here  bool
+	)
+	err := v.asked(ctx, `SELECT number, checksum FROM chunk WHERE run_id = $1`, []any{run.id}, func(scan func(...any) error) error {
+		var chunk chunkBlock
+		var sum int64
+		err := v.scanned(scan(&chunk.number, &sum), &chunk, run.name)
+		found.add(sum)
+		here = here || chunk.number == number
+		return err
+	})
+	if err == nil && here {
+		err = v.damaged("chunk %d%s can't be found by its number", number, in(run.name))
+	}
+	return v.complete(run, &chunkBlock{}, found, err)
 }
 
 // Aside keeps rows that are in no chunk: those that never reached one, and
@@ -218,9 +267,8 @@ func (l *Ledger) Aside(run Run, rows []verdict.Verdict) error {
 	if err != nil {
 		return err
 	}
-	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := l.exec(ctx, tx, `INSERT INTO segment (run_id, first_file, first_record, body) VALUES ($1, $2, $3, $4)`,
-			run.ID, p.first.file, p.first.record, body)
+	return l.attempt(run, func(ctx context.Context, c *change) error {
+		_, err := c.add(ctx, &segmentBlock{first: p.first, body: body})
 		return err
 	})
 }

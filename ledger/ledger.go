@@ -61,8 +61,8 @@ func (e *NewerError) Error() string {
 		e.Path, e.Version, e.Known, other)
 }
 
-// OlderError is a ledger of a version that told rows apart in another way, and has
-// runs: by it, rows that were uploaded would look new.
+// OlderError is a ledger of a version that told rows apart in another way, or kept no
+// checksums, and has runs: by it, rows that were uploaded would look new.
 type OlderError struct {
 	Path    string
 	Version int

@@ -168,7 +168,7 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 		}
 
 		// Another attempt reads the rejected rows again.
-		again, err := other.Continue(found)
+		again, err := other.Continue(ctx, found)
 		check(t, err)
 		if again.Attempts != 2 {
 			t.Errorf("%d attempts", again.Attempts)
@@ -627,7 +627,7 @@ func TestOnlyTheLatestAttemptWrites(t *testing.T) {
 	check(t, sending(l, first, chunk, "op"))
 	aside := []verdict.Verdict{{Position: verdict.Position{File: fileName, Line: 9, Record: 8}, Status: verdict.Rejected}}
 	check(t, l.Aside(first, aside))
-	second, err := other.Continue(first)
+	second, err := other.Continue(context.Background(), first)
 	check(t, err)
 	for what, err := range map[string]error{
 		"sending": sending(l, first, chunk, "op2"), "finish": l.Finish(first, chunk), "aside": l.Aside(first, aside),
@@ -646,9 +646,9 @@ func TestOnlyTheLatestAttemptWrites(t *testing.T) {
 	check(t, other.Finish(second, chunk))
 	check(t, other.End(second, "finished", nil))
 	// Both have read the run as it was: each still is an attempt of its own.
-	a, err := l.Continue(first)
+	a, err := l.Continue(context.Background(), first)
 	check(t, err)
-	b, err := other.Continue(first)
+	b, err := other.Continue(context.Background(), first)
 	check(t, err)
 	if a.Attempts != 3 || b.Attempts != 4 {
 		t.Errorf("attempts %d and %d", a.Attempts, b.Attempts)
@@ -670,8 +670,8 @@ func TestANameGoesBeforeLongerOnes(t *testing.T) {
 
 func TestAnOlderLedgerWithoutRunsIsBroughtUpToDate(t *testing.T) {
 	dir := t.TempDir()
-	check(t, openIn(t, dir).Close())
-	execIn(t, filepath.Join(dir, FileName), "PRAGMA user_version=1")
+	check(t, os.WriteFile(filepath.Join(dir, FileName), nil, 0o600))
+	execIn(t, filepath.Join(dir, FileName), migrations[0]+"; PRAGMA application_id=1885759852; PRAGMA user_version=1")
 	l := openIn(t, dir)
 	finish(t, l, begin(t, l, "r"), 1)
 	check(t, l.Close())

@@ -71,9 +71,9 @@ func TestARunIsContinuedByOneProcess(t *testing.T) {
 	onEach(t, func(t *testing.T, open func() *Ledger) {
 		one, two := open(), open()
 		run := begin(t, one, "r")
-		first, err := one.Continue(run)
+		first, err := one.Continue(context.Background(), run)
 		check(t, err)
-		second, err := two.Continue(run)
+		second, err := two.Continue(context.Background(), run)
 		check(t, err)
 		r, _ := result(0, 5, verdict.Created)
 		var taken *TakenOverError

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"modernc.org/sqlite"
@@ -51,7 +52,7 @@ func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error)
 	}
 	d := &lite{db: db, where: path, busy: busy}
 	if info != nil && info.Size() <= checkUpTo {
-		if err := d.check(ctx); err != nil {
+		if err := d.check(ctx, "quick_check"); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
 	}
@@ -89,7 +90,10 @@ func (*lite) shared() bool                { return false }
 func (*lite) lost(error) bool             { return false }
 func (*lite) text(s string) string        { return s }
 func (*lite) translate(sql string) string { return sql }
-func (*lite) forShare() string            { return "" } // a transaction has the database for itself
+func (*lite) forUpdate() string           { return "" } // a transaction has the database for itself
+
+// oneMoment is what every transaction does here.
+func (*lite) oneMoment() sql.IsolationLevel { return sql.LevelDefault }
 
 func (l *lite) long(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	return l.transact(ctx, do)
@@ -122,10 +126,12 @@ func rollback(tx *sql.Tx) error {
 // lock has nothing to do: each transaction has the file for itself.
 func (*lite) lock(context.Context, *sql.Tx) error { return nil }
 
-// check reads the whole file for damage.
-func (l *lite) check(ctx context.Context) error {
+func (l *lite) inspect(ctx context.Context) error { return l.check(ctx, "integrity_check") }
+
+// check reads the whole file for damage, in one of SQLite's two ways.
+func (l *lite) check(ctx context.Context, way string) error {
 	var verdict string
-	if err := l.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+	if err := l.db.QueryRowContext(ctx, "PRAGMA "+way+"(1)").Scan(&verdict); err != nil {
 		return l.explain(err)
 	}
 	if verdict != "ok" {
@@ -201,6 +207,10 @@ func (l *lite) explain(err error) error {
 		return unusable(filepath.Dir(l.where), err)
 	case sqlite3.SQLITE_IOERR:
 		return &DiskError{l.where, false, err}
+	case sqlite3.SQLITE_ERROR:
+		if strings.Contains(failed.Error(), "no such ") { // table or column: the schema is damaged
+			return &DamagedError{l.where, err}
+		}
 	}
 	return fmt.Errorf("the ledger %s: %w", l.where, err)
 }

@@ -95,7 +95,7 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 	if plan.resume != nil {
 		run = *plan.resume
 		run.Command, run.Names = want.Command, want.Names
-		run, err = h.ledger.Continue(run)
+		run, err = h.ledger.Continue(ctx, run)
 	} else {
 		if plan.related || h.set.guard == GuardNone {
 			// Chunks of a run after the first may look like those of earlier ones
