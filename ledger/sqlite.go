@@ -51,6 +51,9 @@ func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error)
 		return nil, unusable(filepath.Dir(path), err)
 	}
 	d := &lite{db: db, where: path, busy: busy}
+	if err := d.connect(ctx); err != nil {
+		return nil, errors.Join(d.explain(err), db.Close())
+	}
 	if info != nil && info.Size() <= checkUpTo {
 		if err := d.check(ctx, "quick_check"); err != nil {
 			return nil, errors.Join(err, db.Close())
@@ -83,6 +86,39 @@ type lite struct {
 	db    *sql.DB
 	where string
 	busy  time.Duration // how long a transaction waits for another process's
+}
+
+// connect makes the first connection. It sets the mode of a file that is new, for which
+// SQLite doesn't wait for others who do the same, as it does elsewhere: so it is tried
+// again for that time.
+func (l *lite) connect(ctx context.Context) error {
+	over := time.NewTimer(l.busy)
+	defer over.Stop()
+	again := time.NewTicker(connectEvery)
+	defer again.Stop()
+	for {
+		err := l.db.PingContext(ctx)
+		if err == nil || !isBusy(err) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-over.C:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// connectEvery is how often the first connection is tried. Others need the file for
+// less than that.
+const connectEvery = 5 * time.Millisecond
+
+// isBusy reports whether a file is locked by another connection.
+func isBusy(err error) bool {
+	var failed *sqlite.Error
+	return errors.As(err, &failed) && failed.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 func (l *lite) path() string              { return l.where }
