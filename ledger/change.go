@@ -179,7 +179,8 @@ func (s *store) enter(ctx context.Context, tx executor, run *runBlock) (*change,
 	if err := s.count(ctx, tx, []identity{run.identity()}, nil); err != nil {
 		return nil, err
 	}
-	return c, c.save(ctx)
+	err = c.save(ctx)
+	return c, err
 }
 
 func (r *runBlock) identity() identity { return identity{r.id, r.name, r.server, r.pool} }

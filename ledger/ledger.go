@@ -74,14 +74,17 @@ func (e *OlderError) Error() string {
 		e.Path, e.Version)
 }
 
-// DamagedError is a ledger that can't be read any more. It is left as it is.
+// DamagedError is a ledger that can't be read any more, or that says something else than
+// what was written. Nothing is sent by it, and it is left as it is.
 type DamagedError struct {
 	Path string
-	Err  error
+	// Err says what of it is damaged.
+	Err error
 }
 
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("the ledger %s is damaged (%v). It was left as it is: restore it from a backup, or move it away and run the same command again; "+
+	return fmt.Sprintf("the ledger %s is damaged (%v). It was left as it is, and nothing is sent by it. See what else is damaged with 'poolfill runs check'; "+
+		"then restore it from a backup from after its last run, or move it away and run the same command again: "+
 		"in asynchronous mode the server then still takes each unfinished chunk only once, and a guard by the pool finds what the pool has already", e.Path, e.Err)
 }
 

@@ -63,8 +63,12 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 	p = &past{keeper: memoryKeeper{h.set.Recorder}, unchanged: make(map[int]string)}
 	defer func() {
 		if err != nil {
-			if h.ending.byUser() {
+			var damaged *ledger.DamagedError
+			switch {
+			case h.ending.byUser():
 				err = ErrInterrupted
+			case errors.As(err, &damaged):
+				err = &SetupError{err} // nothing is sent by it
 			}
 			err = errors.Join(err, p.keeper.abandon())
 		}

@@ -36,8 +36,9 @@ func openLedger(ctx context.Context, db, dir string) (*ledger.Ledger, error) {
 		address *postgres.AddressError
 		newer   *ledger.NewerError
 		older   *ledger.OlderError
+		damaged *ledger.DamagedError
 	)
-	if unusable(err) || errors.As(err, &address) || errors.As(err, &newer) || errors.As(err, &older) {
+	if unusable(err) || errors.As(err, &address) || errors.As(err, &newer) || errors.As(err, &older) || errors.As(err, &damaged) {
 		return nil, &usageError{err}
 	}
 	return l, err

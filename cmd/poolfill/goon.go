@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"poolfill/internal/contract"
+	"poolfill/ledger"
 	"poolfill/pipeline"
 	"poolfill/reader/verdict"
 	"poolfill/uploader"
@@ -13,10 +14,15 @@ import (
 // goOn says beside the error of an upload how to go on: by the same command, or
 // by what has to be done first where that can't succeed.
 func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) error {
-	var refused *uploader.APIError
+	var (
+		refused *uploader.APIError
+		damaged *ledger.DamagedError
+	)
 	switch {
 	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
 		return fmt.Errorf("%w\n%s", err, elsewhere(cfg, done))
+	case errors.As(err, &damaged):
+		return err // which says what to do first
 	case state == pipeline.Stopped:
 		return err // by a rule of the user's, which would stop it again; it says what to do
 	}

@@ -46,8 +46,11 @@ func (f *ledgerFlags) with(cmd *cobra.Command, use func(*ledger.Ledger) error) (
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	err = use(l)
-	var unknown *ledger.UnknownRunError
-	if errors.As(err, &unknown) {
+	var (
+		unknown *ledger.UnknownRunError
+		damaged *ledger.DamagedError
+	)
+	if errors.As(err, &unknown) || errors.As(err, &damaged) {
 		return &usageError{err}
 	}
 	return err
@@ -63,8 +66,9 @@ state, or with --db a database that many machines share; it is what keeps rows
 from being uploaded twice.`
 	cmd.Example = `  poolfill runs
   poolfill runs show 5c0f
+  poolfill runs check
   poolfill runs prune --older-than 2160h`
-	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsPruneCommand(std), newRunsCopyCommand(std))
+	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsCheckCommand(std), newRunsPruneCommand(std), newRunsCopyCommand(std))
 	return cmd
 }
 
