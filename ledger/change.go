@@ -10,7 +10,7 @@ import (
 
 // change changes the blocks of a run within a transaction, and keeps account of them.
 type change struct {
-	*store
+	verifier
 	tx  executor
 	run *runBlock
 }
@@ -23,9 +23,9 @@ type executor interface {
 
 // open begins to change a run. No other transaction does so until this one's end. The
 // error is sql.ErrNoRows where there is no such run.
-func (s *store) open(ctx context.Context, tx executor, run int64) (*change, error) {
-	c := &change{s, tx, &runBlock{}}
-	_, err := s.one(ctx, tx, c.run, "", `WHERE id = $1`+s.dialect.forUpdate(), run)
+func (r verifier) open(ctx context.Context, tx executor, run int64) (*change, error) {
+	c := &change{r, tx, &runBlock{}}
+	_, err := r.one(ctx, tx, c.run, "", `WHERE id = $1`+r.dialect.forUpdate(), run)
 	return c, err
 }
 
@@ -92,6 +92,14 @@ func (c *change) remove(ctx context.Context, b ofRun, where string, args ...any)
 	return rows.Err()
 }
 
+// forget deletes the run with all that belongs to it.
+func (c *change) forget(ctx context.Context) error {
+	if _, err := c.tx.ExecContext(ctx, `DELETE FROM run WHERE id = $1`, c.run.id); err != nil {
+		return err
+	}
+	return c.count(ctx, c.tx, nil, []identity{c.run.identity()})
+}
+
 // find reads a block of the run, see one.
 func (c *change) find(ctx context.Context, b ofRun, where string, args ...any) (sum int64, err error) {
 	return c.one(ctx, c.tx, b, c.run.name, `WHERE run_id = $1`+where, append([]any{c.run.id}, args...)...)
@@ -99,7 +107,7 @@ func (c *change) find(ctx context.Context, b ofRun, where string, args ...any) (
 
 // values makes the fields of a block such that the database takes them, and returns
 // them.
-func (s *store) values(b block) []any {
+func (r verifier) values(b block) []any {
 	fields := b.fields()
 	values := make([]any, len(fields), len(fields)+1)
 	for i, field := range fields {
@@ -109,7 +117,7 @@ func (s *store) values(b block) []any {
 		case *int64:
 			values[i] = *f
 		case *string:
-			*f = s.dialect.text(*f)
+			*f = r.dialect.text(*f)
 			values[i] = *f
 		case *sql.RawBytes:
 			if *f == nil {
@@ -133,18 +141,18 @@ func inserting(b block) string {
 }
 
 // take takes the first census, which finds no runs.
-func (s *store) take(ctx context.Context, tx executor) error {
+func (r verifier) take(ctx context.Context, tx executor) error {
 	census := &censusBlock{id: 1}
-	_, err := tx.ExecContext(ctx, inserting(census), append(s.values(census), checksum(census.table(), census.fields()))...)
+	_, err := tx.ExecContext(ctx, inserting(census), append(r.values(census), checksum(census.table(), census.fields()))...)
 	return err
 }
 
 // count changes the census: runs that came and those that went.
-func (s *store) count(ctx context.Context, tx executor, came, went []identity) error {
+func (r verifier) count(ctx context.Context, tx executor, came, went []identity) error {
 	var census censusBlock
-	_, err := s.one(ctx, tx, &census, "", `WHERE id = 1`+s.dialect.forUpdate())
+	_, err := r.one(ctx, tx, &census, "", `WHERE id = 1`+r.dialect.forUpdate())
 	if errors.Is(err, sql.ErrNoRows) {
-		return s.damaged("it has no census of its runs")
+		return r.damaged("it has no census of its runs")
 	}
 	if err != nil {
 		return err
@@ -161,9 +169,9 @@ func (s *store) count(ctx context.Context, tx executor, came, went []identity) e
 }
 
 // enter adds a run, with the number that the database gives it.
-func (s *store) enter(ctx context.Context, tx executor, run *runBlock) (*change, error) {
+func (r verifier) enter(ctx context.Context, tx executor, run *runBlock) (*change, error) {
 	// Its number is a part of its checksum, and is known afterwards.
-	values := s.values(run)[1:]
+	values := r.values(run)[1:]
 	rows, err := tx.QueryContext(ctx, `INSERT INTO run (name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, created, rejected, chunks, tallies, checksum)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0) RETURNING id`, values...)
 	if err != nil {
@@ -175,8 +183,8 @@ func (s *store) enter(ctx context.Context, tx executor, run *runBlock) (*change,
 	if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
 		return nil, err
 	}
-	c := &change{s, tx, run}
-	if err := s.count(ctx, tx, []identity{run.identity()}, nil); err != nil {
+	c := &change{r, tx, run}
+	if err := r.count(ctx, tx, []identity{run.identity()}, nil); err != nil {
 		return nil, err
 	}
 	err = c.save(ctx)

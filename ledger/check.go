@@ -29,9 +29,9 @@ func (l *Ledger) Check(ctx context.Context) (Checked, error) {
 		c.Damage = append(c.Damage, err)
 		return nil
 	}
-	err := l.lookAt(ctx, note, func(v *view) error {
+	err := l.store.lookAt(ctx, note, func(v *view) error {
 		c = Checked{}
-		if err := v.tell(l.dialect.inspect(ctx)); err != nil {
+		if err := v.tell(l.store.dialect.inspect(ctx)); err != nil {
 			return err
 		}
 		all, err := v.identities(ctx)
@@ -40,7 +40,7 @@ func (l *Ledger) Check(ctx context.Context) (Checked, error) {
 		}
 		for _, one := range all {
 			c.Runs++
-			if err := v.tell(l.checkRun(ctx, v, one, &c)); err != nil {
+			if err := v.tell(v.checkRun(ctx, one, &c)); err != nil {
 				return err
 			}
 		}
@@ -55,14 +55,14 @@ func (l *Ledger) Check(ctx context.Context) (Checked, error) {
 }
 
 // checkRun counts what is kept of a run.
-func (l *Ledger) checkRun(ctx context.Context, v *view, one identity, c *Checked) error {
+func (v *view) checkRun(ctx context.Context, one identity, c *Checked) error {
 	run, err := v.known(ctx, one)
 	if err != nil {
 		return err
 	}
 	var rows []verdict.Verdict
 	unpack := func(blob []byte) (err error) {
-		rows, err = l.unpack(nil, blob, rows)
+		rows, err = v.unpack(nil, blob, rows)
 		c.Rows += int64(len(rows))
 		return v.tell(err)
 	}

@@ -33,20 +33,20 @@ func (e *RunExistsError) Error() string {
 //
 // Memory: one chunk.
 func (l *Ledger) CopyTo(ctx context.Context, to *Ledger, also func(ctx context.Context, from, into *sql.Tx) error) (c Copied, err error) {
-	err = l.look(ctx, func(v *view) error {
+	err = l.store.look(ctx, func(v *view) error {
 		c = Copied{}
-		into, err := to.db.BeginTx(ctx, nil)
+		into, err := to.store.db.BeginTx(ctx, nil)
 		if err != nil {
-			return to.explain(err)
+			return to.store.explain(err)
 		}
 		v.yielded = true // is not to be done again
 		if err := copying(ctx, v, to, into, &c); err != nil {
-			return errors.Join(to.explain(err), rollback(into))
+			return errors.Join(to.store.explain(err), rollback(into))
 		}
 		if err := also(ctx, v.tx, into); err != nil {
 			return errors.Join(err, rollback(into))
 		}
-		return to.explain(into.Commit())
+		return to.store.explain(into.Commit())
 	})
 	if err != nil {
 		return Copied{}, err
@@ -60,7 +60,7 @@ func copying(ctx context.Context, v *view, to *Ledger, into *sql.Tx, c *Copied) 
 	if err != nil {
 		return err
 	}
-	names, err := to.names(ctx, into)
+	names, err := names(ctx, to.store.verifier, into)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func copying(ctx context.Context, v *view, to *Ledger, into *sql.Tx, c *Copied) 
 		}
 		copied := *from
 		copied.tallies = tallies{} // as the blocks are added
-		run, err := to.enter(ctx, into, &copied)
+		run, err := to.store.verifier.enter(ctx, into, &copied)
 		if err != nil {
 			return err
 		}
@@ -90,8 +90,8 @@ func copying(ctx context.Context, v *view, to *Ledger, into *sql.Tx, c *Copied) 
 }
 
 // names returns those of all runs, as they are within a transaction.
-func (l *Ledger) names(ctx context.Context, tx *sql.Tx) (map[string]bool, error) {
-	all, err := (&view{store: l.store, tx: tx, damage: func(err error) error { return err }}).identities(ctx)
+func names(ctx context.Context, r verifier, tx *sql.Tx) (map[string]bool, error) {
+	all, err := (&view{verifier: r, tx: tx, damage: func(err error) error { return err }}).identities(ctx)
 	names := make(map[string]bool, len(all))
 	for _, one := range all {
 		names[one.name] = true

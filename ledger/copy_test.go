@@ -27,7 +27,7 @@ func contents(t *testing.T, l *Ledger) map[string][]string {
 	t.Helper()
 	all := make(map[string][]string)
 	for _, table := range tablesOf() {
-		rows, err := l.db.QueryContext(t.Context(), `SELECT * FROM `+table)
+		rows, err := l.store.db.QueryContext(t.Context(), `SELECT * FROM `+table)
 		check(t, err)
 		columns, err := rows.Columns()
 		check(t, err)
@@ -65,7 +65,7 @@ func filled(t *testing.T, l *Ledger) {
 	t.Helper()
 	ctx := context.Background()
 	gone := begin(t, l, "gone") // so that the numbers are other ones
-	check(t, l.Abandon(gone))
+	check(t, l.Entry(gone).Abandon())
 	for i, name := range []string{"one", "two", "three"} {
 		run := begin(t, l, name)
 		for number := range 3 {
@@ -73,7 +73,7 @@ func filled(t *testing.T, l *Ledger) {
 			rows[number].Status = []verdict.Status{verdict.Rejected, verdict.Unsent, verdict.Unsent}[number]
 			rows[number].InDoubt = number == 2
 			check(t, sending(l, run, r, fmt.Sprint("op", number)))
-			check(t, l.Finish(run, r))
+			check(t, l.Entry(run).Finish(r))
 		}
 		last, _ := result(7, 2, verdict.Created)
 		check(t, sending(l, run, last, "lost"))
@@ -82,10 +82,10 @@ func filled(t *testing.T, l *Ledger) {
 		doubts, err := l.Doubts(ctx, run.ID)
 		check(t, err)
 		check(t, l.Settle(doubts[len(doubts)-1], []Stray{{TaskID: "s1", Content: [16]byte{1}}, {TaskID: "s2"}}))
-		check(t, l.Aside(run, []verdict.Verdict{{Position: verdict.Position{File: fileName, Line: 91, Record: 90}, Status: verdict.Rejected, Raw: []byte("a\x00\xff")}}))
-		check(t, l.Opened(run, reader.Info{SHA256: "abc", File: "/data/a.tsv"}))
+		check(t, l.Entry(run).Aside([]verdict.Verdict{{Position: verdict.Position{File: fileName, Line: 91, Record: 90}, Status: verdict.Rejected, Raw: []byte("a\x00\xff")}}))
+		check(t, l.Entry(run).Opened(reader.Info{SHA256: "abc", File: "/data/a.tsv"}))
 		if i == 0 {
-			check(t, l.End(run, "finished", []byte(`{"totals":{}}`)))
+			check(t, l.Entry(run).End("finished", []byte(`{"totals":{}}`)))
 		}
 	}
 	bare, err := l.Begin(Run{Name: "bare", Files: []File{{Path: "-"}}})
@@ -110,7 +110,7 @@ func TestACopyHasAllOfALedger(t *testing.T) {
 		}
 		theirs, err := to.Find(ctx, "theirs")
 		check(t, err)
-		check(t, to.Abandon(theirs))
+		check(t, to.Entry(theirs).Abandon())
 		if diff := cmp.Diff(contents(t, from), contents(t, to)); diff != "" {
 			t.Error(diff)
 		}
@@ -150,7 +150,7 @@ func TestACopyIsWholeOrNothing(t *testing.T) {
 func TestACopyKnowsAllTables(t *testing.T) {
 	l := openIn(t, t.TempDir())
 	known := append(tablesOf(), "census") // which the other ledger has of its own
-	rows, err := l.db.QueryContext(t.Context(), `SELECT name FROM sqlite_master WHERE type = 'table'`)
+	rows, err := l.store.db.QueryContext(t.Context(), `SELECT name FROM sqlite_master WHERE type = 'table'`)
 	check(t, err)
 	for rows.Next() {
 		var name string

@@ -51,7 +51,7 @@ func learn(l *Ledger, names []string) (k known, err error) {
 		}
 		k.Called[name] = run
 		for number := range 10 {
-			c, _, err := l.Chunk(ctx, run, number)
+			c, _, err := l.Entry(run).Chunk(ctx, number)
 			if err != nil {
 				return k, err
 			}
@@ -209,7 +209,7 @@ func TestAFlippedBitInADatabaseIsFound(t *testing.T) {
 	ctx := t.Context()
 	l := openURL(t, pgtest.URL(t))
 	filled(t, l)
-	conn, err := l.db.Conn(ctx)
+	conn, err := l.store.db.Conn(ctx)
 	check(t, err)
 	defer func() { check(t, conn.Close()) }()
 	_, err = conn.ExecContext(ctx, `SET session_replication_role = replica`)

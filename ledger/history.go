@@ -23,16 +23,16 @@ type Task struct {
 // Tasks calls yield with the tasks that a run has created, as far as that is known.
 func (l *Ledger) Tasks(ctx context.Context, run Run, yield func(Task) error) error {
 	var rows []verdict.Verdict
-	err := l.look(ctx, func(v *view) error {
+	err := l.store.look(ctx, func(v *view) error {
 		r, err := v.run(ctx, run.ID)
 		if err != nil {
 			return err
 		}
-		return l.chunks(ctx, v, r, func(c *chunkBlock, k *keysBlock) error {
+		return v.chunks(ctx, r, func(c *chunkBlock, k *keysBlock) error {
 			if c.created == 0 {
 				return nil
 			}
-			if rows, err = l.unpack(run.Names, c.results, rows); err != nil {
+			if rows, err = v.unpack(run.Names, c.results, rows); err != nil {
 				return err
 			}
 			for i := range rows[:min(len(rows), len(k.keys)/len(Key{}))] {
@@ -51,7 +51,7 @@ func (l *Ledger) Tasks(ctx context.Context, run Run, yield func(Task) error) err
 
 // chunks calls yield with each chunk of a run and its keys, which are valid until yield
 // returns, and finds out whether those are all.
-func (l *Ledger) chunks(ctx context.Context, v *view, run *runBlock, yield func(*chunkBlock, *keysBlock) error) error {
+func (v *view) chunks(ctx context.Context, run *runBlock, yield func(*chunkBlock, *keysBlock) error) error {
 	var (
 		chunk            chunkBlock
 		keys             keysBlock
@@ -90,7 +90,7 @@ type Stray struct {
 
 // Strays returns the strays of a run.
 func (l *Ledger) Strays(ctx context.Context, run int64, yield func(Stray) error) error {
-	return l.look(ctx, func(v *view) error {
+	return l.store.look(ctx, func(v *view) error {
 		r, err := v.run(ctx, run)
 		if err != nil {
 			return gone(err)
@@ -114,7 +114,7 @@ type Doubt struct {
 // Doubts returns the attempts of a run whose end is not known.
 func (l *Ledger) Doubts(ctx context.Context, run int64) ([]Doubt, error) {
 	var doubts []Doubt
-	err := l.look(ctx, func(v *view) error {
+	err := l.store.look(ctx, func(v *view) error {
 		doubts = nil
 		r, err := v.run(ctx, run)
 		if err != nil {
@@ -138,7 +138,7 @@ func gone(err error) error {
 
 // Settle ends an attempt in doubt: what it has created are strays now.
 func (l *Ledger) Settle(d Doubt, created []Stray) error {
-	return gone(l.amend(d.Run, func(ctx context.Context, c *change) error {
+	return gone(l.store.amend(d.Run, func(ctx context.Context, c *change) error {
 		for _, s := range created {
 			if _, err := c.add(ctx, &strayBlock{task: s.TaskID, content: s.Content[:]}); err != nil {
 				return err
@@ -161,7 +161,7 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 		}
 	}
 	var rows []verdict.Verdict
-	err := l.look(ctx, func(v *view) error {
+	err := l.store.look(ctx, func(v *view) error {
 		all, err := v.identities(ctx)
 		if err != nil {
 			return err
@@ -176,7 +176,7 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 					return nil
 				}
 				var err error
-				rows, err = l.unpack(nil, c.results, rows)
+				rows, err = v.unpack(nil, c.results, rows)
 				for i := range rows {
 					note(rows[i].TaskID)
 				}

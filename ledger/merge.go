@@ -16,17 +16,17 @@ const reasonBrokenOff = "the run was broken off before the server's answer was k
 // Memory: the rows of those chunks and segments that overlap in the inputs.
 func (l *Ledger) Rows(ctx context.Context, run Run, yield func([]verdict.Verdict) error) error {
 	m := merge{yield: yield, numbers: numbering{names: run.Names}}
-	err := l.look(ctx, func(v *view) error {
+	err := l.store.look(ctx, func(v *view) error {
 		r, err := v.run(ctx, run.ID)
 		if err != nil {
 			return err
 		}
-		return l.inOrder(ctx, v, r, func(first position, blob []byte, ended bool) error {
+		return v.inOrder(ctx, r, func(first position, blob []byte, ended bool) error {
 			// Nothing that is still to come stands before first.
 			if err := m.until(first); err != nil {
 				return err
 			}
-			rows, err := l.unpack(run.Names, blob, m.buffer())
+			rows, err := v.unpack(run.Names, blob, m.buffer())
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ func (l *Ledger) Rows(ctx context.Context, run Run, yield func([]verdict.Verdict
 
 // inOrder calls yield with the rows of each chunk and segment of a run, by where the
 // first of them stands, and whether it is known what came of them.
-func (l *Ledger) inOrder(ctx context.Context, v *view, run *runBlock, yield func(first position, blob []byte, ended bool) error) error {
+func (v *view) inOrder(ctx context.Context, run *runBlock, yield func(first position, blob []byte, ended bool) error) error {
 	var (
 		chunk                chunkBlock
 		segment              segmentBlock

@@ -75,8 +75,8 @@ func (l *Ledger) Begin(r Run) (Run, error) {
 	if r.Names == nil {
 		r.Names = namesOf(r.Files)
 	}
-	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
-		c, err := l.enter(ctx, preparing{l.store, tx}, &runBlock{
+	err := l.store.change(func(ctx context.Context, tx *sql.Tx) error {
+		c, err := l.store.verifier.enter(ctx, preparing{l.store, tx}, &runBlock{
 			name: r.Name, server: r.Server, pool: r.Pool, mode: r.Mode, key: r.Key, guard: r.Guard, settings: r.Settings,
 			command: r.Command, state: r.State, attempts: r.Attempts, started: r.Started.UnixMilli(),
 		})
@@ -111,7 +111,7 @@ func (e *TakenOverError) Error() string {
 // damaged.
 func (l *Ledger) Continue(ctx context.Context, r Run) (Run, error) {
 	r.State = Running
-	err := l.look(ctx, func(v *view) error {
+	err := l.store.look(ctx, func(v *view) error {
 		run, err := v.run(ctx, r.ID)
 		if err != nil {
 			return err
@@ -119,18 +119,11 @@ func (l *Ledger) Continue(ctx context.Context, r Run) (Run, error) {
 		return v.survey(ctx, run, func(*chunkBlock) error { return nil }, func(*segmentBlock) error { return nil })
 	})
 	if err == nil {
-		err = l.change(func(ctx context.Context, tx *sql.Tx) error {
-			c, err := l.open(ctx, preparing{l.store, tx}, r.ID)
-			if err != nil {
-				return err
-			}
+		err = l.store.amend(r.ID, func(ctx context.Context, c *change) error {
 			c.run.state, c.run.command = r.State, r.Command
 			c.run.attempts++
 			r.Attempts = c.run.attempts
-			if err := c.remove(ctx, &segmentBlock{}, ""); err != nil {
-				return err
-			}
-			return c.save(ctx)
+			return c.remove(ctx, &segmentBlock{}, "")
 		})
 	}
 	return r, takenOver(err, r)
@@ -142,87 +135,6 @@ func takenOver(err error, r Run) error {
 		return &TakenOverError{r.Name}
 	}
 	return err
-}
-
-// attempt carries out a change that belongs to an attempt at a run: as Begin or
-// Continue gave it, and only while no other attempt goes on with the run.
-func (l *Ledger) attempt(r Run, do func(context.Context, *change) error) error {
-	return takenOver(l.amend(r.ID, func(ctx context.Context, c *change) error {
-		if c.run.attempts != r.Attempts {
-			return &TakenOverError{r.Name}
-		}
-		return do(ctx, c)
-	}), r)
-}
-
-// amend carries out a change of a run. The error is sql.ErrNoRows where there is no
-// such run.
-func (l *Ledger) amend(run int64, do func(context.Context, *change) error) error {
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		c, err := l.open(ctx, preparing{l.store, tx}, run)
-		if err != nil {
-			return err
-		}
-		if err := do(ctx, c); err != nil {
-			return err
-		}
-		return c.save(ctx)
-	})
-}
-
-// Opened keeps what reader knows of a file, after its header or at its end.
-func (l *Ledger) Opened(run Run, info reader.Info) error {
-	file, err := (&numbering{names: run.Names}).of(info.File)
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(info)
-	if err != nil {
-		return err
-	}
-	return takenOver(l.amend(run.ID, func(ctx context.Context, c *change) error {
-		var f fileBlock
-		was, err := c.find(ctx, &f, ` AND number = $2`, file)
-		if errors.Is(err, sql.ErrNoRows) {
-			return l.damaged("run %s has no file %d", c.run.name, file+1)
-		}
-		if err != nil {
-			return err
-		}
-		f.sha256, f.info = info.SHA256, string(text)
-		return c.replace(ctx, was, &f, `UPDATE file SET checksum = $1, sha256 = $2, info = $3 WHERE run_id = $4 AND number = $5`, f.sha256, f.info, f.run, f.number)
-	}), run)
-}
-
-// End keeps how an attempt ended. The error is a *TakenOverError where another
-// one goes on with the run.
-func (l *Ledger) End(run Run, state string, report []byte) error {
-	return l.attempt(run, func(ctx context.Context, c *change) error {
-		c.run.state, c.run.ended = state, time.Now().UnixMilli()
-		if err := c.remove(ctx, &reportBlock{}, ""); err != nil {
-			return err
-		}
-		_, err := c.add(ctx, &reportBlock{body: report})
-		return err
-	})
-}
-
-// Abandon forgets a run whose attempt sent nothing. The error is a
-// *TakenOverError where another one goes on with the run.
-func (l *Ledger) Abandon(run Run) error {
-	return takenOver(l.change(func(ctx context.Context, tx *sql.Tx) error {
-		c, err := l.open(ctx, preparing{l.store, tx}, run.ID)
-		if err != nil {
-			return err
-		}
-		if c.run.attempts != run.Attempts {
-			return &TakenOverError{run.Name}
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id = $1`, run.ID); err != nil {
-			return err
-		}
-		return l.count(ctx, tx, nil, []identity{c.run.identity()})
-	}), run)
 }
 
 // Runs returns all runs, the latest first; with server and pool only those of a
@@ -289,7 +201,7 @@ func (l *Ledger) Find(ctx context.Context, name string) (Run, error) {
 
 // found returns the runs that select keeps of all.
 func (l *Ledger) found(ctx context.Context, choose func([]identity) []identity) (runs []Run, err error) {
-	err = l.look(ctx, func(v *view) error {
+	err = l.store.look(ctx, func(v *view) error {
 		all, err := v.identities(ctx)
 		if err != nil {
 			return err
@@ -297,7 +209,7 @@ func (l *Ledger) found(ctx context.Context, choose func([]identity) []identity) 
 		chosen := choose(all)
 		runs = make([]Run, len(chosen))
 		for i, one := range chosen {
-			if runs[i], err = l.read(ctx, v, one); err != nil {
+			if runs[i], err = v.read(ctx, one); err != nil {
 				return err
 			}
 		}
@@ -310,7 +222,7 @@ func (l *Ledger) found(ctx context.Context, choose func([]identity) []identity) 
 }
 
 // read reads a run.
-func (l *Ledger) read(ctx context.Context, v *view, one identity) (r Run, err error) {
+func (v *view) read(ctx context.Context, one identity) (r Run, err error) {
 	b, err := v.known(ctx, one)
 	if err != nil {
 		return r, err
@@ -329,7 +241,7 @@ func (l *Ledger) read(ctx context.Context, v *view, one identity) (r Run, err er
 		}
 		if f.info != "" {
 			if err := json.Unmarshal([]byte(f.info), &one.Info); err != nil {
-				return l.damaged("what is known of %s%s can't be read: %w", f, in(b.name), err)
+				return v.damaged("what is known of %s%s can't be read: %w", f, in(b.name), err)
 			}
 		}
 		r.Files = append(r.Files, one)
@@ -360,22 +272,22 @@ func namesOf(files []File) []string {
 // that it forgot.
 func (l *Ledger) Prune(ctx context.Context, before time.Time, unfinished bool) (int64, error) {
 	var n int64
-	err := l.changeLong(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		gone, err := l.forget(ctx, tx, `(CASE WHEN ended > 0 THEN ended ELSE started END) < $1 AND (state = 'finished' OR $2)`, before.UnixMilli(), unfinished)
+	err := l.store.changeLong(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		gone, err := forget(ctx, tx, `(CASE WHEN ended > 0 THEN ended ELSE started END) < $1 AND (state = 'finished' OR $2)`, before.UnixMilli(), unfinished)
 		if err != nil {
 			return err
 		}
 		n = int64(len(gone))
-		return l.count(ctx, tx, nil, gone)
+		return l.store.verifier.count(ctx, tx, nil, gone)
 	})
 	if err != nil || n == 0 {
 		return n, err
 	}
-	return n, l.dialect.tidy(ctx)
+	return n, l.store.dialect.tidy(ctx)
 }
 
 // forget deletes runs with all that belongs to them, and returns which.
-func (l *Ledger) forget(ctx context.Context, tx *sql.Tx, where string, args ...any) (gone []identity, err error) {
+func forget(ctx context.Context, tx *sql.Tx, where string, args ...any) (gone []identity, err error) {
 	rows, err := tx.QueryContext(ctx, `DELETE FROM run WHERE `+where+` RETURNING id, name, server, pool`, args...)
 	if err != nil {
 		return nil, err

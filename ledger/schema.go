@@ -256,17 +256,17 @@ CREATE TABLE stray (
 const readable = 4
 
 // migrate brings the schema up to date, in one transaction.
-func (l *Ledger) migrate(ctx context.Context) error {
-	version, err := l.dialect.version(ctx, l.db)
+func (s *store) migrate(ctx context.Context) error {
+	version, err := s.dialect.version(ctx, s.db)
 	if err != nil || version == len(migrations) {
-		return l.explain(err)
+		return s.explain(err)
 	}
-	return l.explain(l.dialect.try(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := l.dialect.lock(ctx, tx); err != nil {
+	return s.explain(s.dialect.try(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.dialect.lock(ctx, tx); err != nil {
 			return err
 		}
 		// Another process may have been faster.
-		version, err := l.dialect.version(ctx, tx)
+		version, err := s.dialect.version(ctx, tx)
 		if err != nil || version == len(migrations) {
 			return err
 		}
@@ -276,17 +276,17 @@ func (l *Ledger) migrate(ctx context.Context) error {
 				return err
 			}
 			if runs > 0 {
-				return &OlderError{l.Path(), version}
+				return &OlderError{s.dialect.path(), version}
 			}
 		}
 		for _, step := range migrations[version:] {
-			if _, err := tx.ExecContext(ctx, l.dialect.translate(step)); err != nil {
+			if _, err := tx.ExecContext(ctx, s.dialect.translate(step)); err != nil {
 				return err
 			}
 		}
-		if err := l.take(ctx, tx); err != nil {
+		if err := s.verifier.take(ctx, tx); err != nil {
 			return err
 		}
-		return l.dialect.setVersion(ctx, tx, len(migrations))
+		return s.dialect.setVersion(ctx, tx, len(migrations))
 	}))
 }

@@ -10,8 +10,9 @@ import (
 
 // store carries out changes in a database, and asks it. It is safe for concurrent use.
 type store struct {
-	db      *sql.DB
-	dialect dialect
+	verifier verifier
+	db       *sql.DB
+	dialect  dialect
 
 	// Writers that wait at the same time share one transaction, and so one
 	// synchronisation of the disk.
@@ -22,8 +23,8 @@ type store struct {
 	closed   error
 }
 
-func newStore(db *sql.DB, d dialect) *store {
-	return &store{db: db, dialect: d, queue: make(chan *write), ended: make(chan struct{}), prepared: make(map[string]*sql.Stmt)}
+func newStore(db *sql.DB, d dialect, c *codec) *store {
+	return &store{verifier: verifier{d, c}, db: db, dialect: d, queue: make(chan *write), ended: make(chan struct{}), prepared: make(map[string]*sql.Stmt)}
 }
 
 // close waits for what is being written.
@@ -121,19 +122,34 @@ func (s *store) changeLong(ctx context.Context, do func(context.Context, *sql.Tx
 	return s.explain(s.dialect.long(ctx, do))
 }
 
+// amend carries out a change of a run. The error is sql.ErrNoRows where there is no
+// such run.
+func (s *store) amend(run int64, do func(context.Context, *change) error) error {
+	return s.change(func(ctx context.Context, tx *sql.Tx) error {
+		c, err := s.verifier.open(ctx, preparing{s, tx}, run)
+		if err != nil {
+			return err
+		}
+		if err := do(ctx, c); err != nil {
+			return err
+		}
+		return c.save(ctx)
+	})
+}
+
 // preparing is a transaction of a change that prepares each statement only once. Only
 // serve may carry it out.
 type preparing struct {
-	*store
-	tx *sql.Tx
+	store *store
+	tx    *sql.Tx
 }
 
 // ExecContext is part of executor.
 func (p preparing) ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error) {
-	if p.dialect.shared() { // its driver does so itself
+	if p.store.dialect.shared() { // its driver does so itself
 		return p.tx.ExecContext(ctx, statement, args...)
 	}
-	prepared, err := p.prepare(ctx, statement)
+	prepared, err := p.store.prepare(ctx, statement)
 	if err != nil {
 		return nil, err
 	}
@@ -142,10 +158,10 @@ func (p preparing) ExecContext(ctx context.Context, statement string, args ...an
 
 // QueryContext is part of executor.
 func (p preparing) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if p.dialect.shared() {
+	if p.store.dialect.shared() {
 		return p.tx.QueryContext(ctx, query, args...)
 	}
-	prepared, err := p.prepare(ctx, query)
+	prepared, err := p.store.prepare(ctx, query)
 	if err != nil {
 		return nil, err
 	}

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"poolfill/reader/verdict"
 )
 
 // view reads blocks as they are at one moment, and verifies them.
 type view struct {
-	*store
+	verifier
 	tx *sql.Tx
 	// damage is told what doesn't verify. An error ends the reading; otherwise the block
 	// is passed over.
@@ -39,7 +41,7 @@ func (s *store) lookAt(ctx context.Context, damage func(error) error, do func(*v
 		if err != nil {
 			return err
 		}
-		v := &view{store: s, tx: tx, damage: damage}
+		v := &view{verifier: s.verifier, tx: tx, damage: damage}
 		err = do(v)
 		if ended := rollback(tx); err == nil {
 			err = ended
@@ -53,9 +55,15 @@ func (s *store) lookAt(ctx context.Context, damage func(error) error, do func(*v
 	return cmp.Or(failed, err)
 }
 
+// verifier reads the blocks of a database, writes them, and verifies those that it reads.
+type verifier struct {
+	dialect dialect
+	codec   *codec
+}
+
 // damaged is an error that says what of the ledger is damaged.
-func (s *store) damaged(format string, args ...any) error {
-	return &DamagedError{s.dialect.path(), fmt.Errorf(format, args...)}
+func (r verifier) damaged(format string, args ...any) error {
+	return &DamagedError{r.dialect.path(), fmt.Errorf(format, args...)}
 }
 
 // selecting is a query for blocks like b, with their checksums.
@@ -64,25 +72,25 @@ func selecting(b block, where string) string {
 }
 
 // scan reads a block of a run, and verifies it. Long values are valid until the next one.
-func (s *store) scan(scan func(...any) error, b block, run string) (sum int64, err error) {
-	if err := s.scanned(scan(append(b.fields(), &sum)...), b, run); err != nil {
+func (r verifier) scan(scan func(...any) error, b block, run string) (sum int64, err error) {
+	if err := r.scanned(scan(append(b.fields(), &sum)...), b, run); err != nil {
 		return sum, err
 	}
-	return sum, s.verify(b, run, sum)
+	return sum, r.verify(b, run, sum)
 }
 
 // scanned explains an error of a scan: a value that has another type than was written
 // is damage.
-func (s *store) scanned(err error, b block, run string) error {
+func (r verifier) scanned(err error, b block, run string) error {
 	if err != nil && strings.HasPrefix(err.Error(), "sql: Scan error") {
-		return s.damaged("%s%s can't be read: %w", b, in(run), err)
+		return r.damaged("%s%s can't be read: %w", b, in(run), err)
 	}
 	return err
 }
 
-func (s *store) verify(b block, run string, sum int64) error {
+func (r verifier) verify(b block, run string, sum int64) error {
 	if checksum(b.table(), b.fields()) != sum {
-		return s.damaged("%s%s isn't what was written, as its checksum is another", b, in(run))
+		return r.damaged("%s%s isn't what was written, as its checksum is another", b, in(run))
 	}
 	return nil
 }
@@ -96,7 +104,7 @@ func in(run string) string {
 }
 
 // one reads the block that a query finds. The error is sql.ErrNoRows where there is none.
-func (s *store) one(ctx context.Context, tx asker, b block, run, where string, args ...any) (sum int64, err error) {
+func (r verifier) one(ctx context.Context, tx asker, b block, run, where string, args ...any) (sum int64, err error) {
 	rows, err := tx.QueryContext(ctx, selecting(b, where), args...)
 	if err != nil {
 		return 0, err
@@ -109,7 +117,7 @@ func (s *store) one(ctx context.Context, tx asker, b block, run, where string, a
 	if !rows.Next() {
 		return 0, cmp.Or(rows.Err(), sql.ErrNoRows)
 	}
-	if sum, err = s.scan(rows.Scan, b, run); err != nil {
+	if sum, err = r.scan(rows.Scan, b, run); err != nil {
 		return 0, err
 	}
 	for _, field := range b.fields() {
@@ -175,12 +183,12 @@ func (v *view) identities(ctx context.Context) (all []identity, err error) {
 }
 
 // compare verifies that what was found is all that there should be.
-func (s *store) compare(what string, found, kept tally) error {
+func (r verifier) compare(what string, found, kept tally) error {
 	switch {
 	case found.blocks != kept.blocks:
-		return s.damaged("of %s there are %d, and %d were written", what, found.blocks, kept.blocks)
+		return r.damaged("of %s there are %d, and %d were written", what, found.blocks, kept.blocks)
 	case found.sum != kept.sum:
-		return s.damaged("%s aren't those that were written", what)
+		return r.damaged("%s aren't those that were written", what)
 	}
 	return nil
 }
@@ -228,4 +236,13 @@ func (v *view) complete(run *runBlock, b ofRun, found tally, err error) error {
 		return err
 	}
 	return v.tell(v.compare(fmt.Sprintf("the rows of table %s%s", b.table(), in(run.name)), found, run.tallies[b.kind()]))
+}
+
+// unpack reads a blob. It overwrites rows, if they are enough.
+func (r verifier) unpack(files []string, blob []byte, rows []verdict.Verdict) ([]verdict.Verdict, error) {
+	rows, err := r.codec.unpack(files, blob, rows)
+	if err != nil {
+		return nil, &DamagedError{r.dialect.path(), err}
+	}
+	return rows, nil
 }

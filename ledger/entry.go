@@ -5,14 +5,36 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"time"
 
+	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
+
+// Entry is an attempt at a run, which keeps what it is about to send and what came of
+// it: as Begin or Continue gave it, and only while no other attempt goes on with the run.
+type Entry struct {
+	ledger *Ledger
+	run    Run
+}
+
+// Entry returns the entry of an attempt at a run.
+func (l *Ledger) Entry(run Run) Entry { return Entry{l, run} }
+
+// change carries out a change that belongs to the attempt.
+func (e Entry) change(do func(context.Context, *change) error) error {
+	return takenOver(e.ledger.store.amend(e.run.ID, func(ctx context.Context, c *change) error {
+		if c.run.attempts != e.run.Attempts {
+			return &TakenOverError{e.run.Name}
+		}
+		return do(ctx, c)
+	}), e.run)
+}
 
 // Attempt is what is about to be sent: an operation, or in synchronous mode a
 // request.
@@ -36,10 +58,10 @@ type Attempt struct {
 // was sent under the chunk's number before, a *TakenOverError where another attempt
 // goes on with the run, and a *PoolTakenError where the pool was held and is not any
 // more.
-func (l *Ledger) Sending(run Run, a Attempt) error {
-	p := l.codec.packer()
+func (e Entry) Sending(a Attempt) error {
+	p := e.ledger.store.verifier.codec.packer()
 	defer p.release()
-	positions, err := p.pack(run.Names, func(yield func(*verdict.Verdict) bool) {
+	positions, err := p.pack(e.run.Names, func(yield func(*verdict.Verdict) bool) {
 		v := verdict.Verdict{InDoubt: true}
 		for v.Position = range a.Positions {
 			if !yield(&v) {
@@ -54,10 +76,10 @@ func (l *Ledger) Sending(run Run, a Attempt) error {
 		return fmt.Errorf("chunk %d has %d rows and %d keys", a.Chunk, p.rows, len(a.Keys))
 	}
 	keys := p.joinKeys(a.Keys)
-	return l.attempt(run, func(ctx context.Context, c *change) error {
+	return e.change(func(ctx context.Context, c *change) error {
 		// Within the transaction, so that it is asked again after each loss of the
 		// connection.
-		if err := l.keepPool(ctx, run); err != nil {
+		if err := e.ledger.keepPool(ctx, e.run); err != nil {
 			return err
 		}
 		var kept chunkBlock
@@ -122,14 +144,14 @@ type Result struct {
 // Finish keeps what came of a chunk, all of it or nothing. A chunk with rows
 // that are unsent keeps its attempts while one of them is in doubt. The error is
 // a *TakenOverError where another attempt goes on with the run.
-func (l *Ledger) Finish(run Run, r Result) error {
-	p := l.codec.packer()
+func (e Entry) Finish(r Result) error {
+	p := e.ledger.store.verifier.codec.packer()
 	defer p.release()
-	results, err := p.pack(run.Names, all(r.Rows))
+	results, err := p.pack(e.run.Names, all(r.Rows))
 	if err != nil {
 		return err
 	}
-	return l.attempt(run, func(ctx context.Context, c *change) error {
+	return e.change(func(ctx context.Context, c *change) error {
 		var chunk chunkBlock
 		was, err := c.find(ctx, &chunk, ` AND number = $2`, r.Chunk)
 		known := err == nil
@@ -172,6 +194,74 @@ func (l *Ledger) Finish(run Run, r Result) error {
 	})
 }
 
+// Aside keeps rows that are in no chunk: those that never reached one, and
+// those that were left unsent. The error is a *TakenOverError where another
+// attempt goes on with the run.
+func (e Entry) Aside(rows []verdict.Verdict) error {
+	p := e.ledger.store.verifier.codec.packer()
+	defer p.release()
+	body, err := p.pack(e.run.Names, all(rows))
+	if err != nil {
+		return err
+	}
+	return e.change(func(ctx context.Context, c *change) error {
+		_, err := c.add(ctx, &segmentBlock{first: p.first, body: body})
+		return err
+	})
+}
+
+// Opened keeps what reader knows of a file, after its header or at its end.
+func (e Entry) Opened(info reader.Info) error {
+	file, err := (&numbering{names: e.run.Names}).of(info.File)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	return takenOver(e.ledger.store.amend(e.run.ID, func(ctx context.Context, c *change) error {
+		var f fileBlock
+		was, err := c.find(ctx, &f, ` AND number = $2`, file)
+		if errors.Is(err, sql.ErrNoRows) {
+			return c.damaged("run %s has no file %d", c.run.name, file+1)
+		}
+		if err != nil {
+			return err
+		}
+		f.sha256, f.info = info.SHA256, string(text)
+		return c.replace(ctx, was, &f, `UPDATE file SET checksum = $1, sha256 = $2, info = $3 WHERE run_id = $4 AND number = $5`, f.sha256, f.info, f.run, f.number)
+	}), e.run)
+}
+
+// End keeps how an attempt ended. The error is a *TakenOverError where another
+// one goes on with the run.
+func (e Entry) End(state string, report []byte) error {
+	return e.change(func(ctx context.Context, c *change) error {
+		c.run.state, c.run.ended = state, time.Now().UnixMilli()
+		if err := c.remove(ctx, &reportBlock{}, ""); err != nil {
+			return err
+		}
+		_, err := c.add(ctx, &reportBlock{body: report})
+		return err
+	})
+}
+
+// Abandon forgets a run whose attempt sent nothing. The error is a
+// *TakenOverError where another one goes on with the run.
+func (e Entry) Abandon() error {
+	return takenOver(e.ledger.store.change(func(ctx context.Context, tx *sql.Tx) error {
+		c, err := e.ledger.store.verifier.open(ctx, tx, e.run.ID)
+		if err != nil {
+			return err
+		}
+		if c.run.attempts != e.run.Attempts {
+			return &TakenOverError{e.run.Name}
+		}
+		return c.forget(ctx)
+	}), e.run)
+}
+
 // Chunk is what the ledger knows of a chunk.
 type Chunk struct {
 	Sum Key
@@ -189,10 +279,10 @@ type Chunk struct {
 }
 
 // Chunk returns what is known of a chunk of a run, and whether anything is.
-func (l *Ledger) Chunk(ctx context.Context, run Run, number int) (c Chunk, known bool, err error) {
-	err = l.look(ctx, func(v *view) error {
+func (e Entry) Chunk(ctx context.Context, number int) (c Chunk, known bool, err error) {
+	err = e.ledger.store.look(ctx, func(v *view) error {
 		c, known = Chunk{}, false
-		r, err := v.run(ctx, run.ID)
+		r, err := v.run(ctx, e.run.ID)
 		if err != nil {
 			return err
 		}
@@ -208,11 +298,11 @@ func (l *Ledger) Chunk(ctx context.Context, run Run, number int) (c Chunk, known
 		}
 		var keys keysBlock
 		if _, err := v.one(ctx, v.tx, &keys, r.name, `WHERE run_id = $1 AND chunk = $2`, r.id, number); errors.Is(err, sql.ErrNoRows) {
-			return l.damaged("the list of keys of %s%s is missing", &chunk, in(r.name))
+			return v.damaged("the list of keys of %s%s is missing", &chunk, in(r.name))
 		} else if err != nil {
 			return err
 		}
-		if c.Rows, err = l.unpack(run.Names, chunk.results, nil); err != nil {
+		if c.Rows, err = v.unpack(e.run.Names, chunk.results, nil); err != nil {
 			return err
 		}
 		copy(c.Sum[:], chunk.sum)
@@ -234,7 +324,7 @@ func (l *Ledger) Chunk(ctx context.Context, run Run, number int) (c Chunk, known
 			return nil
 		})
 	})
-	return c, known, takenOver(err, run)
+	return c, known, takenOver(err, e.run)
 }
 
 // absent makes sure that a run doesn't have a chunk that wasn't found.
@@ -257,22 +347,6 @@ func (v *view) absent(ctx context.Context, run *runBlock, number int) error {
 	return v.complete(run, &chunkBlock{}, found, err)
 }
 
-// Aside keeps rows that are in no chunk: those that never reached one, and
-// those that were left unsent. The error is a *TakenOverError where another
-// attempt goes on with the run.
-func (l *Ledger) Aside(run Run, rows []verdict.Verdict) error {
-	p := l.codec.packer()
-	defer p.release()
-	body, err := p.pack(run.Names, all(rows))
-	if err != nil {
-		return err
-	}
-	return l.attempt(run, func(ctx context.Context, c *change) error {
-		_, err := c.add(ctx, &segmentBlock{first: p.first, body: body})
-		return err
-	})
-}
-
 // all yields the elements of a slice in place.
 func all(rows []verdict.Verdict) iter.Seq[*verdict.Verdict] {
 	return func(yield func(*verdict.Verdict) bool) {
@@ -282,15 +356,6 @@ func all(rows []verdict.Verdict) iter.Seq[*verdict.Verdict] {
 			}
 		}
 	}
-}
-
-// unpack reads a blob. It overwrites rows, if they are enough.
-func (l *Ledger) unpack(files []string, blob []byte, rows []verdict.Verdict) ([]verdict.Verdict, error) {
-	rows, err := l.codec.unpack(files, blob, rows)
-	if err != nil {
-		return nil, &DamagedError{l.Path(), err}
-	}
-	return rows, nil
 }
 
 func (p *packer) joinKeys(keys []Key) []byte {
