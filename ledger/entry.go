@@ -82,8 +82,7 @@ func (e Entry) Sending(a Attempt) error {
 		if err := e.ledger.keepPool(ctx, e.run); err != nil {
 			return err
 		}
-		var kept chunkBlock
-		was, err := c.find(ctx, &kept, ` AND number = $2`, a.Chunk)
+		kept, was, err := c.chunk(ctx, a.Chunk)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			err = c.addChunk(ctx, &chunkBlock{
@@ -93,7 +92,7 @@ func (e Entry) Sending(a Attempt) error {
 			err = fmt.Errorf("chunk %d is not what was sent under its number before", a.Chunk)
 		case err == nil && kept.state != stateSent:
 			kept.state = stateSent
-			err = c.replaceChunk(ctx, was, &kept)
+			err = c.replaceChunk(ctx, was, kept)
 		}
 		if err != nil {
 			return err
@@ -111,6 +110,16 @@ const (
 	stateOpen     = "open"
 	stateFinished = "finished"
 )
+
+// chunk reads a chunk of the run. The error is sql.ErrNoRows where there is none.
+func (c *change) chunk(ctx context.Context, number int) (b *chunkBlock, sum int64, err error) {
+	b = &chunkBlock{}
+	if number >= c.run.chunks {
+		return b, 0, sql.ErrNoRows
+	}
+	sum, err = c.find(ctx, b, ` AND number = $2`, number)
+	return b, sum, err
+}
 
 // addChunk adds a chunk with its keys.
 func (c *change) addChunk(ctx context.Context, chunk *chunkBlock, keys []byte) error {
@@ -152,8 +161,7 @@ func (e Entry) Finish(r Result) error {
 		return err
 	}
 	return e.change(func(ctx context.Context, c *change) error {
-		var chunk chunkBlock
-		was, err := c.find(ctx, &chunk, ` AND number = $2`, r.Chunk)
+		chunk, was, err := c.chunk(ctx, r.Chunk)
 		known := err == nil
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
@@ -163,7 +171,7 @@ func (e Entry) Finish(r Result) error {
 		}
 		now := time.Now().UnixMilli()
 		if !known {
-			chunk = chunkBlock{number: r.Chunk, sum: r.Sum[:], tasks: p.rows, sent: now, first: p.first}
+			chunk = &chunkBlock{number: r.Chunk, sum: r.Sum[:], tasks: p.rows, sent: now, first: p.first}
 		}
 		c.run.created -= int64(chunk.created)
 		c.run.rejected -= int64(chunk.rejected)
@@ -175,9 +183,9 @@ func (e Entry) Finish(r Result) error {
 		c.run.created += int64(chunk.created)
 		c.run.rejected += int64(chunk.rejected)
 		if known {
-			err = c.replaceChunk(ctx, was, &chunk)
+			err = c.replaceChunk(ctx, was, chunk)
 		} else {
-			err = c.addChunk(ctx, &chunk, p.joinKeys(r.Keys))
+			err = c.addChunk(ctx, chunk, p.joinKeys(r.Keys))
 		}
 		if err != nil {
 			return err

@@ -18,6 +18,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
+// pageSize is that of a file: a chunk is some ten pages, not many small ones, and its
+// changes to tables and indexes are still cheap.
+const pageSize = 8192
+
 // applicationID marks a SQLite file as a ledger ("pfil").
 const applicationID = 0x7066696c
 
@@ -39,12 +43,13 @@ func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error)
 	if err := notForeign(path); err != nil {
 		return nil, err
 	}
-	// The driver sets the journal mode last. That makes the file, with its page
-	// size: a chunk is some ten pages, not many small ones, and its changes to
-	// tables and indexes are still cheap.
+	if err := logDamage(path); err != nil {
+		return nil, err
+	}
+	// The driver sets the journal mode last. That makes the file, with its page size.
 	q := url.Values{"_txlock": {"immediate"}, "_journal_mode": {"WAL"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
-		"page_size(8192)", "wal_autocheckpoint(500)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
+		fmt.Sprintf("page_size(%d)", pageSize), "wal_autocheckpoint(500)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
 	}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
