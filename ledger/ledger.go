@@ -70,8 +70,8 @@ type OlderError struct {
 }
 
 func (e *OlderError) Error() string {
-	return fmt.Sprintf("the ledger %s was written by a poolfill from before the first release (its format is %d), which told rows apart in another way, "+
-		"so that rows of its runs would be uploaded twice: finish them with that version, then begin with another ledger, guarded by the pool",
+	return fmt.Sprintf("the ledger %s was written by a poolfill from before the first release (its format is %d), which told rows apart in another way or kept no checksums, "+
+		"so that rows of its runs could be uploaded twice: finish them with that version, then begin with another ledger, guarded by the pool",
 		e.Path, e.Version)
 }
 
@@ -85,8 +85,7 @@ type DamagedError struct {
 
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("the ledger %s is damaged (%v). It was left as it is, and nothing is sent by it. See what else is damaged with 'poolfill runs check'; "+
-		"then restore it from a backup from after its last run, or move it away and run the same command again: "+
-		"in asynchronous mode the server then still takes each unfinished chunk only once, and a guard by the pool finds what the pool has already", e.Path, e.Err)
+		"then restore it from a backup from after its last run, or begin with another ledger, guarded by the pool, which finds what the pool has already", e.Path, e.Err)
 }
 
 // Unwrap returns the cause.

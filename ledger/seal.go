@@ -71,6 +71,13 @@ const (
 	kinds // is their number
 )
 
+// String says for people what blocks of a kind are, of which there are many.
+func (k kind) String() string {
+	return [kinds]string{
+		"files", "chunks", "lists of keys", "attempts in doubt", "lists of rows in no chunk", "tasks without a row", "reports",
+	}[k]
+}
+
 // tallies has those of a run's blocks, by their kind. It is kept as one value.
 type tallies [kinds]tally
 

@@ -177,18 +177,18 @@ func (v *view) identities(ctx context.Context) (all []identity, err error) {
 	case errors.Is(err, sql.ErrNoRows):
 		err = v.damaged("it has no census of its runs")
 	case err == nil:
-		err = v.compare("the runs", found, census.runs)
+		err = v.compare("it", "runs", found, census.runs)
 	}
 	return all, v.tell(err)
 }
 
-// compare verifies that what was found is all that there should be.
-func (r verifier) compare(what string, found, kept tally) error {
+// compare verifies that what was found of something is all that there should be.
+func (r verifier) compare(of, what string, found, kept tally) error {
 	switch {
 	case found.blocks != kept.blocks:
-		return r.damaged("of %s there are %d, and %d were written", what, found.blocks, kept.blocks)
+		return r.damaged("%s has %d %s, and should have %d", of, found.blocks, what, kept.blocks)
 	case found.sum != kept.sum:
-		return r.damaged("%s aren't those that were written", what)
+		return r.damaged("%s has other %s than were written", of, what)
 	}
 	return nil
 }
@@ -235,7 +235,7 @@ func (v *view) complete(run *runBlock, b ofRun, found tally, err error) error {
 	if err != nil {
 		return err
 	}
-	return v.tell(v.compare(fmt.Sprintf("the rows of table %s%s", b.table(), in(run.name)), found, run.tallies[b.kind()]))
+	return v.tell(v.compare(run.String(), b.kind().String(), found, run.tallies[b.kind()]))
 }
 
 // unpack reads a blob. It overwrites rows, if they are enough.

@@ -34,7 +34,7 @@ nothing: restore it from a backup from after its last run.`,
 					return err
 				}
 				if n := len(checked.Damage); n > 0 {
-					return &usageError{fmt.Errorf("the ledger %s is damaged in %d places: restore it from a backup from after its last run, or take another folder and upload with --dedupe=pool", l.Path(), n)}
+					return &usageError{fmt.Errorf("the ledger %s is damaged in %d places: restore it from a backup from after its last run, or begin with another ledger, guarded by the pool, which finds what the pool has already", l.Path(), n)}
 				}
 				return nil
 			})
