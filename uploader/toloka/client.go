@@ -169,18 +169,22 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	own := http1(cfg.Connections)
-	sender := &http.Client{Transport: own}
+	single := own.Clone()
+	single.DisableKeepAlives = true
+	sender, fresh := &http.Client{Transport: own}, &http.Client{Transport: single}
 	if cfg.HTTP != nil {
 		sender = new(*cfg.HTTP)
+		fresh = sender
 	}
 	// A redirected POST would become a GET, and the token isn't for others.
-	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	sender.CheckRedirect, fresh.CheckRedirect = stay, stay
 
 	// An attempt waits at the gate, is sent, and is counted with both; what fails for a
 	// passing reason is attempted again.
-	t := &transport{http: sender, base: base, token: cfg.Token, headers: cfg.headers(), timeout: cfg.RequestTimeout}
+	t := &transport{http: sender, fresh: fresh, base: base, token: cfg.Token, headers: cfg.headers(), timeout: cfg.RequestTimeout}
 	o := &observed{next: gated{t, cfg.Gate}, show: cfg.Observe, log: cfg.Log, stats: Stats{ByStatus: map[string]int64{}}}
-	r := retrying{next: o, time: cfg.RetryFor, host: base.Host, tokenFrom: cfg.TokenFrom, answered: t.answered.Load, log: cfg.Log}
+	r := retrying{next: o, time: cfg.RetryFor, host: base.Host, tokenFrom: cfg.TokenFrom, log: cfg.Log}
 	cfg.Token = ""
 	return &Client{cfg: cfg, own: own, transport: t, observed: o, retrying: r}, nil
 }

@@ -229,9 +229,9 @@ func TestWhatStatusesMean(t *testing.T) {
 		{429, "", KindQuota, true, false},
 		{301, "", KindUnexpected, false, false},
 		{500, "", KindTransient, true, true},
-		{502, "", KindTransient, true, true},
+		{502, "", KindTimeout, true, true},
 		{503, "", KindTransient, true, true},
-		{504, "", KindTransient, true, true},
+		{504, "", KindTimeout, true, true},
 		{599, "", KindTransient, true, true},
 	} {
 		e := &Error{Kind: ofStatus(tc.status, tc.code), Status: tc.status, Attempts: 3}
@@ -420,7 +420,8 @@ func TestWhatIsAnOverload(t *testing.T) {
 		{Exchange{Status: 200}, false},
 		{Exchange{Status: 429, Kind: KindQuota}, true},
 		{Exchange{Status: 503, Kind: KindTransient}, true},
-		{Exchange{Status: 504, Kind: KindTransient}, true},
+		{Exchange{Status: 504, Kind: KindTimeout}, true},
+		{Exchange{Status: 502, Kind: KindTimeout}, false},
 		{Exchange{Status: 500, Kind: KindTransient}, false},
 		{Exchange{Kind: KindTimeout}, true},
 		{Exchange{Status: 200, Kind: KindTimeout}, true},

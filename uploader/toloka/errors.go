@@ -36,11 +36,11 @@ const (
 	KindTooLarge    Kind = "too large"   // 413
 	KindQuota       Kind = "quota"       // * 429; also tasks that never fit into the quota (Status 0)
 	KindTransient   Kind = "transient"   // * 408, 5xx
-	KindTimeout     Kind = "timeout"     // * no answer in time
+	KindTimeout     Kind = "timeout"     // * no answer in time; 502, 504: the server may still be at work
 	KindBroken      Kind = "broken"      // * the connection broke before the answer was whole
-	KindMalformed   Kind = "malformed"   // * a 2xx answer that isn't what it should be
+	KindMalformed   Kind = "malformed"   // * not what the API answers: a proxy's page, or a 2xx without its body
 	KindUnreachable Kind = "unreachable" // * nothing was sent: no connection
-	KindInsecure    Kind = "insecure"    // nothing was sent: TLS could not be verified
+	KindInsecure    Kind = "insecure"    // nothing was sent: TLS could not be verified (* once the API has answered)
 	KindUnexpected  Kind = "unexpected"  // any other answer
 	KindCanceled    Kind = "canceled"    // the context ended
 	KindJournal     Kind = "journal"     // nothing was sent: the caller could not get ready
@@ -81,6 +81,9 @@ type Error struct {
 	Before error
 
 	tokenFrom string // as Config has it
+	date      string // of the answer, by whose clock RetryAfter is meant
+	spoken    bool   // the API has answered in this run, so that the address is right
+	stale     bool   // the connection was kept too long
 }
 
 // Unwrap returns the causes, so that errors.Is finds context.Canceled.
@@ -110,11 +113,13 @@ func (e *Error) Retryable() bool {
 		return e.Status != 0
 	case KindBusy, KindTransient, KindTimeout, KindBroken, KindMalformed:
 		return true
+	case KindInsecure:
+		return e.spoken
 	case KindUnreachable:
 		// A name that the DNS says doesn't exist is a typing mistake, and so is https
-		// for http.
+		// for http; but not where the API has answered before.
 		var dns *net.DNSError
-		return (!errors.As(e.Cause, &dns) || !dns.IsNotFound) && !errors.Is(e.Cause, http.ErrSchemeMismatch)
+		return e.spoken || (!errors.As(e.Cause, &dns) || !dns.IsNotFound) && !errors.Is(e.Cause, http.ErrSchemeMismatch)
 	}
 	return false
 }
@@ -157,10 +162,18 @@ func (e *Error) Error() string {
 	case KindTransient:
 		fmt.Fprintf(&b, "the server has failed while %s%s: try again later", e.What, e.answer())
 	case KindTimeout:
+		if e.Status > 299 {
+			fmt.Fprintf(&b, "something on the way to %s had no answer from it while %s%s: try again later", e.Host, e.What, e.answer())
+			break
+		}
 		fmt.Fprintf(&b, "%s did not answer in time while %s: try again later, or allow a longer request timeout", e.Host, e.What)
 	case KindBroken:
 		fmt.Fprintf(&b, "the connection to %s broke while %s: %s", e.Host, e.What, reason)
 	case KindMalformed:
+		if e.Status > 299 {
+			fmt.Fprintf(&b, "what answered for %s while %s is not the API%s: check the network and the proxy, and whether one has to log in there", e.Host, e.What, e.answer())
+			break
+		}
 		fmt.Fprintf(&b, "the answer of %s makes no sense while %s%s: check that the address is that of the API", e.Host, e.What, e.answer())
 	case KindUnreachable:
 		fmt.Fprintf(&b, "%s can't be reached for %s: %s", e.Host, e.What, reason)
@@ -268,10 +281,24 @@ func ofStatus(status int, code string) Kind {
 		return KindTooLarge
 	case status == http.StatusTooManyRequests:
 		return KindQuota
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
+		return KindTimeout
 	case status == http.StatusRequestTimeout, status >= 500:
 		return KindTransient
 	}
 	return KindUnexpected
+}
+
+// ofForeign returns what an answer means that has the status of a kind and is not the
+// API's. Some statuses mean the same whoever sends them: wait, or send less at once.
+func ofForeign(k Kind, tasks int) Kind {
+	switch {
+	case k == KindTransient, k == KindTimeout, k == KindQuota:
+		return k
+	case k == KindTooLarge && tasks > 1: // it can be sent in parts
+		return k
+	}
+	return KindMalformed
 }
 
 // ofFailure returns what it means that there was no answer. noConnection reports
@@ -315,7 +342,7 @@ func maybeDone(k Kind) bool {
 
 // statKey names a failure in Stats.
 func statKey(e *Error) string {
-	if e.Status != 0 && e.Kind != KindMalformed && e.Kind != KindBroken {
+	if e.Status > 299 && e.Kind != KindBroken || e.Status != 0 && e.Kind != KindMalformed && e.Kind != KindBroken {
 		return strconv.Itoa(e.Status)
 	}
 	if e.Kind == KindBroken {

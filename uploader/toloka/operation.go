@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"net/http"
 
 	"poolfill/internal/backoff"
 )
@@ -81,8 +81,14 @@ func (c *Client) operate(ctx context.Context, r *request) (op Operation, effort 
 }
 
 // Operation reads an operation.
-func (c *Client) Operation(ctx context.Context, id string) (Operation, error) {
-	op, _, err := c.operate(ctx, &request{what: "reading operation " + id, method: http.MethodGet, path: operationPath(id)})
+func (c *Client) Operation(ctx context.Context, id string) (op Operation, err error) {
+	err = c.read(ctx, "reading operation "+id, operationPath(id), func(answer io.Reader) error {
+		var err error
+		if op, err = c.decode.operation(answer); err == nil && op.ID != "" && op.ID != id {
+			err = fmt.Errorf("it is about operation %q", op.ID) // an answer to somebody else, mixed up on the way
+		}
+		return err
+	})
 	return op, err
 }
 
