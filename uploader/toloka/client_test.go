@@ -272,6 +272,24 @@ func TestRetryAfterOfA503IsKept(t *testing.T) {
 	})
 }
 
+// A date is meant by the clock of the server that sends it.
+func TestARetryAfterDateIsComparedWithTheServersClock(t *testing.T) {
+	for _, status := range []int{429, 503} {
+		for _, ahead := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+			synctest.Test(t, func(t *testing.T) {
+				now := time.Now().Add(ahead).UTC()
+				f := script(t, on("GET /pools/1", status, "", "Date", now.Format(http.TimeFormat), "Retry-After", now.Add(3*time.Second).Format(http.TimeFormat)), on("GET /pools/1", 200, "{}"))
+				if _, err := newClient(t, f, Config{}).Pool(t.Context(), "1"); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(now.Add(-ahead)); took < 3*time.Second || took > 4*time.Second {
+					t.Errorf("with a clock that is %v ahead, a %d waits %v", ahead, status, took)
+				}
+			})
+		}
+	}
+}
+
 // The tests below talk to a server over the network, through the own transport.
 
 func liveClient(t *testing.T, h http.HandlerFunc) *Client {

@@ -53,6 +53,7 @@ type result struct {
 	sent   time.Time     // zero where it never left
 	took   time.Duration // from then until the answer was read
 	waited time.Duration // at the gate
+	pause  time.Duration // that the gate makes after a refusal for want of quota
 	status int           // of HTTP; 0 where there was no answer
 	err    *Error
 }

@@ -100,7 +100,7 @@ func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Er
 			t.warn(r, err) // another connection is the remedy, and not patience
 			continue
 		}
-		delay, ok := budget.Next(ratelimit.ParseRetryAfter(err.RetryAfter, time.Now()), backoff.Jitter())
+		delay, ok := budget.Next(ratelimit.RetryAfter(err.RetryAfter, err.date, time.Now()), backoff.Jitter())
 		if !ok {
 			return effort, err
 		}
