@@ -47,9 +47,11 @@ type Config struct {
 	// Gate is passed by every request; nil means one without limits, which only
 	// pauses after a 429.
 	Gate *ratelimit.Gate
-	// RetryFor bounds the time that repeating one request takes; waiting for the
-	// quota doesn't count. A server that never answered and can't be reached is
-	// given up after 15 seconds. 0 means 10 minutes.
+	// RetryFor bounds the time that repeating one request takes. Waiting for the
+	// quota of the Gate doesn't count, and neither do refusals for want of quota
+	// as long as the server takes other tasks, or has named a quota and its pause is
+	// the first. A server that never answered and can't be reached is given up after
+	// 15 seconds. 0 means 10 minutes.
 	RetryFor time.Duration
 	// RequestTimeout bounds one attempt, the whole answer included; 0 means a
 	// minute.
@@ -184,7 +186,7 @@ func NewClient(cfg Config) (*Client, error) {
 	// passing reason is attempted again.
 	t := &transport{http: sender, fresh: fresh, base: base, token: cfg.Token, headers: cfg.headers(), timeout: cfg.RequestTimeout}
 	o := &observed{next: gated{t, cfg.Gate}, show: cfg.Observe, log: cfg.Log, stats: Stats{ByStatus: map[string]int64{}}}
-	r := retrying{next: o, time: cfg.RetryFor, host: base.Host, tokenFrom: cfg.TokenFrom, log: cfg.Log}
+	r := retrying{next: o, time: cfg.RetryFor, host: base.Host, tokenFrom: cfg.TokenFrom, accepted: new(accepted), log: cfg.Log}
 	cfg.Token = ""
 	return &Client{cfg: cfg, own: own, transport: t, observed: o, retrying: r}, nil
 }

@@ -36,13 +36,17 @@ type retrying struct {
 	time      time.Duration // that repeating one request takes at most
 	host      string
 	tokenFrom string
+	accepted  *accepted
 	log       *zap.Logger
 }
 
-// do repeats a request until it succeeds, fails for good, or its time is over. It must
-// do no harm when it comes twice, or be single, or settle what is in doubt.
+// do repeats a request until it succeeds, fails for good, or its time is over: that of its
+// attempts and the pauses between them, or, where there is no quota for it, that in which
+// nothing was taken. It must do no harm when it comes twice, or be single, or settle what
+// is in doubt.
 func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Error) {
 	budget := backoff.Budget{Left: t.time}
+	var dry drought
 	inDoubt := false
 	malformed := 0
 	var last error
@@ -54,6 +58,9 @@ func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Er
 		}
 		err := res.err
 		if err == nil {
+			if r.tasks > 0 {
+				t.accepted.note()
+			}
 			return effort, nil
 		}
 		inDoubt = inDoubt || err.InDoubt
@@ -89,8 +96,13 @@ func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Er
 		}
 		last = err
 		if err.Kind == KindQuota {
-			t.warn(r, err)
-			continue // the gate holds it until there is quota again
+			now := time.Now()
+			if dry.refused(now, t.accepted.last(), res.pause, t.time, hintOf(err)) {
+				err.Cause = &StalledError{After: now.Sub(dry.since), Next: res.pause, Tasks: r.tasks}
+				return effort, err
+			}
+			t.warn(r, err, zap.Duration("delay", res.pause))
+			continue // the gate holds it until then
 		}
 		budget.Left -= res.took
 		if err.Kind == KindUnreachable && !err.spoken && budget.Paused >= firstContact {
