@@ -235,6 +235,86 @@ func TestWhatALogRepeatsIsPassedOver(t *testing.T) {
 	}
 }
 
+// An id that an answer gives to several tasks is none of them: who gets it is not known.
+func TestTasksWithOneIDAreNotCreated(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		ids  []string
+		want map[int]string
+	}{
+		{"all differ", []string{"b", "c", "a"}, map[int]string{0: "b", 1: "c", 2: "a"}},
+		{"they rise", []string{"a", "b", "c"}, map[int]string{0: "a", 1: "b", 2: "c"}},
+		{"two in a row", []string{"a", "a", "c"}, map[int]string{2: "c"}},
+		{"two apart", []string{"c", "a", "c", "b"}, map[int]string{1: "a", 3: "b"}},
+		{"three", []string{"a", "x", "a", "a"}, map[int]string{1: "x"}},
+		{"all", []string{"a", "a"}, map[int]string{}},
+		{"with none between", []string{"a", "", "a", ""}, map[int]string{1: "", 3: ""}},
+	} {
+		if ids, _, err := createdBy(strings.NewReader(itemsOf(tc.ids...)), len(tc.ids)); err != nil || !maps.Equal(ids, tc.want) {
+			t.Errorf("%s, in an answer: %v, %v", tc.name, ids, err)
+		}
+		var log []string
+		for i, id := range tc.ids {
+			log = append(log, fmt.Sprintf(`{"type":"TASK_CREATE","success":true,"input":{"__item_idx":"%d","input_values":{"a":"x"}},"output":{"task_id":%q}}`, i, id))
+		}
+		log = append(log, log[len(log)-1]) // told twice is no contradiction
+		entries, err := logged(strings.NewReader("[" + strings.Join(log, ",") + "]"))
+		ids := map[int]string{}
+		for _, e := range entries {
+			ids[e.Index] = e.ID
+		}
+		if err != nil || !maps.Equal(ids, tc.want) {
+			t.Errorf("%s, in a log: %v, %v", tc.name, ids, err)
+		}
+	}
+	for _, tc := range []struct {
+		ids, values []string
+		want        string
+	}{
+		{[]string{"a", "b"}, []string{"x", "x"}, "a b"},
+		{[]string{"a", "a"}, []string{"x", "x"}, "a"},
+		{[]string{"a", "b", "a"}, []string{"x", "x", "y"}, "b"},
+		{[]string{"", ""}, []string{"x", "y"}, " "},
+	} {
+		var log []string
+		for i, id := range tc.ids {
+			log = append(log, fmt.Sprintf(`{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":%q}},"output":{"task_id":%q}}`, tc.values[i], id))
+		}
+		entries, err := logged(strings.NewReader("[" + strings.Join(log, ",") + "]"))
+		var ids []string
+		for _, e := range entries {
+			ids = append(ids, e.ID)
+		}
+		if got := strings.Join(ids, " "); err != nil || got != tc.want {
+			t.Errorf("without an index, %q give %q, %v", tc.ids, got, err)
+		}
+	}
+}
+
+func TestNoAnswerGivesOneIDTwice(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		given := rapid.SliceOfN(rapid.StringMatching("[0-9a-c]{1,2}"), 1, 60).Draw(rt, "ids")
+		ids, _, err := createdBy(strings.NewReader(itemsOf(given...)), len(given))
+		times := map[string]int{}
+		for _, id := range given {
+			times[id]++
+		}
+		for i, id := range given {
+			if got, created := ids[i]; err != nil || created != (times[id] == 1) || created && got != id {
+				rt.Errorf("task %d with id %s, which is there %d times, is created: %v (%v)", i, id, times[id], created, err)
+			}
+		}
+	})
+}
+
+func TestALogThatIsNullHasNoEntries(t *testing.T) {
+	for log, ok := range map[string]bool{"null": true, " null\n": true, "[]": true, "nul": false, "nothing": false, "null,": false, "{}": false, "": false, "0": false} {
+		if entries, err := logged(strings.NewReader(log)); len(entries) > 0 || (err == nil) != ok {
+			t.Errorf("%q gives %v, %v", log, entries, err)
+		}
+	}
+}
+
 func TestASynchronousAnswerMustNameItemsOfTheRequest(t *testing.T) {
 	for _, bad := range []string{
 		`{}`, `[]`, `{"items":{"2":{"id":"t"}}}`, `{"items":{"-1":{"id":"t"}}}`, `{"items":{"x":{"id":"t"}}}`,

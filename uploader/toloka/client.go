@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -155,6 +156,8 @@ type Client struct {
 	observed  *observed
 	retrying  retrying
 	decode    decoders
+
+	smallPages atomic.Bool // the server gives only those
 }
 
 // NewClient returns a Client, or an error that says what is wrong with cfg. It

@@ -191,7 +191,7 @@ func (c *Client) List(ctx context.Context, e Entity, pool string, since time.Tim
 }
 
 // Count counts what a pool holds by listing it, as the server names the number nowhere:
-// one request for each 1,000.
+// one request for each 1,000, or for each 300 where the server gives no more.
 func (c *Client) Count(ctx context.Context, e Entity, pool string) (int64, error) {
 	var n int64
 	for _, err := range c.List(ctx, e, pool, time.Time{}, "") {
