@@ -66,7 +66,7 @@ type decoder struct {
 	tasks  int    // that the answer is about, as far as is known
 	ids    []byte // of the created tasks, one after the other
 	placed []placed
-	others []Item // that were refused, or have no index
+	others []Item  // that were refused, or have no index
 	slots  []int32 // of a hash table of ids
 }
 
@@ -554,6 +554,11 @@ func leaves(path string, value any, depth int) (found []verdict.Finding) {
 		code, isCode := value["code"].(string)
 		message, isMessage := value["message"].(string)
 		if code != "" || message != "" {
+			if payload, ok := value["payload"].(map[string]any); ok { // which says what it is about
+				if found = leaves(path, payload, depth+1); len(found) > 0 {
+					return found
+				}
+			}
 			return append(found, finding(path, code, message))
 		}
 		for _, name := range slices.Sorted(maps.Keys(value)) {
@@ -570,6 +575,36 @@ func leaves(path string, value any, depth int) (found []verdict.Finding) {
 	}
 	return found
 }
+
+// AboutRequest reports whether a refusal of KindInvalid is about the request: a parameter,
+// a body that is no tasks, the pool. Nothing in it names a task by its place, or a field
+// whose value is a task's own. No task is to blame then, and none is any better in another
+// request.
+func (e *Error) AboutRequest() bool {
+	if e.Kind != KindInvalid {
+		return false
+	}
+	byItem, all := e.Findings()
+	for _, found := range byItem {
+		if !slices.ContainsFunc(found, func(f verdict.Finding) bool { return ofAll(f.Path) }) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(all, func(f verdict.Finding) bool { return ofOne(f.Path) })
+}
+
+// ofOne reports whether a path is that of what a task holds of its own.
+func ofOne(path string) bool {
+	switch member, _, _ := strings.Cut(path, "."); member {
+	case "input_values", "known_solutions", "baseline_solutions", "message_on_unknown_solution", "overlap", "infinite_overlap",
+		"reserved_for", "unavailable_for", "traits_all_of", "traits_any_of", "traits_none_of_any":
+		return true
+	}
+	return false
+}
+
+// ofAll reports whether a path is that of what we give to all tasks alike.
+func ofAll(path string) bool { return path == "pool_id" || path == itemIndex }
 
 // Findings returns what the server says about a batch that it refused as a whole: what
 // is wrong with single items, by their place in it, and what it doesn't say of any one of

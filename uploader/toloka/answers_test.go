@@ -128,6 +128,8 @@ func TestErrorsOfItemsComeInManyShapes(t *testing.T) {
 		{"lists of errors", `{"0":{"a":[{"code":"C"},{"code":"D"}]}}`, map[int]string{0: "a:C: a:D:"}, ""},
 		{"plain texts", `{"0":"bad","a":"worse"}`, map[int]string{0: ":VALIDATION_ERROR:bad"}, "a:VALIDATION_ERROR:worse"},
 		{"fields called code and message", `{"0":{"code":{"code":"C"},"message":{"code":"D"}}}`, map[int]string{0: "code:C: message:D:"}, ""},
+		{"an error with a payload", `{"0":{"code":"V","message":"m","payload":{"input_values.a":{"code":"C"},"input_values.b":{"code":"D"}}}}`, map[int]string{0: "input_values.a:C: input_values.b:D:"}, ""},
+		{"an error with a payload that says nothing", `{"0":{"code":"V","message":"m","payload":{"a":5}}}`, map[int]string{0: ":V:m"}, ""},
 		{"an error of a whole item", `{"0":{"code":"C","message":"m"}}`, map[int]string{0: ":C:m"}, ""},
 		{"nothing to read", `{"0":null,"1":5,"a":true,"b":""}`, map[int]string{0: "", 1: ""}, ""},
 		{"a negative place", `{"-1":{"code":"C"}}`, nil, "-1:C:"},
@@ -235,6 +237,38 @@ func TestWhatALogRepeatsIsPassedOver(t *testing.T) {
 	}
 }
 
+func TestWhoseFaultARefusalIs(t *testing.T) {
+	for _, tc := range []struct {
+		name, code, payload string
+		kind                Kind
+		request             bool
+	}{
+		{"no payload", "VALIDATION_ERROR", ``, KindInvalid, true},
+		{"an empty one", "VALIDATION_ERROR", `{}`, KindInvalid, true},
+		{"null", "VALIDATION_ERROR", `null`, KindInvalid, true},
+		{"a parameter", "VALIDATION_ERROR", `{"allow_defaults":{"code":"VALUE_NOT_ALLOWED","message":"unknown parameter"}}`, KindInvalid, true},
+		{"the body", "VALIDATION_ERROR", `{"body":{"code":"ARRAY_EXPECTED"}}`, KindInvalid, true},
+		{"the pool", "VALIDATION_ERROR", `{"pool_id":{"code":"VALUE_NOT_ALLOWED"}}`, KindInvalid, true},
+		{"the pool of each task", "VALIDATION_ERROR", `{"0":{"pool_id":{"code":"C"}},"1":{"pool_id":{"code":"C"}}}`, KindInvalid, true},
+		{"the index of each task", "VALIDATION_ERROR", `{"0":{"__item_idx":{"code":"VALUE_NOT_ALLOWED"}}}`, KindInvalid, true},
+		{"another code", "MIXER_CONFIG_REQUIRED", ``, KindInvalid, true},
+		{"a field of a task", "VALIDATION_ERROR", `{"0":{"input_values.image":{"code":"VALUE_REQUIRED"}}}`, KindInvalid, false},
+		{"fields by place and name", "VALIDATION_ERROR", `{"3.input_values.image":{"code":"VALUE_REQUIRED"}}`, KindInvalid, false},
+		{"a field of some task", "VALIDATION_ERROR", `{"input_values.image":{"code":"VALUE_REQUIRED"}}`, KindInvalid, false},
+		{"nested fields", "VALIDATION_ERROR", `{"input_values":{"image":{"code":"VALUE_REQUIRED"}}}`, KindInvalid, false},
+		{"solutions", "VALIDATION_ERROR", `{"known_solutions.0.output_values.result":{"code":"C"}}`, KindInvalid, false},
+		{"a task as a whole", "VALIDATION_ERROR", `{"0":{"code":"C","message":"m"}}`, KindInvalid, false},
+		{"a task without a reason", "VALIDATION_ERROR", `{"0":{}}`, KindInvalid, false},
+		{"the pool of one task and a field of another", "VALIDATION_ERROR", `{"0":{"pool_id":{"code":"C"}},"1":{"overlap":{"code":"C"}}}`, KindInvalid, false},
+		{"no refusal of this kind", "ACCESS_DENIED", ``, KindAuth, false},
+	} {
+		e := &Error{Kind: tc.kind, Code: tc.code, Payload: []byte(tc.payload)}
+		if got := e.AboutRequest(); got != tc.request {
+			t.Errorf("%s: it is about the request: %v", tc.name, got)
+		}
+	}
+}
+
 // An id that an answer gives to several tasks is none of them: who gets it is not known.
 func TestTasksWithOneIDAreNotCreated(t *testing.T) {
 	for _, tc := range []struct {
@@ -308,7 +342,7 @@ func TestNoAnswerGivesOneIDTwice(t *testing.T) {
 }
 
 func TestALogThatIsNullHasNoEntries(t *testing.T) {
-	for log, ok := range map[string]bool{"null": true, " null\n": true, "[]": true, "nul": false, "nothing": false, "null,": false, "{}": false, "": false, "0": false} {
+	for log, ok := range map[string]bool{"null": true, "null\n": true, "[]": true, "nul": false, "nothing": false, "null,": false, "{}": false, "": false, "0": false} {
 		if entries, err := logged(strings.NewReader(log)); len(entries) > 0 || (err == nil) != ok {
 			t.Errorf("%q gives %v, %v", log, entries, err)
 		}
