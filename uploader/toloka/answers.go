@@ -19,6 +19,7 @@ import (
 	"github.com/go-faster/jx"
 
 	"poolfill/internal/contract"
+	"poolfill/internal/visible"
 	"poolfill/reader/verdict"
 )
 
@@ -247,7 +248,7 @@ func (p *decoders) answer(r io.Reader, n int, sent inputs, take func(iter.Seq[It
 				i, err := strconv.Atoi(string(key))
 				switch {
 				case err != nil || i < 0 || i >= n:
-					return fmt.Errorf("the answer names item %q of %d items", cut(string(key), 40), n)
+					return fmt.Errorf("the answer names item %q of %d items", visible.Cut(string(key), 40), n)
 				case items:
 					return d.item(i, sent)
 				}
@@ -530,7 +531,9 @@ func findings(raw []byte) []verdict.Finding {
 }
 
 func finding(path, code, message string) verdict.Finding {
-	return verdict.Finding{Stage: verdict.StageServer, Path: path, Code: cut(code, maxText), Message: cut(message, maxText)}
+	return verdict.Finding{
+		Stage: verdict.StageServer, Path: visible.Cut(path, maxText), Code: visible.Cut(code, maxText), Message: visible.Cut(message, maxText),
+	}
 }
 
 // maxNesting bounds how deep the errors of a row are looked for.

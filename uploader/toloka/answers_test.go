@@ -180,9 +180,6 @@ func TestErrorAnswersAreNeverTakenForJSON(t *testing.T) {
 			t.Errorf("the interval of %s is %q", payload, got)
 		}
 	}
-	if got := cut("aé", 2); got != "a…" {
-		t.Errorf("a cut within a character gives %q", got)
-	}
 }
 
 // createdBy reads the answer to a synchronous upload of n tasks.

@@ -16,11 +16,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-faster/jx"
 
 	"poolfill/internal/contract"
+	"poolfill/internal/visible"
 )
 
 // Kind is what a failed request means for its sender.
@@ -59,7 +59,7 @@ type Error struct {
 	// Status is the HTTP status; 0 where there was no answer.
 	Status int
 	// Code, Message, RequestID and Payload are the server's own words; empty
-	// where it had none.
+	// where it had none. All but the Payload are fit to be shown.
 	Code      string
 	Message   string
 	RequestID string
@@ -197,9 +197,18 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " (before that: %v)", e.Before)
 	}
 	if e.Cause != nil && !known {
-		fmt.Fprintf(&b, " (%v)", e.Cause)
+		fmt.Fprintf(&b, " (%s)", e.cause())
 	}
 	return b.String()
+}
+
+// cause returns the words of Go and the system, which may quote what came over the
+// network. Those of the caller stay as they are.
+func (e *Error) cause() string {
+	if e.Kind == KindJournal || e.Kind == KindCanceled {
+		return e.Cause.Error()
+	}
+	return visible.Cut(e.Cause.Error(), maxCause)
 }
 
 // answer returns the server's own words in brackets.
@@ -356,8 +365,12 @@ func statKey(e *Error) string {
 	return string(e.Kind)
 }
 
-// maxText bounds what is quoted of a server's message.
-const maxText = 500
+// maxText bounds what is quoted of a server's message, in bytes, and maxCause what Go
+// makes of it.
+const (
+	maxText  = 500
+	maxCause = 1000
+)
 
 // errorAnswer reads the body of an answer that is not 2xx. Whatever isn't the
 // API's JSON, such as a proxy's HTML, leaves everything empty.
@@ -390,7 +403,7 @@ func errorAnswer(body []byte) (code, message, requestID string, payload json.Raw
 	if err != nil {
 		payload = nil // cut off somewhere: what was read whole is good
 	}
-	return cut(code, maxText), cut(message, maxText), cut(requestID, maxText), payload
+	return visible.Cut(code, maxText), visible.Cut(message, maxText), visible.Cut(requestID, maxText), payload
 }
 
 // intervalOf reads payload.interval of a 429.
@@ -400,17 +413,6 @@ func intervalOf(payload []byte) string {
 	}
 	_ = json.Unmarshal(payload, &p) // what can't be read names no interval
 	return p.Interval
-}
-
-// cut bounds a text, at a character's border.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most] + "…"
 }
 
 // timeoutError is the cause of a request's own end.

@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"poolfill/internal/backoff"
+	"poolfill/internal/visible"
 )
 
 // The states of an operation.
@@ -37,7 +38,7 @@ func (o Operation) Done() bool {
 // nothing where there are none.
 func (o Operation) Explain() string {
 	if text := string(o.Details); text != "" && text != "{}" {
-		return " (" + cut(text, maxText) + ")"
+		return " (" + visible.Cut(text, maxText) + ")"
 	}
 	return ""
 }
@@ -55,7 +56,7 @@ func (p *decoders) operation(r io.Reader) (op Operation, err error) {
 			if field := texts[name]; field != nil && err == nil {
 				var value []byte
 				value, err = text(raw)
-				*field = string(value)
+				*field = visible.Cut(string(value), maxText)
 			}
 			if name == "details" && len(raw) <= maxDetails && string(raw) != "null" {
 				op.Details = bytes.Clone(raw)
