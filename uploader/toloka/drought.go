@@ -29,7 +29,8 @@ func (a *accepted) last() time.Time {
 // takes no tasks at all. The first pause for a quota that the server names is no part of
 // it: it was said when there will be room.
 type drought struct {
-	since time.Time // zero before the first refusal
+	begun time.Time // its first refusal; zero for none
+	since time.Time // it counts from then on
 	last  time.Time // refusal
 }
 
@@ -38,9 +39,9 @@ type drought struct {
 // attempt. Where the pause is not one that the server asked for, there is at least one.
 func (d *drought) refused(now, accepted time.Time, pause, most time.Duration, hint hint) (over bool) {
 	next := now.Add(pause)
-	begins := d.since.IsZero() || accepted.After(d.last)
+	begins := d.begun.IsZero() || accepted.After(d.last)
 	if begins {
-		if d.since = now; hint == quotaNamed {
+		if d.begun, d.since = now, now; hint == quotaNamed {
 			d.since = next
 		}
 	}

@@ -41,6 +41,9 @@ func TestAServerThatAlwaysRefusesEndsTheCall(t *testing.T) {
 				if !errors.As(err, &failed) || failed.Kind != KindQuota || failed.InDoubt || !errors.As(err, &stalled) || stalled.Tasks != 2 {
 					t.Fatalf("the error is: %v", err)
 				}
+				if took := time.Since(start); stalled.After != took {
+					t.Errorf("it says that nothing was taken for %v, of %v", stalled.After, took)
+				}
 				if text := err.Error(); !strings.Contains(text, "the quota was used up while sending 2 rows (429") || !strings.Contains(text, "2 tasks may be more than it ever lets pass at once: make the chunks smaller") {
 					t.Errorf("the error is: %v", err)
 				}

@@ -98,7 +98,7 @@ func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Er
 		if err.Kind == KindQuota {
 			now := time.Now()
 			if dry.refused(now, t.accepted.last(), res.pause, t.time, hintOf(err)) {
-				err.Cause = &StalledError{After: now.Sub(dry.since), Next: res.pause, Tasks: r.tasks}
+				err.Cause = &StalledError{After: now.Sub(dry.begun), Next: res.pause, Tasks: r.tasks}
 				return effort, err
 			}
 			t.warn(r, err, zap.Duration("delay", res.pause))
