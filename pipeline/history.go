@@ -30,8 +30,12 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 	p = &past{keeper: memoryKeeper{h.set.Recorder}, unchanged: make(map[int]string)}
 	defer func() {
 		if err != nil {
-			if h.ending.byUser() {
+			var damaged *ledger.DamagedError
+			switch {
+			case h.ending.byUser():
 				err = ErrInterrupted
+			case errors.As(err, &damaged):
+				err = &SetupError{err} // nothing is sent by it
 			}
 			err = errors.Join(err, p.keeper.abandon())
 		}
@@ -62,7 +66,7 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 	if plan.resume != nil {
 		run = *plan.resume
 		run.Command, run.Names = want.Command, want.Names
-		run, err = h.ledger.Continue(run)
+		run, err = h.ledger.Continue(ctx, run)
 	} else {
 		if plan.related || h.set.guard == GuardNone {
 			// Chunks of a run after the first may look like those of earlier ones

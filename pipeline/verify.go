@@ -203,7 +203,7 @@ func (r RowsOfRun) inDoubt(ctx context.Context, run ledger.Run, yield func(claim
 			continue
 		}
 		last = d.Chunk
-		c, _, err := r.Ledger.Chunk(ctx, run, d.Chunk)
+		c, _, err := r.Ledger.Entry(run).Chunk(ctx, d.Chunk)
 		if err != nil {
 			return err
 		}

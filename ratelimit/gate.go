@@ -267,7 +267,7 @@ func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err
 	}
 	if byDay := g.day.wait(now, tasks); byDay > 0 {
 		if g.cfg.Park {
-			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, NextDay(now, g.cfg.Day)}
+			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, NextDay(now, g.cfg.Day), g.day.room()}
 		}
 		g.block(ReasonDay, time.Time{})
 		return min(byDay, clockCheck), g.changed, nil
@@ -294,7 +294,7 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		return 0, fmt.Errorf("the quota's book can't be asked for room for %d tasks: %w", grant.tasks, err)
 	case wait > 0 && reason == ReasonDay && g.cfg.Park:
 		// The book knows the day's end, by a clock that may be another one.
-		return 0, &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(now.Add(wait))}
+		return 0, g.bookFull(ctx, wholeSeconds(now.Add(wait)))
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -312,6 +312,17 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		g.block("", time.Time{})
 	}
 	return min(wait, bookPoll), nil
+}
+
+// bookFull returns the error of a request for which the Book has no room today.
+func (g *Gate) bookFull(ctx context.Context, until time.Time) error {
+	used, err := g.book.Today(ctx)
+	if err != nil {
+		return fmt.Errorf("the quota's book can't be asked for what is left of the day: %w", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return &DayQuotaError{g.cfg.TasksPerDay, until, max(0, min(g.cfg.TasksPerDay-used, g.day.room()))}
 }
 
 // share leaves the other processes of the account their share of the requests a
@@ -342,7 +353,7 @@ func (g *Gate) parked(now time.Time) error {
 	if !g.cfg.Park || !g.dayUntil.After(now) {
 		return nil
 	}
-	return &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(g.dayUntil)}
+	return &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(g.dayUntil), 0}
 }
 
 // wholeSeconds rounds up, so that nobody comes back too early.
@@ -523,8 +534,8 @@ func (gr *Grant) Refund() { gr.end(Unused, gr.refund) }
 // count, and no request passes for as long as PauseAfter returns. Refusals of requests
 // that were already under way when a pause began don't count as further ones in a row.
 // Where the interval is the day, Park makes requests fail until the pause's end,
-// without its jitter.
-func (gr *Grant) Refused(r Refusal) {
+// without its jitter. It returns the time until the pause is over.
+func (gr *Grant) Refused(r Refusal) (pause time.Duration) {
 	gr.end(Unused, func(g *Gate, now time.Time) {
 		r.Day = g.cfg.Day
 		gr.refund(g, now)
@@ -536,7 +547,9 @@ func (gr *Grant) Refused(r Refusal) {
 		if strings.EqualFold(r.Interval, IntervalDay) {
 			g.endDay(base(r, g.refusals, now).For)
 		}
+		pause = g.pausedUntil.Sub(now)
 	})
+	return pause
 }
 
 // jitter is made of the time: processes that were refused at different moments wait for

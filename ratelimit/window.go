@@ -191,6 +191,9 @@ func (d *day) wait(now time.Time, tasks int) time.Duration {
 	return untilNextDay(now, d.length)
 }
 
+// room returns how many tasks the day has room for. It needs a limit.
+func (d *day) room() int { return max(0, d.limit-d.used) }
+
 // DayOf is the beginning of the quota's day in which t lies, UTC, by the wall
 // clock. length is as in Limits.Day.
 func DayOf(t time.Time, length time.Duration) time.Time {

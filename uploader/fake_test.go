@@ -2,6 +2,7 @@ package uploader
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -56,7 +57,21 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
+	if err == nil {
+		nameOperation(resp, req)
+	}
 	return resp, err
+}
+
+// nameOperation puts the id that a request names in place of OPID.
+func nameOperation(resp *http.Response, r request) {
+	body, err := io.ReadAll(resp.Body)
+	body = bytes.ReplaceAll(body, []byte("OPID"), []byte(cmp.Or(r.URL.Query().Get("operation_id"), lastID(r))))
+	rest := io.Reader(bytes.NewReader(body))
+	if err != nil {
+		rest = io.MultiReader(rest, errReader{err})
+	}
+	resp.Body = io.NopCloser(rest)
 }
 
 func (f *fakeServer) posts() []request {
@@ -113,10 +128,7 @@ type step struct {
 }
 
 func on(want string, status int, body string, headers ...string) step {
-	return step{want, func(r request) (*http.Response, error) {
-		body := strings.ReplaceAll(body, "OPID", r.URL.Query().Get("operation_id"))
-		return answer(status, body, headers...), nil
-	}}
+	return step{want, func(request) (*http.Response, error) { return answer(status, body, headers...), nil }}
 }
 
 // broken loses the connection of a POST /tasks.

@@ -88,7 +88,7 @@ func (e *NotOpenedError) Error() string {
 // already stays so. The error is an *Error, or a *NotOpenedError.
 func (c *Client) OpenPool(ctx context.Context, id string) error {
 	what := "opening pool " + id
-	op, _, err := c.operate(ctx, &request{what: what, method: http.MethodPost, path: poolPath(id) + "/open"})
+	op, _, err := c.operate(ctx, &request{what: what, method: http.MethodPost, path: poolPath(id) + "/open", mayBeEmpty: true})
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (c *Client) RenamePool(ctx context.Context, id, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.do(ctx, &request{what: "renaming pool " + id, method: http.MethodPut, path: poolPath(id), body: renamed})
+	_, err = c.do(ctx, &request{what: "renaming pool " + id, method: http.MethodPut, path: poolPath(id), body: renamed, read: into(new(Pool))})
 	return err
 }
 
