@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -217,6 +218,35 @@ func TestDoublesAreNamedAtTheEndOfARun(t *testing.T) {
 		t.Fatalf("the report that is made again has %+v, %v", again.Verification, err)
 	}
 	wantVerified(t, *again.Verification, nil, "doubled 1", "doubled 2")
+}
+
+// A server that carries a request out after the search for its tasks: what is there twice
+// is named by the run itself.
+func TestWhatComesLateIsNamed(t *testing.T) {
+	t.Parallel()
+	var background sync.WaitGroup
+	late := func(next http.Handler, _ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // the server refuses half of one
+		again := r.Clone(context.WithoutCancel(r.Context()))
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		background.Go(func() {
+			time.Sleep(7 * time.Second)
+			next.ServeHTTP(httptest.NewRecorder(), again)
+		})
+		panic(http.ErrAbortHandler)
+	}
+	server, url := serve(t, emulator.Config{}, creations(late))
+	t.Cleanup(background.Wait) // before the server is closed
+	cfg := config(url, write(t, "a.tsv", images(5)))
+	cfg.Mode, cfg.ChunkSize, cfg.Workers, cfg.VerifyAfter, cfg.Ledger = uploader.Sync, 2, 1, 3*time.Second, openBook(t).Ledger
+	r, err := run(t, cfg)
+	if err != nil || r.Verification == nil {
+		t.Fatalf("%v, verified %+v", err, r.Verification)
+	}
+	background.Wait()
+	if doubles := int64(server.Stats().Pools["1"]) - r.Totals.Created; doubles != r.Verification.Doubled {
+		t.Errorf("%d tasks are doubles, and %+v are named", doubles, r.Verification)
+	}
 }
 
 func TestOnlyRunsThatMayHaveDoubledAreVerified(t *testing.T) {
