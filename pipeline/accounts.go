@@ -277,11 +277,12 @@ func (s *settlement) exactly() error {
 	})
 }
 
-// byIdentity gives rows whose id no task has tasks with their content, as equal ones are
-// as good as each other. What is left of these rows is missing.
+// byIdentity gives rows tasks with their content, as equal ones are as good as each other;
+// but for rows whose id a task has that is another now. What is left of the others is
+// missing.
 func (s *settlement) byIdentity() error {
 	return s.eachLacking(func(number int, c claim) error {
-		if s.named(c.id) != nil {
+		if t := s.named(c.id); t != nil && t.key != c.key {
 			return nil
 		}
 		s.settled(number)
@@ -322,7 +323,6 @@ func (s *settlement) byID() error {
 			t.whose = nobodys
 		}
 	}
-	s.rewind()
 	return err
 }
 

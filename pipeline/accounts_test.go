@@ -205,6 +205,32 @@ func TestVerifyTellsWhoseATaskIs(t *testing.T) {
 			Accounts{Rows: 2, Changed: 1},
 		},
 		{
+			"pairs of equal rows have each other's ids",
+			[]ledgerRow{{apes, "1"}, {apes, "2"}, {bees, "3"}, {bees, "4"}},
+			[]claim{
+				{ours: true, key: ape, id: "3", row: row(1)},
+				{ours: true, key: ape, id: "4", row: row(2)},
+				{ours: true, key: bee, id: "1", row: row(3)},
+				{ours: true, key: bee, id: "2", row: row(4)},
+			},
+			[]string{"changed 1 3", "changed 2 4", "changed 3 1", "changed 4 2"},
+			Accounts{Rows: 4, Changed: 4},
+		},
+		{
+			"two equal rows have one id",
+			[]ledgerRow{{apes, "1"}, {apes, "2"}},
+			[]claim{{ours: true, key: ape, id: "1", row: row(1)}, {ours: true, key: ape, id: "1", row: row(2)}},
+			nil,
+			Accounts{Rows: 2},
+		},
+		{
+			"and there is one task for both",
+			[]ledgerRow{{apes, "1"}},
+			[]claim{{ours: true, key: ape, id: "1", row: row(1)}, {ours: true, key: ape, id: "1", row: row(2)}},
+			[]string{"missing 2 1"},
+			Accounts{Rows: 2, Missing: 1},
+		},
+		{
 			"and the other's task is not there",
 			[]ledgerRow{{apes, "1"}},
 			[]claim{{ours: true, key: ape, id: "1", row: row(1)}, {ours: true, key: bee, id: "1", row: row(2)}},
