@@ -53,7 +53,7 @@ func entriesOf(codes []string) ([]explain.Entry, error) {
 			if near := explain.Near(code); len(near) > 0 {
 				hint = "; did you mean " + strings.Join(near, ", ") + "?"
 			}
-			return nil, fmt.Errorf("there is no code %q%s\n'poolfill explain' lists them all", code, hint)
+			return nil, advise(fmt.Errorf("there is no code %q%s", code, hint), "'poolfill explain' lists them all")
 		}
 		entries[i] = entry
 	}

@@ -16,7 +16,7 @@ func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) e
 	var refused *toloka.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
-		return fmt.Errorf("%w\n%s", err, elsewhere(cfg, done))
+		return advise(err, elsewhere(cfg, done))
 	case state == pipeline.Stopped:
 		return err // by a rule of the user's, which would stop it again; it says what to do
 	}

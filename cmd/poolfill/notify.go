@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/notify"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 )
 
@@ -62,7 +62,7 @@ func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, out
 		}, text, code)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "poolfill: warning: nobody was notified: %v\n", err)
+		visible.Fprintf(stderr, "poolfill: warning: nobody was notified: %s\n", err)
 	}
 }
 
@@ -71,7 +71,7 @@ func notBegun(pool string, why error, now time.Time) pipeline.Report {
 	return pipeline.Report{
 		Version: pipeline.ReportVersion,
 		State:   pipeline.Failed,
-		Error:   why.Error(),
+		Error:   plainly(why),
 		PoolID:  pool,
 		Started: now.UTC(), Finished: now.UTC(),
 		Files: []pipeline.File{}, Rejections: []pipeline.Rejection{}, Warnings: []pipeline.Warning{},
