@@ -59,7 +59,7 @@ func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, out
 			Target:      f.target,
 			Environment: withoutSecrets(os.Environ()),
 			Output:      stderr, // standard output is the report's
-		}, text, code)
+		}, visible.JSON(text), code)
 	}
 	if err != nil {
 		visible.Fprintf(stderr, "poolfill: warning: nobody was notified: %s\n", err)
