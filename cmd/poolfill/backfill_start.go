@@ -109,7 +109,7 @@ func (f *backfillStart) begin(ctx context.Context, std streams, m *backfill.Mana
 	if err == nil {
 		switch {
 		case b.Command != command:
-			return b, &usageError{advise(fmt.Errorf("backfill %s was begun by another command:", b.Name), "  "+b.Command, "Run that to go on with it, or choose another --name")}
+			return b, &usageError{advise(fmt.Errorf("backfill %s was begun by another command", b.Name), "  "+b.Command, "Run that to go on with it, or choose another --name")}
 		case b.State == backfill.Paused || b.State == backfill.Cancelled:
 			return b, &usageError{fmt.Errorf("backfill %s is %s: 'poolfill backfill resume %s' goes on with a paused one; choose another --name for a new one", b.Name, b.State, b.Name)}
 		}

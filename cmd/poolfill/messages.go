@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"poolfill/cmd/poolfill/internal/explain"
 	"poolfill/internal/visible"
 	"poolfill/reader"
@@ -36,6 +38,8 @@ func lines(err error) string {
 			text += "\n" + visible.Text(line)
 		}
 		return text
+	case *pgconn.ConnectError: // which has a line for each address
+		return visible.Text(strings.Join(strings.Fields(e.Error()), " "))
 	case *reader.InputError:
 		findings := make([]string, len(e.Findings))
 		for i, f := range e.Findings {
