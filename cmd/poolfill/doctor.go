@@ -422,10 +422,11 @@ func (d diagnosis) Text(w io.Writer) error {
 	var b strings.Builder
 	for _, f := range d.Checks {
 		colour := map[checkResult]ui.Colour{right: ui.Green, odd: ui.Yellow, failed: ui.Red}[f.Verdict]
-		fmt.Fprintf(&b, "%s  %-8s  %s\n", palette.Paint(colour, fmt.Sprintf("%-4s", f.Verdict)), f.Check,
-			strings.ReplaceAll(f.Message, "\n", "\n                "))
+		b.WriteString(palette.Paint(colour, fmt.Sprintf("%-4s", f.Verdict)))
+		visible.Fprintf(&b, "  %-8s  ", f.Check)
+		b.WriteString(strings.ReplaceAll(f.Message, "\n", "\n                ") + "\n")
 		if f.Advice != "" {
-			fmt.Fprintf(&b, "                → %s\n", f.Advice)
+			visible.Fprintf(&b, "                → %s\n", f.Advice)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

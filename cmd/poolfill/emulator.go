@@ -160,7 +160,7 @@ func serveEmulator(ctx context.Context, std streams, cfg emulator.Config, listen
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer stopOnSignals(cancel, cancel, 0)()
-	fmt.Fprintf(std.out, "http://%s\n", listener.Addr())
+	visible.Fprintf(std.out, "http://%s\n", listener.Addr())
 	open := append([]string{server.DemoPool()}, cfg.Pools...)
 	visible.Fprintf(std.err, "poolfill emulator: %s open; Ctrl-C ends it\n", poolsAre(open))
 	return errors.Join(serve(ctx, server, listener), server.Close())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -196,7 +197,7 @@ func escaped(arg string) string {
 			b.WriteString(`\` + char)
 		case visible.Text(char) != char:
 			for _, c := range []byte(char) {
-				fmt.Fprintf(&b, `\x%02x`, c)
+				b.WriteString(`\x` + hex.EncodeToString([]byte{c}))
 			}
 		default:
 			b.WriteString(char)
