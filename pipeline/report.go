@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -54,7 +55,7 @@ type Report struct {
 	Warnings   []Warning   `json:"warnings"`
 	Requests   Requests    `json:"requests"`
 	Quota      Quota       `json:"quota"`
-	// Outputs gives the path of each file that the run wrote, by its kind.
+	// Outputs has the path of each file that the run wrote, by its kind.
 	Outputs map[string]string `json:"outputs"`
 	// Settings are the rules of the run, as far as people ask for them.
 	Settings Settings `json:"settings"`
@@ -138,7 +139,7 @@ func (r *Report) addWarnings(all []Warning) {
 	}
 }
 
-// warning gives the place of the warning of another one's kind; -1 is none.
+// warning returns the place of the warning of another one's kind; -1 is none.
 func (r *Report) warning(of Warning) int {
 	return slices.IndexFunc(r.Warnings, func(w Warning) bool { return w.File == of.File && w.Code == of.Code && w.Column == of.Column })
 }
@@ -161,6 +162,13 @@ func (t Totals) closes() bool {
 	return t.Rows == t.Created+t.Valid+t.Rejected+t.Duplicate+t.Unsent
 }
 
+// defect is the error of counts that don't close.
+func (t Totals) defect() error {
+	sum := t.Created + t.Valid + t.Rejected + t.Duplicate + t.Unsent
+	return fmt.Errorf("the counts don't close: %d rows were read, and %d created + %d valid + %d rejected + %d duplicate + %d unsent are %d. This is a defect of poolfill: please report it, and check the pool before you upload again",
+		t.Rows, t.Created, t.Valid, t.Rejected, t.Duplicate, t.Unsent, sum)
+}
+
 func (t *Totals) merge(other *Totals) {
 	t.Rows += other.Rows
 	t.Created += other.Created
@@ -170,17 +178,17 @@ func (t *Totals) merge(other *Totals) {
 	t.Unsent += other.Unsent
 }
 
-func (t *Totals) add(s Status) {
+func (t *Totals) add(s verdict.Status) {
 	switch s {
-	case Created:
+	case verdict.Created:
 		t.Created++
-	case Valid:
+	case verdict.Valid:
 		t.Valid++
-	case Rejected:
+	case verdict.Rejected:
 		t.Rejected++
-	case Duplicate:
+	case verdict.Duplicate:
 		t.Duplicate++
-	case Unsent:
+	case verdict.Unsent:
 		t.Unsent++
 	}
 }

@@ -60,8 +60,8 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 	for i := range 3 * maxGroups {
 		for range i%2 + 1 {
 			tally.read("f", 1)
-			tally.add(&Result{
-				Position: verdict.Position{File: "f"}, Status: Rejected,
+			tally.add(&verdict.Verdict{
+				Position: verdict.Position{File: "f"}, Status: verdict.Rejected,
 				Findings: []verdict.Finding{{Stage: verdict.StageCheck, Line: int64(i), Field: fmt.Sprint("INPUT:", i), Code: "C", Message: "m"}},
 			})
 		}
@@ -86,11 +86,11 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 }
 
 func TestCountsThatDoNotCloseAreALoudFailure(t *testing.T) {
-	p, err := New(Config{Files: []string{"-"}, Check: true, NoSpec: true})
+	p, err := New(Config{Input: Input{Files: []string{"-"}, NoSpec: true}, Job: Check{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.tally.read("f", 1)
+	p.books.read("f", 1, 0, 0)
 	r, err := p.report(time.Now())
 	if err == nil || r.State != Failed || r.Error == "" {
 		t.Errorf("%v: %s", err, r.State)

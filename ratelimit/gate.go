@@ -543,7 +543,7 @@ func (gr *Grant) Refused(r Refusal) (pause time.Duration) {
 			g.epoch++
 			g.refusals++
 		}
-		g.pause(PauseAfter(r, g.refusals, now, rand.Float64()))
+		g.pause(PauseAfter(r, g.refusals, now, jitter(now)))
 		if strings.EqualFold(r.Interval, IntervalDay) {
 			g.endDay(base(r, g.refusals, now).For)
 		}
@@ -551,6 +551,10 @@ func (gr *Grant) Refused(r Refusal) (pause time.Duration) {
 	})
 	return pause
 }
+
+// jitter is made of the time: processes that were refused at different moments wait for
+// different times, and a test whose clock is its own can be repeated.
+func jitter(now time.Time) float64 { return rand.New(rand.NewPCG(uint64(now.UnixNano()), 0)).Float64() }
 
 func (gr *Grant) refund(g *Gate, now time.Time) {
 	g.window.refund(gr.tasks)

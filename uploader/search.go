@@ -47,7 +47,7 @@ func lookTwice[T any](ctx context.Context, settle time.Duration, what string, ca
 	}
 }
 
-// search looks in the pool for the tasks of rows of which nothing tells whether
+// search looks in the pool for the tasks of rows of which it is not known whether
 // they were created, and returns the rows that the pool doesn't have. Meanwhile
 // no other chunk is under way, so that each task of the pool is either named
 // already, or was created for rows that are in doubt, and then equal tasks are

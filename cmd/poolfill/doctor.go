@@ -18,11 +18,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
 	"poolfill/internal/spelling"
 	"poolfill/internal/state"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/toloka"
 )
 

@@ -224,7 +224,7 @@ func emulate(ctx context.Context, cfg *pipeline.Config) (stop func() error, err 
 		cfg.PoolID = server.DemoPool()
 	}
 	forget := func() error { return nil }
-	if !cfg.Check {
+	if _, check := cfg.Job.(pipeline.Check); !check {
 		forget, err = passingLedger(cfg)
 	}
 	stop = func() error {

@@ -8,9 +8,9 @@ import (
 	"syscall"
 
 	"poolfill/cmd/poolfill/internal/backfill"
-	"poolfill/internal/ledger"
 	"poolfill/internal/state"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 )
 
@@ -94,8 +94,9 @@ func known(err error) error {
 	var (
 		run *ledger.UnknownRunError
 		now *backfill.StateError
+		bad *ledger.DamagedError
 	)
-	if errors.As(err, &run) || errors.Is(err, backfill.ErrUnknown) || errors.As(err, &now) {
+	if errors.As(err, &run) || errors.As(err, &bad) || errors.Is(err, backfill.ErrUnknown) || errors.As(err, &now) {
 		return &usageError{err}
 	}
 	return err

@@ -21,9 +21,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
 	"poolfill/internal/pgtest"
 	"poolfill/internal/state"
+	"poolfill/pipeline/ledger"
 )
 
 func TestMain(m *testing.M) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"unicode/utf8"
+
+	"poolfill/cmd/poolfill/internal/explain"
 )
 
 // plainly returns an error's text, with words for people in place of what the system
@@ -22,7 +24,7 @@ func plainly(err error) string {
 			text = strings.ReplaceAll(text, cause.Error(), words)
 		}
 	}
-	return text
+	return explain.WithFlags(text)
 }
 
 // systemErrors finds the errors of the system that an error was made of.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 func newRunsCommand(std streams) *cobra.Command {
@@ -23,8 +23,9 @@ state, or with --db a database that many machines share; it is what keeps rows
 from being uploaded twice.`
 	cmd.Example = `  poolfill runs
   poolfill runs show 5c0f
+  poolfill runs check
   poolfill runs prune --older-than 2160h`
-	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsPruneCommand(std), newRunsCopyCommand(std))
+	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsCheckCommand(std), newRunsPruneCommand(std), newRunsCopyCommand(std))
 	return cmd
 }
 

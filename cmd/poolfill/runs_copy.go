@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
+	"poolfill/pipeline/ledger"
 )
 
 // copied is what runs copy says, and with --json prints.

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 )
 
 // runJSON is a run as --json prints it.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 func newRunsPruneCommand(std streams) *cobra.Command {

@@ -31,12 +31,11 @@ func newUploadCommand(std streams) *cobra.Command {
 	)
 	upload := func(cmd *cobra.Command, args []string) (pipeline.Report, error) {
 		cfg := pipeline.Config{
-			Mode:      uploader.Mode(mode),
-			ChunkSize: chunkSize,
-			OnInvalid: pipeline.OnInvalid(onInvalid),
-			OpenPool:  openPool,
-			Command:   commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args)))),
+			Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: chunkSize},
+			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid)},
+			Keeping: pipeline.Keeping{Command: commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args))))},
 		}
+		job := pipeline.Upload{OpenPool: openPool}
 		var err error
 		if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
 			return pipeline.Report{}, &usageError{err}
@@ -44,12 +43,13 @@ func newUploadCommand(std streams) *cobra.Command {
 		if cfg.Workers, err = parseWorkers(workers); err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
-		if cfg.Guard, err = before.guard(); err == nil {
+		if job.Guard, err = before.guard(); err == nil {
 			err = before.detached(args)
 		}
 		if err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
+		cfg.Job = job
 		f.api.limits.Park = onQuota == "park" || onQuota == "auto" && !isTerminal(std.err)
 		return f.execute(cmd, std, args, cfg)
 	}

@@ -113,7 +113,7 @@ func (s Sum) Key() Key {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], s[0])
 	binary.BigEndian.PutUint64(b[8:], s[1])
-	return xxh3.Hash128(b[:]).Bytes()
+	return b
 }
 
 // Defaults are what the pool gives a task that doesn't say it itself.

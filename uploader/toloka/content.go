@@ -15,7 +15,7 @@ import (
 // JSON is written; they are interchangeable.
 type Key [16]byte
 
-// ContentKey gives the key of a task in the API's JSON. What the server may add
+// ContentKey returns the key of a task in the API's JSON. What the server may add
 // to a task, such as its id, overlap or weights, plays no part. It fails where
 // that is no JSON object.
 func ContentKey(task []byte) (Key, error) {

@@ -16,6 +16,7 @@ import (
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
+	"poolfill/reader/verdict"
 )
 
 // aRun is a report in which everything is there.
@@ -254,7 +255,7 @@ func TestALivePageSaysHowFarTheRunIs(t *testing.T) {
 func TestTheFilesOfARunNameEachOther(t *testing.T) {
 	dir := t.TempDir()
 	w := create(t, dir, tsv("a.tsv"))
-	record(t, w, row("a.tsv", 1, pipeline.Created))
+	record(t, w, row("a.tsv", 1, verdict.Created))
 	r, err := w.Finish(aRun())
 	if err != nil {
 		t.Fatal(err)
