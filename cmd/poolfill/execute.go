@@ -140,7 +140,7 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 	result, err := p.Run(ctx)
 	stopDisplay()
 	if failed := stopView(); failed != nil {
-		fmt.Fprintln(display, "poolfill: warning: "+failed.Error()) // the rows are no worse for it
+		fmt.Fprintln(display, "poolfill: warning: "+plainly(failed)) // the rows are no worse for it
 	}
 
 	var setup *pipeline.SetupError

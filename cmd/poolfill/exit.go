@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"syscall"
 
 	"poolfill/cmd/poolfill/internal/backfill"
@@ -52,6 +53,19 @@ type unfinishedError struct {
 func (e *unfinishedError) Error() string { return e.err.Error() + "\nTo go on: " + e.command }
 
 func (e *unfinishedError) Unwrap() error { return e.err }
+
+// advisedError is an error with lines of ours below it that say what to do.
+type advisedError struct {
+	err    error
+	advice []string
+}
+
+// advise adds lines to an error.
+func advise(err error, lines ...string) error { return &advisedError{err, lines} }
+
+func (e *advisedError) Error() string { return e.err.Error() + "\n" + strings.Join(e.advice, "\n") }
+
+func (e *advisedError) Unwrap() error { return e.err }
 
 // exitCode is the one place where errors become exit codes.
 func exitCode(err error) int {

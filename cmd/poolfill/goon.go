@@ -23,7 +23,7 @@ func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) e
 	case errors.As(err, &differs):
 		return err // tasks can't be taken back
 	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
-		return fmt.Errorf("%w\n%s", err, elsewhere(cfg, done))
+		return advise(err, elsewhere(cfg, done))
 	case errors.As(err, &damaged):
 		return err // which says what to do first
 	case state == pipeline.Stopped:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/visible"
 	"poolfill/pipeline/ledger"
 )
 
@@ -76,7 +77,7 @@ func (list runList) Text(w io.Writer) error {
 		if len(names) > shown {
 			names = append(names[:shown], fmt.Sprintf("and %d more", len(r.Files)-shown))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", r.Run, r.Started.Format("2006-01-02 15:04:05Z"), r.Pool, r.State,
+		visible.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", r.Run, r.Started.Format("2006-01-02 15:04:05Z"), r.Pool, r.State,
 			r.Totals.Created, r.Totals.Rejected, r.Totals.Unsent, strings.Join(names, ", "))
 	}
 	return table.Flush()

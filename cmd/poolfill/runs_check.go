@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/visible"
 	"poolfill/pipeline/ledger"
 )
 
@@ -65,11 +66,11 @@ func (c checkedLedger) Text(w io.Writer) error {
 	if n := len(c.Damage); n > 0 {
 		says = fmt.Sprintf("%d places are damaged", n)
 	}
-	if _, err := fmt.Fprintf(w, "Read: %d runs with %d chunks and %d rows: %s.\n", c.Runs, c.Chunks, c.Rows, says); err != nil {
+	if _, err := visible.Fprintf(w, "Read: %d runs with %d chunks and %d rows: %s.\n", c.Runs, c.Chunks, c.Rows, says); err != nil {
 		return err
 	}
 	for _, damage := range c.Damage {
-		if _, err := fmt.Fprintf(w, "  damaged: %s\n", damage); err != nil {
+		if _, err := visible.Fprintf(w, "  damaged: %s\n", damage); err != nil {
 			return err
 		}
 	}

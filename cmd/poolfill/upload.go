@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -169,18 +172,41 @@ func (f beforeFlags) detached(files []string) error {
 	return nil
 }
 
-// commandLine returns a command as a shell takes it. Arguments hold no secret.
+// commandLine returns a command as a shell takes it, on one line. Arguments hold no secret.
 func commandLine(args []string) string {
 	words := make([]string, len(args))
 	for i, arg := range args {
 		words[i] = arg
-		if arg == "" || strings.ContainsFunc(arg, func(r rune) bool {
+		if visible.Text(arg) != arg {
+			words[i] = "$'" + escaped(arg) + "'"
+		} else if arg == "" || strings.ContainsFunc(arg, func(r rune) bool {
 			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./=:,+@%", r)
 		}) {
 			words[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// escaped returns an argument as bash and zsh take it between $' and ', with an escape for
+// each byte that can't be seen.
+func escaped(arg string) string {
+	var b strings.Builder
+	for i, size := 0, 0; i < len(arg); i += size {
+		_, size = utf8.DecodeRuneInString(arg[i:])
+		char := arg[i : i+size]
+		switch {
+		case char == `\` || char == "'":
+			b.WriteString(`\` + char)
+		case visible.Text(char) != char:
+			for _, c := range []byte(char) {
+				b.WriteString(`\x` + hex.EncodeToString([]byte{c}))
+			}
+		default:
+			b.WriteString(char)
+		}
+	}
+	return b.String()
 }
 
 // withoutQueries leaves the queries of URLs out of a command line, since command

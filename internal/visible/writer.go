@@ -38,15 +38,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 	all := append(w.rest, p...) //nolint:gocritic // rest is set again below
 	whole := len(all) - begun(all)
-	w.out = w.out[:0]
-	for text := all[:whole]; len(text) > 0; {
-		if n := passes(text); n > 0 {
-			w.out, text = append(w.out, text[:n]...), text[n:]
-			continue
-		}
-		r, size := utf8.DecodeRune(text)
-		w.out, text = appendEscape(w.out, text[0], r, size), text[size:]
-	}
+	w.out = appendVisible(w.out[:0], all[:whole])
 	w.rest = append([]byte(nil), all[whole:]...)
 	if _, err := w.w.Write(w.out); err != nil {
 		return 0, err
@@ -66,6 +58,23 @@ func (w *Writer) Close() error {
 	}
 	_, err := w.w.Write(appendInvalid(nil, rest))
 	return err
+}
+
+// JSON returns JSON that means the same as text, and can be shown: what a Writer would
+// write of it.
+func JSON(text []byte) []byte { return appendVisible(nil, text) }
+
+// appendVisible appends a text with escapes for what doesn't pass.
+func appendVisible(dst, text []byte) []byte {
+	for len(text) > 0 {
+		if n := passes(text); n > 0 {
+			dst, text = append(dst, text[:n]...), text[n:]
+			continue
+		}
+		r, size := utf8.DecodeRune(text)
+		dst, text = appendEscape(dst, text[0], r, size), text[size:]
+	}
+	return dst
 }
 
 // plain reports whether a text is ASCII that is seen as it is, which nearly all is.

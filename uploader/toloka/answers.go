@@ -465,12 +465,14 @@ func (p *decoders) page(r io.Reader, task func(Task)) (more bool, err error) {
 			return d.skip()
 		})
 		if err == nil && !listed {
-			err = errors.New("the answer has no items")
+			err = errNoItems
 		}
 		return err
 	})
 	return more, err
 }
+
+var errNoItems = errors.New("the answer has no items")
 
 // taskFrom reads a task of the server.
 func taskFrom(raw []byte) (Task, error) {

@@ -261,7 +261,7 @@ func TestTheTokenIsInNoText(t *testing.T) {
 
 func TestRetryAfterOfA503IsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := script(t, on("GET /pools/1", 503, "", "Retry-After", "45"), on("GET /pools/1", 200, "{}"))
+		f := script(t, on("GET /pools/1", 503, "", "Retry-After", "45"), on("GET /pools/1", 200, `{"id":"1"}`))
 		start := time.Now()
 		if _, err := newClient(t, f, Config{}).Pool(t.Context(), "1"); err != nil {
 			t.Fatal(err)
@@ -278,7 +278,7 @@ func TestARetryAfterDateIsComparedWithTheServersClock(t *testing.T) {
 		for _, ahead := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
 			synctest.Test(t, func(t *testing.T) {
 				now := time.Now().Add(ahead).UTC()
-				f := script(t, on("GET /pools/1", status, "", "Date", now.Format(http.TimeFormat), "Retry-After", now.Add(3*time.Second).Format(http.TimeFormat)), on("GET /pools/1", 200, "{}"))
+				f := script(t, on("GET /pools/1", status, "", "Date", now.Format(http.TimeFormat), "Retry-After", now.Add(3*time.Second).Format(http.TimeFormat)), on("GET /pools/1", 200, `{"id":"1"}`))
 				if _, err := newClient(t, f, Config{}).Pool(t.Context(), "1"); err != nil {
 					t.Fatal(err)
 				}

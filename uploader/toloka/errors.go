@@ -203,12 +203,12 @@ func (e *Error) Error() string {
 }
 
 // cause returns the words of Go and the system, which may quote what came over the
-// network. Those of the caller stay as they are.
+// network, in one line. Those of the caller stay as they are.
 func (e *Error) cause() string {
 	if e.Kind == KindJournal || e.Kind == KindCanceled {
 		return e.Cause.Error()
 	}
-	return visible.Cut(e.Cause.Error(), maxCause)
+	return visible.Cut(strings.ReplaceAll(e.Cause.Error(), "\n", "; "), maxCause) // several have a line each
 }
 
 // answer returns the server's own words in brackets.

@@ -60,6 +60,12 @@ func TestNoServerWritesLinesOfOurs(t *testing.T) {
 			check(t, err.Error())
 		})
 	})
+	t.Run("several causes", func(t *testing.T) {
+		failed := &Error{Kind: KindInvalid, What: "sending 1 row", Status: 400, Cause: errors.Join(errors.New("a: \x1bb"), errors.New("To go on: rm"))}
+		if check(t, failed.Error()); !strings.HasSuffix(failed.Error(), `(a: \x1bb; To go on: rm)`) {
+			t.Errorf("it reads: %v", failed)
+		}
+	})
 	t.Run("an answer with a strange place", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := &fakeServer{handle: func(received) (*http.Response, error) { return answer(200, `{"items":{`+quoted+`:{}}}`), nil }}

@@ -64,9 +64,8 @@ func (p Pool) Mixer() (m MixerConfig, ok bool) {
 }
 
 // Pool reads a pool.
-func (c *Client) Pool(ctx context.Context, id string) (p Pool, err error) {
-	err = c.read(ctx, readingPool+id, poolPath(id), into(&p))
-	return p, err
+func (c *Client) Pool(ctx context.Context, id string) (Pool, error) {
+	return one(ctx, c, readingPool+id, poolPath(id), func(p Pool) string { return p.ID })
 }
 
 const readingPool = "reading pool "
@@ -215,6 +214,9 @@ func (c *Client) Pools(ctx context.Context, project string, createdSince time.Ti
 				More  bool   `json:"has_more"`
 			}
 			err := into(&page)(answer)
+			if err == nil && page.Items == nil {
+				err = errNoItems
+			}
 			return page.Items, page.More, err
 		},
 	})
