@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
@@ -9,6 +8,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"poolfill/cmd/poolfill/internal/count"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 )
 
@@ -30,20 +30,20 @@ func (v Verification) Text(w io.Writer) error {
 		rows = "the " + count.Of(v.Rows, "row") + " of run " + v.RunID
 	}
 	if v.Well() {
-		fmt.Fprintf(&b, "Pool %s holds each of %s once; it has %s.\n", v.PoolID, rows, count.Of(v.Tasks, "task"))
+		visible.Fprintf(&b, "Pool %s holds each of %s once; it has %s.\n", v.PoolID, rows, count.Of(v.Tasks, "task"))
 	} else {
-		fmt.Fprintf(&b, "Pool %s does not hold each of %s once, and nothing else; it has %s.\n", v.PoolID, rows, count.Of(v.Tasks, "task"))
+		visible.Fprintf(&b, "Pool %s does not hold each of %s once, and nothing else; it has %s.\n", v.PoolID, rows, count.Of(v.Tasks, "task"))
 		writeDifferences(&b, v.Verification)
 	}
 	if v.InDoubt > 0 {
-		fmt.Fprintf(&b, "\nBeside them %s in doubt, and the pool has tasks for %s: run the command of the upload again.\n",
+		visible.Fprintf(&b, "\nBeside them %s in doubt, and the pool has tasks for %s: run the command of the upload again.\n",
 			areRows(v.InDoubt), humanize.Comma(v.Found))
 	}
 	if v.Rejected > 0 {
-		fmt.Fprintf(&b, "\n%s no valid task and not looked for: see 'poolfill check'.\n", areRows(v.Rejected))
+		visible.Fprintf(&b, "\n%s no valid task and not looked for: see 'poolfill check'.\n", areRows(v.Rejected))
 	}
 	if path := v.Outputs["verify"]; path != "" && v.Accounts.Differences() > 0 {
-		fmt.Fprintf(&b, "\nEvery difference: %s\n", path)
+		visible.Fprintf(&b, "\nEvery difference: %s\n", path)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -74,14 +74,14 @@ func writeDifferences(b *strings.Builder, v pipeline.Verification) {
 		{v.Foreign, pipeline.Foreign, "tasks that are no row's"},
 	} {
 		if line.n > 0 {
-			fmt.Fprintf(counts, "%9s\t%s\t%s\n", humanize.Comma(line.n), line.kind, line.what)
+			visible.Fprintf(counts, "%9s\t%s\t%s\n", humanize.Comma(line.n), line.kind, line.what)
 		}
 	}
 	_ = counts.Flush() // a builder takes all
 	b.WriteString("\n")
 	for i, d := range v.Differences {
 		if i == maxShownDifferences {
-			fmt.Fprintf(b, "  and %s more\n", humanize.Comma(v.Accounts.Differences()-int64(i)))
+			visible.Fprintf(b, "  and %s more\n", humanize.Comma(v.Accounts.Differences()-int64(i)))
 			break
 		}
 		b.WriteString("  " + DescribeDifference(d) + "\n")
@@ -90,16 +90,15 @@ func writeDifferences(b *strings.Builder, v pipeline.Verification) {
 
 // DescribeDifference returns one line about a difference.
 func DescribeDifference(d pipeline.Difference) string {
-	row, task := fmt.Sprintf("%s:%d", d.File, d.Line), "task "+d.TaskID
 	switch {
 	case d.Kind == pipeline.Foreign:
-		return "foreign: " + task
+		return visible.Sprintf("foreign: task %s", d.TaskID)
 	case d.Kind == pipeline.Doubled:
-		return "doubled: " + task + ", like " + row
+		return visible.Sprintf("doubled: task %s, like %s:%d", d.TaskID, d.File, d.Line)
 	case d.TaskID == "":
-		return string(d.Kind) + ": " + row
+		return visible.Sprintf("%s: %s:%d", d.Kind, d.File, d.Line)
 	}
-	return string(d.Kind) + ": " + row + ", " + task
+	return visible.Sprintf("%s: %s:%d, task %s", d.Kind, d.File, d.Line, d.TaskID)
 }
 
 // writeVerified says in a summary what was found at the end of a run.
@@ -108,15 +107,15 @@ func writeVerified(b *strings.Builder, r pipeline.Report) {
 	switch {
 	case v == nil:
 	case v.Own() > 0:
-		fmt.Fprintf(b, "\nVerified: pool %s does not hold each row of this run once.\n", v.PoolID)
+		visible.Fprintf(b, "\nVerified: pool %s does not hold each row of this run once.\n", v.PoolID)
 		writeDifferences(b, *v)
 		if r.Settings.OpenPool {
 			b.WriteString("The pool was not opened.\n")
 		}
 	case v.Foreign > 0:
-		fmt.Fprintf(b, "\nVerified: pool %s holds each of the %s of this run once, and %s beside them that the ledger doesn't know.\n",
+		visible.Fprintf(b, "\nVerified: pool %s holds each of the %s of this run once, and %s beside them that the ledger doesn't know.\n",
 			v.PoolID, count.Of(v.Rows, "row"), count.Of(v.Foreign, "task"))
 	default:
-		fmt.Fprintf(b, "\nVerified: pool %s holds each of the %s of this run once.\n", v.PoolID, count.Of(v.Rows, "row"))
+		visible.Fprintf(b, "\nVerified: pool %s holds each of the %s of this run once.\n", v.PoolID, count.Of(v.Rows, "row"))
 	}
 }
