@@ -59,7 +59,7 @@ func (k *known) claim(key [16]byte) (id string, ok bool) {
 // rowGuard knows the rows that are not sent again.
 type rowGuard struct {
 	exact   known // by ledger.Key
-	content known // by toloka.Key
+	content known // likewise, of tasks that only the server tells of
 }
 
 // claim reports whether a task exists already, and its id.
@@ -70,10 +70,6 @@ func (g *rowGuard) claim(key batcher.Key, t *reader.Task) (id string, ok bool, e
 		}
 	}
 	if len(g.content.entries) > 0 {
-		key, err := contentKey(t.JSON)
-		if err != nil {
-			return "", false, err
-		}
 		id, ok = g.content.claim(key)
 	}
 	return id, ok, nil
@@ -208,7 +204,7 @@ func (p *Pipeline) settle(ctx context.Context, r ledger.Run) error {
 			since = d.Sent
 		}
 	}
-	found, err := p.uploader.Strays(ctx, since, p.named(ctx, since))
+	found, err := p.uploader.Strays(ctx, uploader.Mark{}, since, p.named(ctx, since))
 	if err != nil {
 		return err
 	}
@@ -232,13 +228,6 @@ func straysOf(tasks []toloka.Task) []ledger.Stray {
 		strays[i] = ledger.Stray{TaskID: t.ID, Content: t.Key}
 	}
 	return strays
-}
-
-// contentKey is the key of a task by what the API says of it.
-func contentKey(fields []byte) (toloka.Key, error) {
-	task := append(make([]byte, 0, len(fields)+2), '{')
-	task = append(append(task, fields...), '}')
-	return toloka.ContentKey(task)
 }
 
 // errChanged says that an input is not what it was, though it looks the same.

@@ -137,19 +137,25 @@ func New(cfg Config) (*Pipeline, error) {
 			return nil, err
 		}
 	}
-	p.batcher, err = batcher.New(batcher.Config{
-		PoolID:    cmp.Or(cfg.PoolID, "0"), // a check without a pool cuts the same chunks
-		MaxTasks:  chunkTasks(cfg.ChunkSize, cfg.Limits),
-		ItemIndex: cfg.Mode == uploader.Async,
-		Buffers:   cfg.Buffers,
-	})
-	if err != nil {
+	if err := p.newBatcher(); err != nil {
 		return nil, err
 	}
 	if cfg.PrintTasks != nil {
 		p.print = bufio.NewWriterSize(cfg.PrintTasks, 64<<10)
 	}
 	return p, nil
+}
+
+// newBatcher makes the batcher, with what is known of the pool.
+func (p *Pipeline) newBatcher() (err error) {
+	p.batcher, err = batcher.New(batcher.Config{
+		PoolID:         cmp.Or(p.cfg.PoolID, "0"), // a check without a pool cuts the same chunks
+		MaxTasks:       chunkTasks(p.cfg.ChunkSize, p.cfg.Limits),
+		ItemIndex:      p.cfg.Mode == uploader.Async,
+		Buffers:        p.cfg.Buffers,
+		DefaultOverlap: p.pool.Defaults.OverlapForNewTasks,
+	})
+	return err
 }
 
 // newUploader makes the uploader with the key of the run.
@@ -166,6 +172,8 @@ func (p *Pipeline) newUploader(key string) error {
 		Stop:        p.stopping,
 		RunKey:      key,
 		Journal:     journal,
+
+		DefaultOverlap: p.pool.Defaults.OverlapForNewTasks,
 	})
 	return err
 }

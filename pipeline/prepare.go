@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,14 @@ func (p *Pipeline) consultPool(ctx context.Context) error {
 		return &SetupError{problems[0]}
 	}
 	p.pool = pool
+	if err := p.newBatcher(); err != nil {
+		return err
+	}
+	if !p.cfg.Check {
+		if err := p.newUploader(cmp.Or(p.cfg.RunKey, p.cfg.firstKey())); err != nil {
+			return err
+		}
+	}
 	if p.cfg.NoSpec || p.cfg.Reader.Spec != nil {
 		return nil
 	}

@@ -125,11 +125,7 @@ func (p *Pipeline) claimStrays(c *batcher.Chunk, prior *uploader.Prior) (claimed
 		if prior.Rows[i].Status != verdict.Unsent {
 			continue
 		}
-		key, err := contentKey(c.Content(i))
-		if err != nil {
-			return nil, err
-		}
-		if id, ok := p.strays.claim(key); ok {
+		if id, ok := p.strays.claim(c.Keys()[i]); ok {
 			prior.Rows[i] = verdict.Verdict{Status: verdict.Created, TaskID: id}
 			claimed = append(claimed, id)
 		}
