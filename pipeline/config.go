@@ -425,11 +425,12 @@ func (s *settings) mode() string {
 	return string(s.Mode)
 }
 
-// uploading are the settings of an uploader for a run with a key.
-func (s *settings) uploading(key string, end *ending, journal uploader.Journal) uploader.Config {
+// uploading are the settings of an uploader for a run with a key, and for a pool with
+// this overlap for new tasks.
+func (s *settings) uploading(key string, overlap int, end *ending, journal uploader.Journal) uploader.Config {
 	return uploader.Config{
 		PoolID: s.PoolID, Mode: s.Mode, SkipInvalid: s.OnInvalid == SkipInvalid,
-		Stop: end.stopping, RunKey: key, Journal: journal,
+		Stop: end.stopping, RunKey: key, Journal: journal, DefaultOverlap: overlap,
 	}
 }
 

@@ -147,7 +147,7 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 	}
 	if h.set.guard == GuardPool {
 		err := h.server.Tasks(ctx, func(t toloka.Task) error {
-			p.guard.content.add(t.Key, t.ID)
+			p.guard.add(t.Key, t.ID)
 			return nil
 		})
 		if err != nil {
@@ -159,14 +159,13 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 			return err
 		}
 	}
-	p.guard.exact.sort()
-	p.guard.content.sort()
+	p.guard.sort()
 	return nil
 }
 
 // learn takes the tasks of an earlier run into the guard: with GuardFile only
 // those of the files of this run.
-func (h *history) learn(ctx context.Context, guard *rowGuard, this, r ledger.Run) error {
+func (h *history) learn(ctx context.Context, guard *known, this, r ledger.Run) error {
 	ours := make(map[string]bool, len(r.Files))
 	for i, f := range r.Files {
 		one := ledger.Run{Files: []ledger.File{f}}
@@ -174,12 +173,12 @@ func (h *history) learn(ctx context.Context, guard *rowGuard, this, r ledger.Run
 	}
 	err := h.ledger.Tasks(ctx, r, func(t ledger.Task) error {
 		if ours[t.File] {
-			guard.exact.add(t.Key, t.ID)
+			guard.add(t.Key, t.ID)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return h.ledger.Strays(ctx, r.ID, guard.content.take)
+	return h.ledger.Strays(ctx, r.ID, guard.take)
 }

@@ -161,11 +161,7 @@ func (in *intake) take(row *reader.Row) error {
 		return in.reject(rejected)
 	}
 	if !in.past.guard.empty() {
-		id, found, err := in.past.guard.claim(in.key(t), t)
-		if err != nil {
-			return err
-		}
-		if found {
+		if id, found := in.past.guard.claim(in.key(t)); found {
 			return in.putAside(verdict.Verdict{Position: t.Position, Status: verdict.Duplicate, TaskID: id})
 		}
 	}

@@ -22,7 +22,7 @@ type past struct {
 	// identities are those of the files when the run began.
 	identities []reader.Identity
 	// guard knows the rows that are not sent again.
-	guard rowGuard
+	guard known
 	// strays are tasks of this run whose rows are not known.
 	strays strays
 }

@@ -26,6 +26,9 @@ type prepared struct {
 	ledger *ledger.Ledger
 }
 
+// overlap is what the pool gives a task that has none of its own; 0 where it is unknown.
+func (r *prepared) overlap() int { return r.pool.Defaults.OverlapForNewTasks }
+
 // close closes what nobody has taken.
 func (r *prepared) close() error {
 	if r.stdin == nil {

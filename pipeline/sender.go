@@ -133,9 +133,9 @@ func (s *sender) prior(ctx context.Context, c *batcher.Chunk) (prior uploader.Pr
 			since = prior.Since
 		}
 	}
-	prior.Rows, claimed, err = s.past.strays.claim(c, prior.Rows)
+	prior.Rows, claimed = s.past.strays.claim(c, prior.Rows)
 	prior.Named = s.past.keeper.named(ctx, since)
-	return prior, claimed, err
+	return prior, claimed, nil
 }
 
 // replay takes what came of a chunk from an earlier attempt that has finished it,

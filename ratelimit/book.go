@@ -55,6 +55,8 @@ type DayQuotaError struct {
 	Limit int
 	// Until is when the next tasks can be sent, UTC, in whole seconds.
 	Until time.Time
+	// Room is how many tasks can still be sent before; 0 where that isn't known.
+	Room int
 }
 
 func (e *DayQuotaError) Error() string {

@@ -267,7 +267,7 @@ func (g *Gate) look(tasks int) (wait time.Duration, changed <-chan struct{}, err
 	}
 	if byDay := g.day.wait(now, tasks); byDay > 0 {
 		if g.cfg.Park {
-			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, NextDay(now, g.cfg.Day)}
+			return 0, nil, &DayQuotaError{g.cfg.TasksPerDay, NextDay(now, g.cfg.Day), g.day.room()}
 		}
 		g.block(ReasonDay, time.Time{})
 		return min(byDay, clockCheck), g.changed, nil
@@ -294,7 +294,7 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		return 0, fmt.Errorf("the quota's book can't be asked for room for %d tasks: %w", grant.tasks, err)
 	case wait > 0 && reason == ReasonDay && g.cfg.Park:
 		// The book knows the day's end, by a clock that may be another one.
-		return 0, &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(now.Add(wait))}
+		return 0, &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(now.Add(wait)), 0}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -342,7 +342,7 @@ func (g *Gate) parked(now time.Time) error {
 	if !g.cfg.Park || !g.dayUntil.After(now) {
 		return nil
 	}
-	return &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(g.dayUntil)}
+	return &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(g.dayUntil), 0}
 }
 
 // wholeSeconds rounds up, so that nobody comes back too early.

@@ -182,6 +182,9 @@ func (d *day) roll(now time.Time) {
 	}
 }
 
+// room returns how many tasks can still be granted today, where they are limited.
+func (d *day) room() int { return max(0, d.limit-d.used) }
+
 // wait returns how long a grant of so many tasks has to wait.
 func (d *day) wait(now time.Time, tasks int) time.Duration {
 	d.roll(now)

@@ -43,7 +43,7 @@ func (l *Ledger) Tasks(ctx context.Context, run Run, yield func(Task) error) err
 }
 
 // Stray is a task that an attempt has created whose row is not known: only what
-// it holds, see toloka.ContentKey.
+// it holds, see package identity.
 type Stray struct {
 	TaskID  string
 	Content [16]byte
