@@ -62,9 +62,7 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 		run.Command, run.Names = want.Command, want.Names
 		run, err = h.ledger.Continue(run)
 	} else {
-		if plan.related || h.set.guard == GuardNone {
-			// Chunks of a run after the first may look like those of earlier ones
-			// and still have to be created.
+		if h.set.guard == GuardNone {
 			run.Key += "/" + run.Name
 		}
 		run, err = h.ledger.Begin(run)
@@ -73,6 +71,9 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 		return p, err
 	}
 	h.settled(p, run, plan.resume != nil)
+	if p.sent, err = h.ledger.Sums(ctx, run); err != nil {
+		return p, err
+	}
 	return p, h.consult(ctx, p, plan, run)
 }
 

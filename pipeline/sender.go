@@ -39,6 +39,9 @@ type sender struct {
 // no later row is even looked at before.
 func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 	s.rules.enforce(false)
+	if s.past.sent[c.Sum()] {
+		c.Apart(s.past.name)
+	}
 	if done, err := s.replay(ctx, c); done || err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (j *job) operationID(s subset) string {
 		return ""
 	}
 	return OperationID(OperationName{
-		PoolID: j.cfg.PoolID, RunKey: j.cfg.RunKey, Chunk: s.chunk.Number,
+		PoolID: j.cfg.PoolID, RunKey: j.cfg.RunKey, Place: s.chunk.Place(),
 		Base: s.rows[0], Len: len(s.rows), Sum: s.sum, Generation: s.generation,
 	})
 }

@@ -429,6 +429,7 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 			wg.Go(func() {
 				c := chunkOf(t, true, "same", "same")
 				c.Number = n
+				c.Apart(fmt.Sprint("chunk ", n))
 				o := upload(t, u, c)
 				mu.Lock()
 				defer mu.Unlock()

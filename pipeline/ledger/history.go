@@ -42,6 +42,23 @@ func (l *Ledger) Tasks(ctx context.Context, run Run, yield func(Task) error) err
 	})
 }
 
+// Sums returns the sums of the chunks that the runs of a pool have sent, but for one run.
+func (l *Ledger) Sums(ctx context.Context, except Run) (map[Key]bool, error) {
+	sums := map[Key]bool{}
+	err := l.each(ctx, `SELECT sum FROM chunk WHERE run_id <> $1 AND run_id IN (SELECT id FROM run WHERE server = $2 AND pool = $3)`,
+		[]any{except.ID, except.Server, except.Pool}, func(scan func(...any) error) error {
+			var sum sql.RawBytes
+			if err := scan(&sum); err != nil {
+				return err
+			}
+			var key Key
+			copy(key[:], sum)
+			sums[key] = true
+			return nil
+		})
+	return sums, err
+}
+
 // Stray is a task that an attempt has created whose row is not known: only what
 // it holds, see package identity.
 type Stray struct {
