@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -429,7 +430,7 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 			wg.Go(func() {
 				c := chunkOf(t, true, "same", "same")
 				c.Number = n
-				c.Apart(fmt.Sprint("chunk ", n))
+				c.Apart(strconv.Itoa(n))
 				o := upload(t, u, c)
 				mu.Lock()
 				defer mu.Unlock()
