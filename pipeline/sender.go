@@ -39,6 +39,9 @@ type sender struct {
 // no later row is even looked at before.
 func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 	s.rules.enforce(false)
+	if s.past.sent[c.Sum()] {
+		c.Apart(s.past.name)
+	}
 	if done, err := s.replay(ctx, c); done || err != nil {
 		return err
 	}
@@ -133,9 +136,9 @@ func (s *sender) prior(ctx context.Context, c *batcher.Chunk) (prior uploader.Pr
 			since = prior.Since
 		}
 	}
-	prior.Rows, claimed, err = s.past.strays.claim(c, prior.Rows)
+	prior.Rows, claimed = s.past.strays.claim(c, prior.Rows)
 	prior.Named = s.past.keeper.named(ctx, since)
-	return prior, claimed, err
+	return prior, claimed, nil
 }
 
 // replay takes what came of a chunk from an earlier attempt that has finished it,

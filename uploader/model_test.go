@@ -269,6 +269,12 @@ func (m *model) log(id string, f fault) *http.Response {
 func (m *model) list(r request) *http.Response {
 	const page = 3
 	var pairs []string
+	if r.URL.Query().Get("sort") == "-id" {
+		if n := len(m.tasks); n > 0 {
+			pairs = append(pairs, m.tasks[n-1].id, m.tasks[n-1].value)
+		}
+		return answer(200, tasksOf(false, pairs...))
+	}
 	more := false
 	since, _ := time.Parse(createdLayout, r.URL.Query().Get("created_gte"))
 	for _, task := range m.tasks {
@@ -378,12 +384,13 @@ func live(t *testing.T, m *model, kept *memory, mode Mode, n int, values []strin
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	m.kill = cancel
-	u := newUploader(t, &fakeServer{handle: m.handle}, setup{
+	u := newUploader(t, &fakeServer{handle: m.handle, newest: m.handle}, setup{
 		cfg:    Config{Mode: mode, SkipInvalid: m.skip, Journal: kept, OperationTimeout: 10 * time.Minute},
 		client: toloka.Config{RetryFor: time.Hour},
 	})
 	c := chunkOf(t, true, values...)
 	c.Number = n
+	c.Apart(fmt.Sprint("chunk ", n)) // as what stands before it is another
 	return u.Upload(ctx, c, kept.prior(n))
 }
 

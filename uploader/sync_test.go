@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,10 +18,7 @@ import (
 const (
 	list = "GET /tasks"
 
-	// What is known of the server's clock, and how it writes a time.
-	knownClockMargin   = 5 * time.Second
-	unknownClockMargin = 2 * time.Minute
-	createdLayout      = "2006-01-02T15:04:05"
+	createdLayout = "2006-01-02T15:04:05" // how the server writes a time
 )
 
 // tasksOf writes a page of the pool's tasks, given as id and value of "a".
@@ -73,9 +69,31 @@ func TestSync(t *testing.T) {
 			want:  "rejected input_values.a:C; unsent not created because the chunk has an invalid row",
 		},
 		{
-			name:  "a row that the answer doesn't name is in doubt",
-			steps: []step{on(post, 200, itemsOf("t0"))},
-			want:  "created t0; unsent? the server's answer doesn't name this row",
+			name:  "a row that the answer doesn't name is looked for",
+			steps: []step{on(post, 200, itemsOf("t0")), on(list, 200, tasksOf(false, "t0", "a", "t1", "b"))},
+			want:  two,
+		},
+		{
+			name: "a row that the answer doesn't name is sent again where the pool doesn't have it",
+			steps: []step{
+				on(post, 200, itemsOf("t0")), on(list, 200, tasksOf(false, "t0", "a")), on(list, 200, tasksOf(false, "t0", "a")),
+				sends(1, 201, itemsOf("t1")),
+			},
+			want: two,
+		},
+		{
+			name:  "an answer without a body is none",
+			steps: []step{on(post, 204, ""), on(list, 200, tasksOf(false, "t0", "a", "t1", "b"))},
+			want:  two,
+		},
+		{
+			name: "no two rows have one id",
+			rows: []string{"a", "b", "c"},
+			steps: []step{
+				on(post, 201, itemsOf("t0", "t1", "t0")), on(list, 200, tasksOf(false, "t0", "c", "t1", "b")), on(list, 200, tasksOf(false, "t0", "c", "t1", "b")),
+				sends(1, 201, itemsOf("t2")),
+			},
+			want: "created t2; created t1; created t0",
 		},
 		{
 			name:  "a lost answer is looked for in the pool",
@@ -218,34 +236,6 @@ func TestSyncGivesUpAfterItsTimeKnowingWhatThePoolHas(t *testing.T) {
 	})
 }
 
-func TestTheSearchGoesBackByTheServersClock(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		date func() []string
-		want time.Duration // of the search's beginning, from the first attempt
-	}{
-		{"unknown", func() []string { return nil }, -unknownClockMargin},
-		{"an hour ahead", func() []string { return []string{"Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)} }, time.Hour - knownClockMargin},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				u := newUploader(t, script(t,
-					step{post, func(request) (*http.Response, error) { return answer(500, "", tc.date()...), nil }},
-					step{list, func(r request) (*http.Response, error) {
-						got, err := time.Parse(createdLayout, r.URL.Query().Get("created_gte"))
-						if err != nil || got.Sub(start) != tc.want {
-							t.Errorf("it begins at %v, which is %v after the attempt, want %v", got, got.Sub(start), tc.want)
-						}
-						return answer(200, tasksOf(false, "t0", "a")), nil
-					}},
-				), setup{cfg: Config{Mode: Sync}})
-				expect(t, upload(t, u, chunkOf(t, false, "a")), "created t0")
-			})
-		})
-	}
-}
-
 func TestASlowServerGetsTimeToSettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gaveUp time.Time
@@ -322,42 +312,6 @@ func (s *slowTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Unlock()
 	time.Sleep(delay)
 	return resp, err
-}
-
-func TestWhatASearchCanNotComeAcrossIsForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecent()
-		leave, err := r.acquire(t.Context(), &lifetime{since: time.Now()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		leave()
-		for i := range 100 {
-			r.name(slices.Values([]string{fmt.Sprint(i)}), 1, time.Second)
-			time.Sleep(100 * time.Millisecond)
-		}
-		if n := len(r.ids()); n < 20 || n > 21 {
-			t.Errorf("%d ids are remembered, want those of two seconds", n)
-		}
-		l := &lifetime{}
-		if leave, err = r.acquire(t.Context(), l); err != nil {
-			t.Fatal(err)
-		}
-		leave()
-		before := len(r.ids())
-		for i := range 50 {
-			time.Sleep(time.Second)
-			r.name(slices.Values([]string{fmt.Sprint("later", i)}), 1, time.Second)
-		}
-		if n := len(r.ids()); n < 50 || n > 50+before {
-			t.Errorf("%d ids are remembered during an upload", n)
-		}
-		r.end(l)
-		r.name(slices.Values([]string(nil)), 0, time.Second)
-		if n := len(r.ids()); n > 3 {
-			t.Errorf("%d ids are remembered after it", n)
-		}
-	})
 }
 
 // What the program keeps elsewhere is asked for there, and nowhere else.
