@@ -154,7 +154,7 @@ func (j *job) finish(ctx context.Context, s subset, id string, op toloka.Operati
 	} else {
 		again.generation++
 	}
-	if existed {
+	if existed && s.generation < maxGenerations {
 		j.log.Info("what an earlier operation didn't create is sent again",
 			zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)))
 		return []subset{again}, false, nil

@@ -26,6 +26,9 @@ const (
 	// lack.
 	rereadsAfterSuccess = 3
 	rereadsAfterFail    = 1
+	// So many generations of an operation can have failed in earlier uploads. Each of
+	// them is asked for at once, until one is met that the server doesn't know.
+	maxGenerations = 1000
 )
 
 func (j *job) operationID(s subset) string {

@@ -266,7 +266,7 @@ func TestEqualChunksInFlightAreNotMistakenForEachOther(t *testing.T) {
 			if posts == 1 {
 				return nil, syscall.ECONNRESET
 			}
-			return pool.create(r), nil
+			return pool.create(r, none), nil
 		}
 		slow := &slowTransport{next: f, delays: []time.Duration{0, 5 * time.Second, 0}}
 		u := newUploader(t, f, setup{cfg: Config{Mode: Sync, Settle: time.Second}, client: toloka.Config{HTTP: &http.Client{Transport: slow}}})
