@@ -113,6 +113,20 @@ func TestWhatTheDaysQuotaHasRoomForIsSent(t *testing.T) {
 	}
 }
 
+// A step of an operation that failed by the server's own fault says nothing against its
+// row.
+func TestARowThatTheServerFailedWithIsSentAgain(t *testing.T) {
+	broke := `{"type":"TASK_CREATE","success":false,"input":{"__item_idx":"0"},"output":{"code":"INTERNAL_ERROR","message":"Something went wrong"}}`
+	for name, end := range map[string]string{"success": success, "fail": failed} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := script(t, on(post, 202, end), on(logs, 200, "["+broke+","+created(1)+"]"), sends(1, 202, success), on(logs, 200, logOf(0)))
+				expect(t, upload(t, newUploader(t, f, setup{}), chunkOf(t, true, "a", "b")), "created t0; created t1")
+			})
+		})
+	}
+}
+
 // No two rows of a log have one id, either.
 func TestALogThatGivesTwoRowsOneIDIsNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
