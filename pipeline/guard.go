@@ -13,7 +13,6 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/internal/ledger"
-	"poolfill/reader"
 	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
@@ -63,16 +62,11 @@ type rowGuard struct {
 }
 
 // claim reports whether a task exists already, and its id.
-func (g *rowGuard) claim(key batcher.Key, t *reader.Task) (id string, ok bool, err error) {
-	if len(g.exact.entries) > 0 {
-		if id, ok = g.exact.claim(key); ok {
-			return id, true, nil
-		}
+func (g *rowGuard) claim(key batcher.Key) (id string, ok bool) {
+	if id, ok = g.exact.claim(key); ok {
+		return id, true
 	}
-	if len(g.content.entries) > 0 {
-		id, ok = g.content.claim(key)
-	}
-	return id, ok, nil
+	return g.content.claim(key)
 }
 
 func (g *rowGuard) empty() bool { return len(g.exact.entries) == 0 && len(g.content.entries) == 0 }

@@ -479,11 +479,7 @@ func (p *Pipeline) take(row *reader.Row, path string, send func(*batcher.Chunk) 
 		return p.reject(rejected)
 	}
 	if !p.guard.empty() {
-		id, found, err := p.guard.claim(p.batcher.Key(&row.Task), &row.Task)
-		if err != nil {
-			return err
-		}
-		if found {
+		if id, found := p.guard.claim(p.batcher.Key(&row.Task)); found {
 			p.count(path, row)
 			return p.putAside(Result{Position: row.Task.Position, Status: Duplicate, TaskID: id})
 		}

@@ -330,7 +330,9 @@ func TestALaterProcessFindsWhatCameSinceTheMark(t *testing.T) {
 			time.Sleep(time.Second)
 			cancel() // while it waits for the server to settle
 		}()
-		uploadFails(ctx, t, first, chunkOf(t, false, "a", "b"))
+		if _, err := uploadFails(ctx, t, first, chunkOf(t, false, "a", "b")); toloka.KindOf(err) != toloka.KindCanceled {
+			t.Fatal(err)
+		}
 		text, err := kept.Mark.MarshalText()
 		var mark Mark
 		if err != nil || mark.UnmarshalText(text) != nil || mark.TaskID != "t000000" || !mark.Created.Equal(time.Unix(1e9, 0)) {

@@ -33,8 +33,8 @@ func (j *job) refused(s subset, err error) (rest []subset, inDoubt bool, _ error
 		rest, err = j.invalid(s, failed)
 		return rest, false, err
 	default:
-		if rest = j.fitting(s, failed); rest != nil {
-			return rest, false, nil
+		if parts := j.fitting(s, failed); parts != nil {
+			return parts, false, nil
 		}
 		inDoubt = failed.InDoubt
 	}

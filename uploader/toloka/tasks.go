@@ -160,15 +160,15 @@ func NoLog(err error) (gone, forGood bool) {
 const tasksPage = 1000
 
 // Newest returns what of a pool has the highest id, and reports whether it holds anything.
-func (c *Client) Newest(ctx context.Context, e Entity, pool string) (newest Task, any bool, err error) {
+func (c *Client) Newest(ctx context.Context, e Entity, pool string) (newest Task, found bool, err error) {
 	r := get(e.listing(pool), e.path, func(answer io.Reader) error {
-		any = false
-		_, err := c.decode.page(answer, e, func(t Task) { newest, any = t, true })
+		found = false
+		_, err := c.decode.page(answer, e, func(t Task) { newest, found = t, true })
 		return err
 	})
 	r.query = url.Values{"pool_id": {pool}, "sort": {"-id"}, "limit": {"1"}}
 	_, err = c.do(ctx, r)
-	return newest, any, err
+	return newest, found, err
 }
 
 // listing says what is asked for, where nobody says what for.
