@@ -30,9 +30,10 @@ func Tasks() Entity {
 	return Entity{path: "/tasks", createEntry: "TASK_CREATE", validateEntry: "TASK_VALIDATE", idMember: "task_id", plural: "tasks"}
 }
 
-// With returns the entity for a pool that has these defaults.
-func (e Entity) With(d identity.Defaults) Entity {
-	e.defaults = d
+// WithOverlap returns the entity for a pool with this overlap for new tasks; 0 is
+// unknown. By it a task without an overlap of its own is known again.
+func (e Entity) WithOverlap(overlap int) Entity {
+	e.defaults.Overlap = overlap
 	return e
 }
 
@@ -185,15 +186,15 @@ func NoLog(err error) (gone, forGood bool) {
 const tasksPage = 1000
 
 // Newest returns what of a pool has the highest id, and reports whether it holds anything.
-func (c *Client) Newest(ctx context.Context, e Entity, pool string) (newest Task, any bool, err error) {
+func (c *Client) Newest(ctx context.Context, e Entity, pool string) (newest Task, found bool, err error) {
 	r := get(e.listing(pool), e.path, func(answer io.Reader) error {
-		any = false
-		_, err := c.decode.page(answer, e, func(t Task) { newest, any = t, true })
+		found = false
+		_, err := c.decode.page(answer, e, func(t Task) { newest, found = t, true })
 		return err
 	})
 	r.query = url.Values{"pool_id": {pool}, "sort": {"-id"}, "limit": {"1"}}
 	_, err = c.do(ctx, r)
-	return newest, any, err
+	return newest, found, err
 }
 
 // listing says what is asked for, where nobody says what for.
