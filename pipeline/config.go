@@ -138,8 +138,8 @@ type Target struct {
 type Sending struct {
 	// Mode is the way tasks are created; empty means uploader.Async.
 	Mode uploader.Mode
-	// ChunkSize is the most tasks in a request; 0 picks 5,000, or a hundredth of
-	// the smallest quota of tasks.
+	// ChunkSize is the most tasks in a request; 0 means DefaultChunkSize, whatever the
+	// quotas are, since the names of operations depend on it.
 	ChunkSize int
 	// Workers is the number of chunks that are uploaded at once. 0 finds out how
 	// many pay, from 1 to 64: more while that gets more done, fewer where the
@@ -150,6 +150,13 @@ type Sending struct {
 	// making their own; nil means that the run does.
 	Buffers *batcher.Buffers
 }
+
+// DefaultChunkSize is the most tasks in a request where nothing else is asked for. A
+// request takes its tasks out of the minute's quota whole: of Toloka's own, 1% at most
+// stays unused.
+const DefaultChunkSize = 2000
+
+func (s Sending) chunkSize() int { return cmp.Or(s.ChunkSize, DefaultChunkSize) }
 
 // Rules say what rejected rows do to the run, and when it is verified.
 type Rules struct {
@@ -259,8 +266,8 @@ func (c Config) Validate() error {
 	if c.Mode == uploader.Sync && c.ChunkSize > contract.MaxTasksSync {
 		report("the chunk size is %d: a synchronous request holds at most %d tasks", c.ChunkSize, contract.MaxTasksSync)
 	}
-	if c.Limits.TasksPerMinute > 0 && c.ChunkSize > c.Limits.TasksPerMinute {
-		report("the chunk size %d is over the limit of %d tasks a minute", c.ChunkSize, c.Limits.TasksPerMinute)
+	if err := (ratelimit.Limits{TasksPerMinute: c.Limits.TasksPerMinute, TasksPerDay: c.Limits.TasksPerDay}).Check(c.chunkSize()); err != nil && (j.check == nil || j.check.Chunks != nil) {
+		errs = append(errs, err)
 	}
 	if c.ProgressEvery < 0 {
 		report("the time between two looks at the progress is negative: %v", c.ProgressEvery)
@@ -370,7 +377,7 @@ func (c Config) settle() settings {
 	s.Mode = cmp.Or(c.Mode, uploader.Async)
 	s.OnInvalid = cmp.Or(c.OnInvalid, SkipInvalid)
 	s.Verify, s.VerifyAfter = cmp.Or(c.Verify, VerifyAuto), cmp.Or(c.VerifyAfter, DefaultVerifyAfter)
-	s.ChunkSize = chunkTasks(c.ChunkSize, c.Limits)
+	s.ChunkSize = c.chunkSize()
 	if s.OnInvalid == StopAtInvalid {
 		s.Workers = 1
 	}
@@ -445,11 +452,12 @@ func (s *settings) mode() string {
 	return string(s.Mode)
 }
 
-// uploading are the settings of an uploader for a run with a key.
-func (s *settings) uploading(key string, end *ending, journal uploader.Journal) uploader.Config {
+// uploading are the settings of an uploader for a run with a key, and for a pool with
+// this overlap for new tasks.
+func (s *settings) uploading(key string, overlap int, end *ending, journal uploader.Journal) uploader.Config {
 	return uploader.Config{
 		PoolID: s.PoolID, Mode: s.Mode, SkipInvalid: s.OnInvalid == SkipInvalid,
-		Stop: end.stopping, RunKey: key, Journal: journal,
+		Stop: end.stopping, RunKey: key, Journal: journal, DefaultOverlap: overlap,
 	}
 }
 
@@ -473,20 +481,7 @@ func (s *settings) openInput(ctx context.Context, number int, reading reader.Con
 	return reader.Open(ctx, s.Files[number], s.Stdin, reading)
 }
 
-// chunkTasks picks the most tasks in a chunk.
-//
-// A request takes its tasks out of the minute's window whole, so what is left
-// of the window when the next chunk no longer fits stays unused. Chunks of a
-// hundredth of the window waste at most 1% of it.
-func chunkTasks(asked int, limits ratelimit.Config) int {
-	if asked > 0 {
-		return asked
-	}
-	n := contract.MaxTasksSync
-	for _, window := range []int{limits.TasksPerMinute, limits.TasksPerDay} {
-		if window > 0 {
-			n = min(n, max(1, window/100))
-		}
-	}
-	return n
+// isPath reports whether an input is a file by its path.
+func (s *settings) isPath(number int) bool {
+	return number < len(s.Files) && s.Files[number] != stdinName && !reader.IsURL(s.Files[number])
 }

@@ -68,9 +68,7 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 		run.Command, run.Names = want.Command, want.Names
 		run, err = h.ledger.Continue(ctx, run)
 	} else {
-		if plan.related || h.set.guard == GuardNone {
-			// Chunks of a run after the first may look like those of earlier ones
-			// and still have to be created.
+		if h.set.guard == GuardNone {
 			run.Key += "/" + run.Name
 		}
 		run, err = h.ledger.Begin(run)
@@ -79,6 +77,9 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 		return p, err
 	}
 	h.settled(p, run, plan.resume != nil)
+	if p.sent, err = h.ledger.Sums(ctx, run); err != nil {
+		return p, err
+	}
 	return p, h.consult(ctx, p, plan, run)
 }
 
@@ -156,7 +157,7 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 	}
 	if h.set.guard == GuardPool {
 		err := h.server.Tasks(ctx, func(t toloka.Task) error {
-			p.guard.content.add(t.Key, t.ID)
+			p.guard.add(t.Key, t.ID)
 			return nil
 		})
 		if err != nil {
@@ -168,14 +169,13 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 			return err
 		}
 	}
-	p.guard.exact.sort()
-	p.guard.content.sort()
+	p.guard.sort()
 	return nil
 }
 
 // learn takes the tasks of an earlier run into the guard: with GuardFile only
 // those of the files of this run.
-func (h *history) learn(ctx context.Context, guard *rowGuard, this, r ledger.Run) error {
+func (h *history) learn(ctx context.Context, guard *known, this, r ledger.Run) error {
 	ours := make(map[string]bool, len(r.Files))
 	for i, f := range r.Files {
 		one := ledger.Run{Files: []ledger.File{f}}
@@ -183,12 +183,12 @@ func (h *history) learn(ctx context.Context, guard *rowGuard, this, r ledger.Run
 	}
 	err := h.ledger.Tasks(ctx, r, func(t ledger.Task) error {
 		if ours[t.File] {
-			guard.exact.add(t.Key, t.ID)
+			guard.add(t.Key, t.ID)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return h.ledger.Strays(ctx, r.ID, guard.content.take)
+	return h.ledger.Strays(ctx, r.ID, guard.take)
 }

@@ -41,7 +41,7 @@ type intake struct {
 // run reads all inputs, until ctx ends or the run does.
 func (in *intake) run(ctx context.Context) error {
 	var rows int64
-	for i := range in.set.names {
+	for _, i := range in.ready.order {
 		if in.past.unchanged[i] != "" {
 			continue
 		}
@@ -88,6 +88,9 @@ func (in *intake) read(ctx context.Context, number int) (rows int64, err error) 
 	in.name, in.scale = info.File, newByteScale(info)
 	in.books.open(info)
 	if err := errors.Join(in.past.keeper.input(info), in.set.Recorder.Input(info)); err != nil {
+		return 0, errors.Join(err, r.Close())
+	}
+	if err := in.outlet.begin(source{[]byte(info.HeaderRaw), in.ready.small[number]}); err != nil {
 		return 0, errors.Join(err, r.Close())
 	}
 	ended := false
@@ -161,11 +164,7 @@ func (in *intake) take(row *reader.Row) error {
 		return in.reject(rejected)
 	}
 	if !in.past.guard.empty() {
-		id, found, err := in.past.guard.claim(in.key(t), t)
-		if err != nil {
-			return err
-		}
-		if found {
+		if id, found := in.past.guard.claim(in.key(t)); found {
 			return in.putAside(verdict.Verdict{Position: t.Position, Status: verdict.Duplicate, TaskID: id})
 		}
 	}

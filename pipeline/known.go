@@ -7,9 +7,7 @@ import (
 
 	"poolfill/batcher"
 	"poolfill/pipeline/ledger"
-	"poolfill/reader"
 	"poolfill/reader/verdict"
-	"poolfill/uploader/toloka"
 )
 
 // known counts the tasks that exist already. A row that claims one of them
@@ -58,38 +56,6 @@ func (k *known) claim(key [16]byte) (id string, ok bool) {
 	return string(k.ids[t.at : t.at+uint32(t.size)]), true
 }
 
-// rowGuard knows the rows that are not sent again. One goroutine at a time uses it.
-type rowGuard struct {
-	exact   known // by ledger.Key
-	content known // by toloka.Key
-}
-
-// claim reports whether a task exists already, and its id.
-func (g *rowGuard) claim(key batcher.Key, t *reader.Task) (id string, ok bool, err error) {
-	if !g.exact.empty() {
-		if id, ok = g.exact.claim(key); ok {
-			return id, true, nil
-		}
-	}
-	if !g.content.empty() {
-		key, err := contentKey(t.JSON)
-		if err != nil {
-			return "", false, err
-		}
-		id, ok = g.content.claim(key)
-	}
-	return id, ok, nil
-}
-
-func (g *rowGuard) empty() bool { return g.exact.empty() && g.content.empty() }
-
-// contentKey is the key of a task by what the API says of it.
-func contentKey(fields []byte) (toloka.Key, error) {
-	task := append(make([]byte, 0, len(fields)+2), '{')
-	task = append(append(task, fields...), '}')
-	return toloka.ContentKey(task)
-}
-
 // strays are tasks that a run has created for some of its rows, it is not known
 // which. They are safe for concurrent use.
 type strays struct {
@@ -99,11 +65,11 @@ type strays struct {
 
 // claim takes out those that rows of a chunk may be, in rows, which has what is known
 // of them, or is empty. It returns the rows with them, and their ids.
-func (s *strays) claim(c *batcher.Chunk, rows []verdict.Verdict) (all []verdict.Verdict, claimed []string, err error) {
+func (s *strays) claim(c *batcher.Chunk, rows []verdict.Verdict) (all []verdict.Verdict, claimed []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known.empty() {
-		return rows, nil, nil
+		return rows, nil
 	}
 	if len(rows) == 0 {
 		rows = make([]verdict.Verdict, c.Len())
@@ -112,14 +78,10 @@ func (s *strays) claim(c *batcher.Chunk, rows []verdict.Verdict) (all []verdict.
 		if rows[i].Status != verdict.Unsent {
 			continue
 		}
-		key, err := contentKey(c.Content(i))
-		if err != nil {
-			return nil, nil, err
-		}
-		if id, ok := s.known.claim(key); ok {
+		if id, ok := s.known.claim(c.Keys()[i]); ok {
 			rows[i] = verdict.Verdict{Status: verdict.Created, TaskID: id}
 			claimed = append(claimed, id)
 		}
 	}
-	return rows, claimed, nil
+	return rows, claimed
 }

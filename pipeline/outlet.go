@@ -12,6 +12,8 @@ import (
 
 // outlet is where a run's valid tasks go.
 type outlet interface {
+	// begin says which input the next tasks are from.
+	begin(in source) error
 	// put takes a task, or returns why no request can hold it. An error ends the
 	// run.
 	put(t *reader.Task) (*reader.RowError, error)
@@ -19,6 +21,13 @@ type outlet interface {
 	finish() error
 	// abandon is called instead where the run ends before that.
 	abandon() error
+}
+
+// source is an input as an outlet knows it.
+type source struct {
+	header []byte // what stands before its rows
+	// small says that it may share chunks with others that are.
+	small bool
 }
 
 // loader puts tasks into chunks.
@@ -29,6 +38,22 @@ type loader struct {
 	send    func(*batcher.Chunk) error
 	// discard takes the chunk that is not full when the run ends.
 	discard func(*batcher.Chunk) error
+	sharing bool // the chunk that is open may have tasks of the next small input, too
+}
+
+func (l *loader) begin(in source) error {
+	sharing := l.sharing && in.small
+	l.sharing = in.small
+	if !sharing {
+		if last := l.batcher.Flush(); last != nil {
+			l.counted()
+			if err := l.send(last); err != nil {
+				return err
+			}
+		}
+	}
+	l.batcher.Begin(in.header)
+	return nil
 }
 
 func (l *loader) put(t *reader.Task) (*reader.RowError, error) {
@@ -63,6 +88,8 @@ type examiner struct {
 	// pass has a task found valid.
 	pass  func(*reader.Task) error
 	print *bufio.Writer // nil where tasks are not printed
+
+	sharing bool // as in loader
 }
 
 func newExaminer(check *Check, b *batcher.Batcher, pool string, pass func(*reader.Task) error) *examiner {
@@ -71,6 +98,14 @@ func newExaminer(check *Check, b *batcher.Batcher, pool string, pass func(*reade
 		e.print = bufio.NewWriterSize(check.PrintTasks, 64<<10)
 	}
 	return e
+}
+
+func (e *examiner) begin(in source) error {
+	if (!e.sharing || !in.small) && e.Chunks != nil {
+		e.show(e.batcher.Flush())
+	}
+	e.sharing = in.small
+	return nil
 }
 
 func (e *examiner) put(t *reader.Task) (rejected *reader.RowError, err error) {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"time"
 
+	"poolfill/batcher"
 	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 )
@@ -21,8 +22,11 @@ type past struct {
 	unchanged map[int]string
 	// identities are those of the files when the run began.
 	identities []reader.Identity
+	// sent has the sums of chunks that other runs have sent. Without another name, such a
+	// chunk would be taken for theirs.
+	sent map[batcher.Key]bool
 	// guard knows the rows that are not sent again.
-	guard rowGuard
+	guard known
 	// again notes what is sent again.
 	again repeats
 	// strays are tasks of this run whose rows are not known.

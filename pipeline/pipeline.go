@@ -50,7 +50,7 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	if p.set.check == nil {
 		// The key may turn out to be another one; what else can be wrong shows now.
-		if err := p.set.uploading(p.set.firstKey(), p.ending, nil).Validate(); err != nil {
+		if err := p.set.uploading(p.set.firstKey(), 0, p.ending, nil).Validate(); err != nil {
 			return nil, err
 		}
 	}
@@ -183,7 +183,7 @@ func (p *Pipeline) remember(ctx context.Context, ready *prepared) (*past, error)
 		return withoutLedger(&p.set), nil
 	}
 	p.account.use(ready.ledger)
-	server, err := uploader.New(p.client, p.set.uploading(p.set.firstKey(), p.ending, nil))
+	server, err := uploader.New(p.client, p.set.uploading(p.set.firstKey(), ready.overlap(), p.ending, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (p *Pipeline) remember(ctx context.Context, ready *prepared) (*past, error)
 
 // carryOut reads all rows and sends them. What ends it before that is in ending.
 func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
-	batches, err := batcher.New(p.set.batching(ready.pool.Defaults.OverlapForNewTasks))
+	batches, err := batcher.New(p.set.batching(ready.overlap()))
 	if err != nil {
 		p.ending.stop(Failed, err)
 		return
@@ -215,7 +215,7 @@ func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
 			send:    func(c *batcher.Chunk) error { return out.send(ctx, taking, c) },
 			discard: func(c *batcher.Chunk) error { return out.discard(ctx, c) },
 		}
-		if out.uploader, err = uploader.New(p.client, p.set.uploading(past.key, p.ending, past.keeper)); err != nil {
+		if out.uploader, err = uploader.New(p.client, p.set.uploading(past.key, ready.overlap(), p.ending, past.keeper)); err != nil {
 			p.ending.stop(Failed, err)
 			return
 		}

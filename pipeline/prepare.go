@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,9 +25,16 @@ type prepared struct {
 	// stdin is standard input, which can't be opened twice; nil where it is no input,
 	// or was given away.
 	stdin *reader.Reader
+	// small says of each input whether it may share chunks with others that are.
+	small []bool
+	// order has the numbers of the inputs as they are read.
+	order []int
 	// ledger is nil where there is none.
 	ledger *ledger.Ledger
 }
+
+// overlap is what the pool gives a task that has none of its own; 0 where it is unknown.
+func (r *prepared) overlap() int { return r.pool.Defaults.OverlapForNewTasks }
 
 // close closes what nobody has taken.
 func (r *prepared) close() error {
@@ -142,6 +152,7 @@ func PoolProblems(pool toloka.Pool) []*PoolProblem {
 // twice and stays open.
 func (p *preparation) consultInputs(ctx context.Context) error {
 	var errs []error
+	p.ready.small = make([]bool, len(p.set.names))
 	for i, name := range p.set.names {
 		r, err := p.set.openInput(ctx, i, p.ready.reading)
 		if err != nil {
@@ -150,6 +161,7 @@ func (p *preparation) consultInputs(ctx context.Context) error {
 		}
 		info := r.Info()
 		p.books.expect(info.Size)
+		p.ready.small[i] = p.set.isPath(i) && 0 < info.Size && info.Size <= smallBytes
 		if problem := TrainingProblem(p.ready.pool, info); problem != nil {
 			errs = append(errs, problem)
 		}
@@ -161,10 +173,33 @@ func (p *preparation) consultInputs(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
+	p.ready.order = readingOrder(p.set.names, p.ready.small)
 	switch err := errors.Join(errs...); {
 	case err == nil, reader.Passing(err):
 		return err
 	default:
 		return &SetupError{err}
 	}
+}
+
+// smallBytes bounds the files that share chunks: so many of them are mostly given at once
+// that a request for each would take longer than their tasks.
+const smallBytes = 16 << 10
+
+// readingOrder returns the numbers of inputs in the order in which they are read. Those
+// that share chunks come first, by the names of the files alone: what chunks are made of
+// them depends neither on the order of the arguments nor on the folder.
+func readingOrder(names []string, small []bool) []int {
+	var order, rest []int
+	for i := range names {
+		if small[i] {
+			order = append(order, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return strings.Compare(filepath.Base(names[a]), filepath.Base(names[b]))
+	})
+	return append(order, rest...)
 }

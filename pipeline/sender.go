@@ -39,6 +39,9 @@ type sender struct {
 // no later row is even looked at before.
 func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 	s.rules.enforce(false)
+	if s.past.sent[c.Sum()] {
+		c.Apart(s.past.name)
+	}
 	if done, err := s.replay(ctx, c); done || err != nil {
 		return err
 	}
@@ -74,9 +77,7 @@ func (s *sender) upload(ctx context.Context, c *batcher.Chunk) (waited time.Dura
 	}
 	s.books.sending(c.Len())
 	outcome, err := s.uploader.Upload(ctx, c, prior)
-	if s.set.Mode == uploader.Sync && resent(outcome, prior) {
-		s.past.again.note()
-	}
+	s.past.again.sent(outcome)
 	inColumns(outcome, s.books.info)
 	s.books.sent(outcome)
 	kept, failed := s.past.keeper.finish(outcome, claimed)
@@ -136,9 +137,9 @@ func (s *sender) prior(ctx context.Context, c *batcher.Chunk) (prior uploader.Pr
 			since = prior.Since
 		}
 	}
-	prior.Rows, claimed, err = s.past.strays.claim(c, prior.Rows)
+	prior.Rows, claimed = s.past.strays.claim(c, prior.Rows)
 	prior.Named = s.past.keeper.named(ctx, since)
-	return prior, claimed, err
+	return prior, claimed, nil
 }
 
 // replay takes what came of a chunk from an earlier attempt that has finished it,

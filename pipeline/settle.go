@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/pipeline/ledger"
+	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
 
@@ -66,7 +67,7 @@ func (h *history) settle(ctx context.Context, r ledger.Run) error {
 			since = d.Sent
 		}
 	}
-	found, err := h.server.Strays(ctx, since, named(ctx, h.ledger, r, since))
+	found, err := h.server.Strays(ctx, uploader.Mark{}, since, named(ctx, h.ledger, r, since))
 	if err != nil {
 		return err
 	}

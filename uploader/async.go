@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,7 +50,6 @@ func (j *job) async(ctx context.Context, s subset) (rest []subset, inDoubt bool,
 			return nil, false, nil
 		}
 	}
-	j.out.Known = j.out.Known || existed
 	return j.finish(ctx, s, id, op, existed)
 }
 
@@ -71,11 +71,18 @@ func (j *job) submit(ctx context.Context, s subset, id string) (op toloka.Operat
 			}
 		}, j.acquire(ctx)
 	}}
+	what := "sending " + s.String()
 	op, effort, err := j.client.Submit(ctx, j.entity, j.batch(s), id, hooks)
 	j.out.Attempts += effort.Attempts
 	j.out.QuotaWait += effort.QuotaWait
 	failed, ok := errors.AsType[*toloka.Error](err)
 	switch {
+	case err == nil && op.ID != "" && !strings.EqualFold(op.ID, id):
+		// Whether our operation exists besides, nobody knows: a repetition could create
+		// all rows once more.
+		failed := j.client.Failure(toloka.KindUnexpected, what, fmt.Errorf("the tasks were sent as operation %s, and the server answers with %s", id, op.ID))
+		failed.InDoubt, failed.Attempts = true, j.out.Attempts
+		return op, false, failed
 	case !ok:
 	case failed.Kind == toloka.KindConflict && failed.Code == contract.CodeOperationAlreadyExists:
 		return toloka.Operation{ID: id, Status: toloka.OperationPending}, effort.Attempts == 1, nil
@@ -108,9 +115,13 @@ func (j *job) finish(ctx context.Context, s subset, id string, op toloka.Operati
 	if err != nil {
 		return nil, true, err
 	}
-	open := j.opens(s.rows)
+	open := j.untold(s.rows)
 	if len(open) > 0 && (gone || succeeded) {
-		if open, err = j.search(ctx, only(s.chunk, open), j.since(existed), nil); err != nil {
+		from := j.span(existed)
+		if succeeded {
+			from = from.alone()
+		}
+		if open, err = j.search(ctx, only(s.chunk, open), from, nil); err != nil {
 			return nil, true, err
 		}
 	}
@@ -126,9 +137,45 @@ func (j *job) finish(ctx context.Context, s subset, id string, op toloka.Operati
 		for _, row := range open {
 			j.unsent(row, reason, inDoubt)
 		}
-		return nil, true, nil
 	}
-	created, rejected := 0, 0
+	if existed {
+		// An earlier upload's rows were refused. The reason may be gone.
+		j.takeBack(j.refusedOf(s.rows))
+	}
+	open = j.opens(s.rows)
+	created, rejected := j.statuses(s)
+	j.out.Known = j.out.Known || existed && created > 0
+	if len(open) == 0 || rejected > 0 && !j.cfg.SkipInvalid {
+		return nil, false, nil
+	}
+	again := s
+	if len(open) < len(s.rows) {
+		again = only(s.chunk, open)
+	} else {
+		again.generation++
+	}
+	if existed && s.generation < maxGenerations {
+		j.log.Info("what an earlier operation didn't create is sent again",
+			zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)))
+		return []subset{again}, false, nil
+	}
+	j.log.Warn("an operation failed, at least in part; what it didn't create is sent again",
+		zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)), zap.Int("generation", s.generation))
+	j.release()
+	delay, ok := j.retries.Next(0, backoff.Jitter())
+	if ok && backoff.Sleep(ctx, delay) == nil {
+		return []subset{again}, false, nil
+	}
+	gaveUp := j.client.Failure(toloka.KindTransient, fmt.Sprintf("creating the tasks of %s", s),
+		fmt.Errorf("operation %s ended with %s and created %d of its %d tasks%s", id, op.Status, created, len(s.rows), op.Explain()))
+	if gaveUp.Attempts = j.out.Attempts; ctx.Err() != nil {
+		return nil, false, toloka.Canceled(ctx, gaveUp.What, gaveUp)
+	}
+	return nil, false, gaveUp
+}
+
+// statuses counts the rows of a subset that were created, and those that were rejected.
+func (j *job) statuses(s subset) (created, rejected int) {
 	for _, row := range s.rows {
 		switch j.out.Rows[row].Status {
 		case verdict.Created:
@@ -137,26 +184,5 @@ func (j *job) finish(ctx context.Context, s subset, id string, op toloka.Operati
 			rejected++
 		}
 	}
-	if len(open) == 0 || rejected > 0 && !j.cfg.SkipInvalid {
-		return nil, false, nil
-	}
-	again := s
-	if created > 0 || rejected > 0 {
-		again = only(s.chunk, open)
-	} else {
-		again.generation++
-	}
-	j.log.Warn("an operation failed; what it didn't create is sent again",
-		zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)), zap.Int("generation", s.generation))
-	j.release()
-	delay, ok := j.retries.Next(0, backoff.Jitter())
-	if ok && backoff.Sleep(ctx, delay) == nil {
-		return []subset{again}, false, nil
-	}
-	gaveUp := j.client.Failure(toloka.KindTransient, fmt.Sprintf("creating the tasks of %s", s),
-		fmt.Errorf("operation %s ended with FAIL and created %d of its %d tasks%s", id, created, len(s.rows), op.Explain()))
-	if gaveUp.Attempts = j.out.Attempts; ctx.Err() != nil {
-		return nil, false, toloka.Canceled(ctx, gaveUp.What, gaveUp)
-	}
-	return nil, false, gaveUp
+	return created, rejected
 }

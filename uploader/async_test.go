@@ -172,6 +172,7 @@ func TestAsync(t *testing.T) {
 			name: "of a failed operation without log, what the pool doesn't have is sent again",
 			steps: []step{
 				on(post, 202, failed), on(logs, 404, missing), on(logs, 404, missing), on(list, 200, tasksOf(false, "t1", "b")), on(list, 200, tasksOf(false, "t1", "b")),
+				on(list, 200, tasksOf(false, "t1", "b")), // our clock may be wrong
 				on(post, 202, success), on(logs, 200, logOf(0)),
 			},
 			want: two,
@@ -307,11 +308,6 @@ func TestAsync(t *testing.T) {
 			steps: []step{on(post, 400, `{"code":"VALIDATION_ERROR","payload":{"input_values.a":{"code":"C","message":"m"}}}`)},
 			want:  "rejected input_values.a:C; rejected input_values.a:C",
 		},
-		{
-			name:  "a refusal without payload rejects all",
-			steps: []step{on(post, 400, `{"code":"VALIDATION_ERROR","message":"bad"}`)},
-			want:  "rejected :VALIDATION_ERROR; rejected :VALIDATION_ERROR",
-		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -332,10 +328,11 @@ func TestAsync(t *testing.T) {
 func TestALogWithoutIndexesIsMatchedByContent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := script(t, on(post, 202, success), on(logs, 200, `[
-			{"type":"TASK_CREATE","success":true,"input":{"pool_id":"12","overlap":3,"input_values":{"a":"same"}},"output":{"task_id":"s1"}},
+			{"type":"TASK_CREATE","success":true,"input":{"pool_id":"12","overlap":1,"input_values":{"a":"same"}},"output":{"task_id":"s1"}},
 			{"type":"TASK_VALIDATE","success":false,"input":{"input_values":{"a":"b\u0061d"}},"output":{"input_values.a":{"code":"C","message":"m"}}},
 			{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"same"}},"output":{"task_id":"s2"}},
 			{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"strange"}},"output":{"task_id":"s3"}},
+			{"type":"TASK_CREATE","success":true,"input":{"overlap":5,"input_values":{"a":"same"}},"output":{"task_id":"s5"}},
 			{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":"\u00e9t\u00e9"}},"output":{"task_id":"s4"}}]`))
 		u := newUploader(t, f, setup{cfg: Config{SkipInvalid: true}})
 		expect(t, upload(t, u, chunkOf(t, false, "same", "bad", "été", "same")),
@@ -557,7 +554,7 @@ func TestTasksOnlyCountWhereTheServerMayHaveThem(t *testing.T) {
 		{"lost, then known", []step{broken(io.EOF), on(post, 409, existing), on(poll, 200, success), on(logs, 200, logOf(0, 1))}, 2},
 		{"refused by quota, then created", []step{on(post, 429, "", "Retry-After", "1"), on(post, 202, success), on(logs, 200, logOf(0, 1))}, 2},
 		{"no connection, then created", []step{broken(refusedConnection), on(post, 202, success), on(logs, 200, logOf(0, 1))}, 2},
-		{"invalid", []step{on(post, 400, `{"code":"VALIDATION_ERROR"}`)}, 0},
+		{"invalid", []step{on(post, 400, `{"code":"VALIDATION_ERROR","payload":{"0":{"overlap":{"code":"C"}}}}`)}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

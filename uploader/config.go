@@ -16,11 +16,11 @@ const (
 	// however often it comes: no task is ever created twice.
 	Async Mode = "async"
 	// Sync creates the tasks within the request. Where an answer is lost, the
-	// chunk is looked for among the tasks created since, by content. That is
-	// exact as long as nobody else uploads equal tasks to the same pool at the
-	// same time, and the server has finished with a request within Config.Settle
-	// after its connection was lost. A server that takes longer can create a
-	// chunk twice.
+	// chunk is looked for among the tasks created since, by all that they were sent
+	// with. That is exact as long as nobody else uploads equal tasks to the same pool at
+	// the same time, and the server has finished with a request within Config.Settle
+	// after its connection was lost. A server that takes longer can create a chunk
+	// twice: Outcome.Resent says where that can be.
 	Sync Mode = "sync"
 )
 
@@ -44,6 +44,9 @@ type Config struct {
 	// RunKey tells this upload apart from others to the same pool: the same
 	// chunk of the same RunKey is created once. It must not be empty in Async.
 	RunKey string
+	// DefaultOverlap is what the pool gives a task without an overlap of its own, as in
+	// batcher.Config; 0 where that isn't known.
+	DefaultOverlap int
 	// OperationTimeout bounds the time that is waited for an operation; 0 means 30
 	// minutes. The rows of one that takes longer end as Unsent and InDoubt.
 	OperationTimeout time.Duration
@@ -73,6 +76,9 @@ func (c Config) Validate() error {
 	case Sync:
 	default:
 		errs = append(errs, fmt.Errorf("the mode must be async or sync: %q", c.Mode))
+	}
+	if c.DefaultOverlap < 0 {
+		errs = append(errs, fmt.Errorf("the pool's default overlap is negative: %d", c.DefaultOverlap))
 	}
 	if c.OperationTimeout < 0 {
 		errs = append(errs, fmt.Errorf("the time for an operation is negative: %v", c.OperationTimeout))

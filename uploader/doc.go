@@ -9,13 +9,16 @@
 // the operation's id is a name for the chunk's content (see OperationID), and
 // the server takes each id once, so whatever is in doubt is simply sent again.
 // In synchronous mode the server gives no such help: a chunk whose answer was
-// lost is looked for in the pool before it is sent again. What that can't
-// guard against is said at Sync.
+// lost is looked for in the pool before it is sent again, among what came since
+// the newest task that was noted before (see Mark). What that can't guard
+// against is said at Sync.
 //
 // Where an operation's log doesn't say what became of its rows, they too are
-// looked for in the pool, by content, while no other chunk is under way. Tasks
-// with equal content are interchangeable there, so that a row can be given a task
-// that was created for an equal row whose own upload was left in doubt.
+// looked for in the pool, while no other chunk is under way. Tasks are equal
+// where all is that they were sent with, see package identity. Equal ones are
+// interchangeable, so that a row can be given a task that was created for an
+// equal row whose own upload was left in doubt. Where the pool has a task that
+// nobody knows of, rows that it doesn't have stay in doubt: they are not sent.
 //
 // An upload that was broken off, by a kill or an error, goes on: a Journal keeps
 // what is about to be sent, and Upload takes what was kept as a Prior.
@@ -30,7 +33,8 @@
 //	320 bytes × tasks + 64 KiB + the largest single task in an answer
 //
 // plus the errors of rejected rows; an error answer is held whole, up to 8 MiB.
-// A chunk that had to be split or sent in part holds a second body. For
-// each task that was created since a little before the oldest chunk under way
-// began, 8 bytes are kept too.
+// A chunk that had to be split or sent in part holds a second body. For each
+// task that was created, 8 bytes are kept too, until Kept says that its id is
+// found elsewhere. A search holds some 100 bytes for each task that came since
+// the chunk began and whose row isn't known here.
 package uploader

@@ -35,12 +35,14 @@ type request struct {
 	at   time.Time
 }
 
-// fakeServer answers in memory. Its handler runs for one request at a time.
+// fakeServer answers in memory. Its handlers run for one request at a time. OPID in an
+// answer is the operation that the request names.
 type fakeServer struct {
 	handle func(request) (*http.Response, error)
+	newest func(request) (*http.Response, error) // asked for the newest task; nil has none
 
 	mu       sync.Mutex
-	requests []request
+	requests []request // but for those for the newest task
 }
 
 func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -50,8 +52,16 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = r.Body.Close()
 	}
 	f.mu.Lock()
-	f.requests = append(f.requests, req)
-	resp, err := f.handle(req)
+	handle := f.handle
+	switch {
+	case r.URL.Query().Get("sort") != "-id":
+		f.requests = append(f.requests, req)
+	case f.newest != nil:
+		handle = f.newest
+	default:
+		handle = func(request) (*http.Response, error) { return answer(200, tasksOf(false)), nil }
+	}
+	resp, err := handle(req)
 	f.mu.Unlock()
 	if err == nil && resp == nil { // no answer at all
 		<-r.Context().Done()
@@ -194,6 +204,7 @@ func newUploader(t *testing.T, f *fakeServer, s setup) *Uploader {
 	if s.cfg.RunKey == "" {
 		s.cfg.RunKey = "run"
 	}
+	s.cfg.DefaultOverlap = 1
 	u, err := New(newClient(t, f, s.client), s.cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +215,7 @@ func newUploader(t *testing.T, f *fakeServer, s setup) *Uploader {
 // chunkOf makes a chunk of tasks with these values of the field "a".
 func chunkOf(t testing.TB, indexed bool, values ...string) *batcher.Chunk {
 	t.Helper()
-	b, err := batcher.New(batcher.Config{PoolID: "12", ItemIndex: indexed, MaxTasks: 100_000, MaxInputBytes: 1 << 30})
+	b, err := batcher.New(batcher.Config{PoolID: "12", ItemIndex: indexed, MaxTasks: 100_000, MaxInputBytes: 1 << 30, DefaultOverlap: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,11 @@
 package uploader
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
+	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
 	"poolfill/internal/backoff"
-	"poolfill/internal/contract"
 	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
@@ -19,9 +14,9 @@ import (
 const (
 	reasonInvalidBeside = "not created because the chunk has an invalid row"
 	reasonNotNamed      = "the operation's log doesn't name this row"
-	reasonNotAnswered   = "the server's answer doesn't name this row"
 	reasonLogGone       = "the operation succeeded, but its log is no longer kept and the pool doesn't show the task"
 	reasonLogGoneSkip   = "the operation succeeded, but its log is no longer kept and the pool doesn't have the task: the server may have refused the row"
+	reasonUnknownTasks  = "the answer was lost, and the pool has new tasks that are no row's as it was sent: the server may have changed this one"
 	reasonInDoubt       = "the upload ended before the server's answer was known"
 	reasonNotSent       = "the upload ended before this row was created"
 	reasonIDMissing     = "created, but the server didn't give the task's id"
@@ -31,7 +26,9 @@ const (
 type job struct {
 	*Uploader
 	prior   Prior
+	told    map[int]bool                // of its rows, those that a log says were not created
 	asked   map[string]toloka.Operation // of the earlier upload, those that exist
+	failed  map[int]bool                // rows that the last log says the server failed with
 	out     Outcome
 	retries backoff.Budget // for operations that fail with nothing done
 
@@ -71,7 +68,7 @@ func (j *job) note(ctx context.Context, s subset, operation string) error {
 	j.out.Noted = true
 	return j.cfg.Journal.Sending(ctx, Attempt{
 		Chunk: s.chunk, Rows: s.rows, Operation: operation, Generation: s.generation,
-		At: j.client.ServerTime(time.Now()),
+		Mark: j.lifetime.mark, At: time.Now(),
 	})
 }
 
@@ -134,6 +131,15 @@ func (j *job) opens(rows []int) []int {
 	return open
 }
 
+// untold returns those of the rows of which a log that was read says nothing.
+func (j *job) untold(rows []int) []int {
+	open := j.opens(rows)
+	if len(j.failed) == 0 {
+		return open
+	}
+	return slices.DeleteFunc(slices.Clone(open), func(row int) bool { return j.failed[row] })
+}
+
 // nameCreated keeps the tasks of rows from being taken for other rows.
 func (j *job) nameCreated(rows []int) {
 	j.out.named = append(j.out.named, j.recent.name(func(yield func(string) bool) {
@@ -142,75 +148,70 @@ func (j *job) nameCreated(rows []int) {
 				return
 			}
 		}
-	}, len(rows), j.client.ClockMargin()))
+	}, len(rows)))
+	j.marks.count(len(rows))
 }
 
-// since returns the time, by the server's clock, from which on tasks of the chunk
-// may have been created; zero where that isn't known.
-func (j *job) since(existed bool) time.Time {
-	switch {
-	case !j.prior.Since.IsZero():
-		return j.prior.Since
-	case existed:
-		return time.Time{}
+// takeBack forgets what is known of rows.
+func (j *job) takeBack(rows []int) {
+	for _, row := range rows {
+		if j.open(row) {
+			continue
+		}
+		r := &j.out.Rows[row]
+		if j.openRows++; r.Status == verdict.Rejected {
+			j.rejectedRows--
+		}
+		*r = verdict.Verdict{Position: r.Position}
 	}
-	return j.client.ServerTime(j.lifetime.since)
 }
 
-// refused takes an answer that means that nothing was created, returns what is to
-// be sent instead, and fails where that is no matter of single rows.
-func (j *job) refused(s subset, err error) (rest []subset, inDoubt bool, _ error) {
-	failed, ok := errors.AsType[*toloka.Error](err)
-	switch {
-	case !ok:
-	case failed.Kind == toloka.KindTooLarge && !failed.InDoubt:
-		return j.tooLarge(s, failed), false, nil
-	case failed.Kind == toloka.KindInvalid && failed.Code == contract.CodeValidationError:
-		return j.invalid(s, failed), false, nil
-	default:
-		inDoubt = failed.InDoubt
+// refusedOf returns those of the rows that were refused.
+func (j *job) refusedOf(rows []int) (refused []int) {
+	if j.rejectedRows == 0 {
+		return nil
 	}
-	return nil, inDoubt, err
-}
-
-// tooLarge halves what the server finds too large. A single row that is too large is
-// refused.
-func (j *job) tooLarge(s subset, failed *toloka.Error) []subset {
-	if n := len(s.rows); n > 1 {
-		j.log.Warn("a request was too large and is sent in halves", zap.Int("chunk", s.chunk.Number), zap.Int("rows", n))
-		return []subset{only(s.chunk, s.rows[:n/2]), only(s.chunk, s.rows[n/2:])}
-	}
-	j.rejected(s.rows[0], []verdict.Finding{{
-		Stage:   verdict.StageServer,
-		Code:    cmp.Or(failed.Code, "REQUEST_TOO_LARGE"),
-		Message: fmt.Sprintf("the server finds even this row alone too large (%d bytes): shorten it", len(s.body)),
-	}})
-	return nil
-}
-
-// invalid takes the reasons why the server refuses rows. Rows that it doesn't
-// name are sent again without the others, unless one invalid row stops all.
-func (j *job) invalid(s subset, failed *toloka.Error) []subset {
-	byItem, all := failed.Findings()
-	for i, findings := range byItem {
-		if i < len(s.rows) {
-			j.rejected(s.rows[i], findings)
+	for _, row := range rows {
+		if j.out.Rows[row].Status == verdict.Rejected {
+			refused = append(refused, row)
 		}
 	}
-	open := j.opens(s.rows)
-	if len(open) < len(s.rows) {
-		if len(open) == 0 || !j.cfg.SkipInvalid {
-			return nil
+	return refused
+}
+
+// sharing returns those of the rows whose task is another row's too, by its id. What says
+// so can't be right, and nobody knows which of them has it.
+func (j *job) sharing(rows []int) (shared []int) {
+	last, rising := "", true
+	for i := range j.out.Rows {
+		if id := j.out.Rows[i].TaskID; id != "" {
+			if id <= last {
+				rising = false
+				break
+			}
+			last = id
 		}
-		return []subset{only(s.chunk, open)}
 	}
-	if len(s.rows) > 1 {
-		for i := range all {
-			all[i].Message += fmt.Sprintf(" (the server refused all %d rows of the request together)", len(s.rows))
+	if rising {
+		return nil // as nearly always
+	}
+	times := make(map[string]int, len(j.out.Rows))
+	for i := range j.out.Rows {
+		times[j.out.Rows[i].TaskID]++
+	}
+	for _, row := range rows {
+		if id := j.out.Rows[row].TaskID; id != "" && times[id] > 1 {
+			shared = append(shared, row)
 		}
 	}
-	for _, row := range s.rows {
-		j.rejected(row, all)
+	return shared
+}
+
+// span returns where in the pool's list the tasks of the chunk are, if they exist. The
+// chunk, or its operation, can have existed before this upload.
+func (j *job) span(existed bool) span {
+	if existed || j.prior.inDoubt() {
+		return spanOf(j.prior.Mark, j.prior.Since)
 	}
-	return nil
+	return spanOf(j.lifetime.mark, j.lifetime.since)
 }

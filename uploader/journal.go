@@ -33,21 +33,26 @@ type Attempt struct {
 	Operation string
 	// Generation counts the operations of just these rows that failed before.
 	Generation int
-	// At is the time by the server's clock, as far as that is known.
+	// Mark is where a search for these tasks begins; the zero value in Async.
+	Mark Mark
+	// At is the time by our clock.
 	At time.Time
 }
 
 // Prior is what is known of a chunk from an earlier upload with the same
-// settings that was broken off. The zero value knows nothing.
+// settings that was broken off, or that left rows. The zero value knows nothing.
 type Prior struct {
-	// Rows is empty or has one entry a row. Rows that are Created or Rejected
-	// stay so and are not sent; their Position is taken from the chunk. The
-	// others are sent; in Async, those that are InDoubt are looked for in the pool
-	// before. Any other length is an error.
+	// Rows is empty or has one entry a row. Rows that are Created stay so and are not
+	// sent; their Position is taken from the chunk. All others are sent, also those
+	// that the server refused, since the reason may be gone; in Async, those that are
+	// InDoubt are looked for in the pool before. Any other length is an error.
 	Rows []verdict.Verdict
-	// Since is the At of the earliest Attempt at the chunk. In Async, zero means
-	// that it isn't known. In Sync, zero means that nothing was sent; else all
-	// rows that are not settled are looked for in the pool before they are sent.
+	// Mark is that of the earliest Attempt at the chunk whose end isn't known. In Sync,
+	// all rows that are not Created are then looked for in the pool before they are sent.
+	Mark Mark
+	// Since is the At of that Attempt; zero where there is none, or in Async where it
+	// isn't known. In Sync it does what Mark does, for an Attempt without one: the whole
+	// pool is listed before anything is sent again.
 	Since time.Time
 	// Operations are the ids of all Attempts. They are asked for before anything
 	// is sent; only those that the server doesn't know are sent.
@@ -56,7 +61,14 @@ type Prior struct {
 	// by one goroutine at a time, and only where the pool is searched. Its error
 	// ends Upload.
 	Named Named
+	// Doubted counts the rows of other chunks, not under way, whose tasks the pool may
+	// have, by their keys: a search leaves the tasks to them. Nil has none. It is not
+	// changed.
+	Doubted map[batcher.Key]int
 }
+
+// inDoubt reports whether there was an attempt whose end isn't known.
+func (p Prior) inDoubt() bool { return p.Mark.Known() || !p.Since.IsZero() }
 
 // Named returns which of the tasks with these ids are known to belong to rows.
 type Named func(ids []string) (map[string]bool, error)

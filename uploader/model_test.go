@@ -73,7 +73,10 @@ const (
 	logVanished        // for good
 	killBefore         // the program is killed, the request not carried out
 	killAfter
-	tooLarge // for a proxy, this once
+	tooLarge   // for a proxy, this once
+	emptyAfter // 204
+	fewerAfter // the answer to a synchronous request names only some rows
+	alikeAfter // and here all have one id
 	faults
 )
 
@@ -113,7 +116,7 @@ func (m *model) handle(r request) (*http.Response, error) {
 	case r.Method == http.MethodPost && r.URL.Query().Get("async_mode") == "true":
 		resp = m.submit(r, f)
 	case r.Method == http.MethodPost:
-		resp = m.create(r)
+		resp = m.create(r, f)
 	case strings.HasSuffix(path, "/log"):
 		resp = m.log(lastID(r), f)
 	case path == "/tasks":
@@ -133,6 +136,10 @@ func (m *model) handle(r request) (*http.Response, error) {
 		return answer(502, html502), nil
 	case silentAfter:
 		return nil, nil
+	case emptyAfter:
+		if r.Method == http.MethodPost && r.URL.Query().Get("async_mode") == "false" {
+			return answer(204, ""), nil
+		}
 	case nonsenseAfter:
 		if resp.StatusCode < 300 {
 			return answer(200, `"fine"`), nil
@@ -168,7 +175,7 @@ func (m *model) add(value string) string {
 }
 
 // create answers a synchronous upload.
-func (m *model) create(r request) *http.Response {
+func (m *model) create(r request, f fault) *http.Response {
 	values, _ := valuesOf(r.body)
 	var created, refused []string
 	for i, v := range values {
@@ -179,10 +186,19 @@ func (m *model) create(r request) *http.Response {
 	if len(refused) == len(values) || len(refused) > 0 && !m.skip {
 		return answer(400, `{"code":"VALIDATION_ERROR","payload":{`+strings.Join(refused, ",")+`}}`)
 	}
+	first := fmt.Sprintf("t%06d", len(m.tasks))
 	for i, v := range values {
-		if !invalidValue(v) {
-			created = append(created, fmt.Sprintf(`"%d":{"id":%q}`, i, m.add(v)))
+		if invalidValue(v) {
+			continue
 		}
+		id := m.add(v)
+		switch {
+		case f == alikeAfter:
+			id = first
+		case f == fewerAfter && i%2 == 1:
+			continue
+		}
+		created = append(created, fmt.Sprintf(`"%d":{"id":%q}`, i, id))
 	}
 	return answer(201, `{"items":{`+strings.Join(created, ",")+`},"validation_errors":{`+strings.Join(refused, ",")+`}}`)
 }
@@ -269,6 +285,12 @@ func (m *model) log(id string, f fault) *http.Response {
 func (m *model) list(r request) *http.Response {
 	const page = 3
 	var pairs []string
+	if r.URL.Query().Get("sort") == "-id" {
+		if n := len(m.tasks); n > 0 {
+			pairs = append(pairs, m.tasks[n-1].id, m.tasks[n-1].value)
+		}
+		return answer(200, tasksOf(false, pairs...))
+	}
 	more := false
 	since, _ := time.Parse(createdLayout, r.URL.Query().Get("created_gte"))
 	for _, task := range m.tasks {
@@ -378,12 +400,13 @@ func live(t *testing.T, m *model, kept *memory, mode Mode, n int, values []strin
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	m.kill = cancel
-	u := newUploader(t, &fakeServer{handle: m.handle}, setup{
+	u := newUploader(t, &fakeServer{handle: m.handle, newest: m.handle}, setup{
 		cfg:    Config{Mode: mode, SkipInvalid: m.skip, Journal: kept, OperationTimeout: 10 * time.Minute},
 		client: toloka.Config{RetryFor: time.Hour},
 	})
 	c := chunkOf(t, true, values...)
 	c.Number = n
+	c.Apart(fmt.Sprint("chunk ", n)) // as what stands before it is another
 	return u.Upload(ctx, c, kept.prior(n))
 }
 

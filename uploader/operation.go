@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"poolfill/batcher"
 	"poolfill/internal/backoff"
 	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
@@ -25,6 +26,9 @@ const (
 	// lack.
 	rereadsAfterSuccess = 3
 	rereadsAfterFail    = 1
+	// So many generations of an operation can have failed in earlier uploads. Each of
+	// them is asked for at once, until one is met that the server doesn't know.
+	maxGenerations = 1000
 )
 
 func (j *job) operationID(s subset) string {
@@ -32,7 +36,7 @@ func (j *job) operationID(s subset) string {
 		return ""
 	}
 	return OperationID(OperationName{
-		PoolID: j.cfg.PoolID, RunKey: j.cfg.RunKey, Chunk: s.chunk.Number,
+		PoolID: j.cfg.PoolID, RunKey: j.cfg.RunKey, Place: s.chunk.Place(),
 		Base: s.rows[0], Len: len(s.rows), Sum: s.sum, Generation: s.generation,
 	})
 }
@@ -126,40 +130,27 @@ func (j *job) readLog(ctx context.Context, s subset, id string, rereads int) (go
 	what := "reading the log of operation " + id
 	for n := 0; ; n++ {
 		if n > 0 {
-			j.reopen(s.rows) // nothing is kept of an earlier reading
+			j.takeBack(s.rows) // nothing is kept of an earlier reading
 		}
+		j.failed = map[int]bool{}
 		var others []toloka.Item
 		effort, err := j.client.Log(ctx, j.entity, id, j.batch(s), func(items iter.Seq[toloka.Item]) { others = j.take(s, items) })
 		j.out.QuotaWait += effort.QuotaWait
 		gone, forGood := toloka.NoLog(err)
-		if err == nil {
-			if err := j.takeOthers(s, others); err != nil {
-				return false, j.client.Failure(toloka.KindUnexpected, what, err)
-			}
-		} else if !gone {
+		switch {
+		case err == nil:
+			j.takeOthers(s, others)
+			j.takeBack(j.sharing(s.rows))
+		case !gone:
 			return false, err
 		}
-		if len(j.opens(s.rows)) == 0 || n == rereads || forGood {
+		if len(j.untold(s.rows)) == 0 || n == rereads || forGood {
 			j.nameCreated(s.rows)
 			return gone, nil
 		}
 		if backoff.Sleep(ctx, time.Second<<n) != nil {
 			return false, toloka.Canceled(ctx, what, errLogLacks)
 		}
-	}
-}
-
-// reopen forgets what is known of rows.
-func (j *job) reopen(rows []int) {
-	for _, row := range rows {
-		if j.open(row) {
-			continue
-		}
-		r := &j.out.Rows[row]
-		if j.openRows++; r.Status == verdict.Rejected {
-			j.rejectedRows--
-		}
-		*r = verdict.Verdict{Position: r.Position}
 	}
 }
 
@@ -177,12 +168,12 @@ func (j *job) take(s subset, items iter.Seq[toloka.Item]) (others []toloka.Item)
 }
 
 // takeOthers gives rows their status by the other items of a log. An item is about
-// the row with its index; one without, about a row with equal content.
-func (j *job) takeOthers(s subset, items []toloka.Item) error {
+// the row with its index; one without, about a row that was sent alike.
+func (j *job) takeOthers(s subset, items []toloka.Item) {
 	if len(items) == 0 {
-		return nil
+		return
 	}
-	var alike map[toloka.Key][]int // the rows by their content, which nearly nobody asks for
+	var alike map[batcher.Key][]int // the rows by their keys, which nearly nobody asks for
 	taken := map[string]bool{}
 	for i := range j.out.Rows {
 		if r := &j.out.Rows[i]; r.Status == verdict.Created && r.TaskID != "" {
@@ -197,27 +188,29 @@ func (j *job) takeOthers(s subset, items []toloka.Item) error {
 				continue // an earlier upload's, of another row that is equal
 			}
 			if alike == nil {
-				var err error
-				if alike, err = s.byContent(); err != nil {
-					return err
-				}
+				alike = s.byKey()
 			}
-			rows := alike[item.Key]
-			i := slices.IndexFunc(rows, j.open)
-			if i < 0 {
+			key := item.Key
+			rows := alike[key]
+			for len(rows) > 0 && !j.open(rows[0]) {
+				rows = rows[1:]
+			}
+			if alike[key] = rows; len(rows) == 0 {
 				continue
 			}
-			row = rows[i]
+			row = rows[0]
 		}
 		switch {
 		case !s.has(row) || !j.open(row):
 		case item.Created:
 			j.created(row, item.ID)
+			taken[item.ID] = true
+		case passes(item.Findings):
+			j.failed[row] = true
 		default:
 			j.rejected(row, item.Findings)
 		}
 	}
-	return nil
 }
 
 // precedence orders the items of a log: what was created comes first, so that a refusal

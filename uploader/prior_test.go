@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"poolfill/batcher"
+	"poolfill/internal/identity"
 	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
@@ -34,7 +36,7 @@ func sends(n int, status int, body string) step {
 		if got := len(items(r.body)); got != n {
 			return answer(599, ""), nil
 		}
-		return answer(status, strings.ReplaceAll(body, "OPID", r.URL.Query().Get("operation_id"))), nil
+		return answer(status, body), nil
 	}}
 }
 
@@ -43,6 +45,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 	first, next := opID(c, 0, 0, 1, 2, 3), opID(c, 1, 0, 1, 2, 3)
 	left, right, odd := opID(c, 0, 0, 1), opID(c, 0, 2, 3), opID(c, 0, 1, 3)
 	four := "created t0; created t1; created t2; created t3"
+	refusals := "[" + refusedEntry(0) + "," + refusedEntry(1) + "," + refusedEntry(2) + "," + refusedEntry(3) + "]"
 	since := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	createdRow := func(id string) verdict.Verdict { return verdict.Verdict{Status: verdict.Created, TaskID: id} }
 	for _, tc := range []struct {
@@ -103,27 +106,54 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 			known: true,
 		},
 		{
-			name: "rows that are settled are not sent",
+			name: "rows that were created are not sent, and refused ones are, as the reason may be gone",
 			prior: Prior{Rows: []verdict.Verdict{
-				createdRow("t0"), {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {Reason: "x"}, {Reason: "x"},
+				createdRow("t0"), createdRow("t1"), {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {Reason: "x"},
 			}},
-			cfg:   Config{SkipInvalid: true},
 			steps: []step{sends(2, 202, success), on(getLog(right), 200, logOf(2, 3))},
-			want:  "created t0; rejected :C; created t2; created t3",
+			want:  four,
 		},
 		{
-			name:  "an invalid row that is settled keeps the others from being sent",
-			prior: Prior{Rows: []verdict.Verdict{createdRow("t0"), {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {}, {}}},
-			want:  "created t0; rejected :C; unsent " + reasonInvalidBeside + "; unsent " + reasonInvalidBeside,
+			name: "rows that an operation refused are sent under the next generation, as it has created nothing",
+			prior: Prior{
+				Rows:       slices.Repeat([]verdict.Verdict{{Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}}, 4),
+				Operations: []string{first},
+			},
+			steps: []step{
+				on(getOp(first), 200, failed), on(getLog(first), 200, refusals), on(getLog(first), 200, refusals),
+				sends(4, 202, success), on(getLog(next), 200, logOf(0, 1, 2, 3)),
+			},
+			want: four, known: true,
 		},
 		{
-			name: "what was created beside an invalid row is taken",
+			name:  "the next generation is found without any memory",
+			cfg:   Config{SkipInvalid: true},
+			steps: []step{on(post, 409, existing), on(getOp(first), 200, failed), on(getLog(first), 200, refusals), sends(4, 202, success), on(getLog(next), 200, logOf(0, 1, 2, 3))},
+			want:  four,
+		},
+		{
+			name:  "rows that are refused again are rejected",
+			cfg:   Config{SkipInvalid: true},
+			prior: Prior{Operations: []string{first}},
+			steps: []step{
+				on(getOp(first), 200, success), on(getLog(first), 200, "["+created(0)+","+refusedEntry(1)+","+created(2)+","+refusedEntry(3)+"]"),
+				sends(2, 202, failed), on(getLog(odd), 200, "["+refusedEntry(1)+","+refusedEntry(3)+"]"),
+			},
+			want:  "created t0; rejected input_values.a:VALUE_REQUIRED; created t2; rejected input_values.a:VALUE_REQUIRED",
+			known: true,
+		},
+		{
+			name: "what was created beside refused rows is taken",
 			prior: Prior{
 				Rows:       []verdict.Verdict{{Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {Status: verdict.Rejected, Findings: []verdict.Finding{{Code: "C"}}}, {}, {}},
 				Operations: []string{right},
 			},
-			steps: []step{on(getOp(right), 200, success), on(getLog(right), 200, logOf(2, 3))},
-			want:  "rejected :C; rejected :C; created t2; created t3", known: true,
+			steps: []step{
+				on(getOp(right), 404, missing), on(getOp(right), 200, success), on(getLog(right), 200, logOf(2, 3)), on(getLog(right), 200, logOf(2, 3)),
+				on(getLog(right), 200, logOf(2, 3)), on(getLog(right), 200, logOf(2, 3)),
+				sends(2, 202, success), on(getLog(left), 200, logOf(0, 1)),
+			},
+			want: four, known: true,
 		},
 		{
 			name: "rows in doubt are looked for, among what isn't somebody else's",
@@ -133,7 +163,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 			},
 			steps: []step{
 				{list, func(r request) (*http.Response, error) {
-					if r.URL.Query().Get("created_gte") != since.Add(-unknownClockMargin).Format(createdLayout) {
+					if r.URL.Query().Get("created_gte") != since.Add(-clockMargin).Format(createdLayout) {
 						return answer(599, ""), nil
 					}
 					return answer(200, tasksOf(false, "t1", "c", "other", "c", "t2", "c")), nil
@@ -148,6 +178,7 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 			prior: Prior{Since: since},
 			steps: []step{
 				on(list, 200, tasksOf(false, "t0", "a", "t3", "d")), on(list, 200, tasksOf(false, "t0", "a", "t3", "d")),
+				on(list, 200, tasksOf(false, "t0", "a", "t3", "d")), // the clock may have been wrong
 				{post, func(r request) (*http.Response, error) {
 					if len(items(r.body)) != 2 {
 						return answer(599, ""), nil
@@ -296,8 +327,8 @@ func TestNothingIsSentThatTheJournalDoesNotKeep(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
-	key := func(v string) toloka.Key {
-		k, err := toloka.ContentKey([]byte(`{"input_values":{"a":"` + v + `"}}`))
+	key := func(v string) identity.Key {
+		k, err := identity.Of([]byte(`{"input_values":{"a":"`+v+`"}}`), identity.Defaults{Overlap: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +381,7 @@ func TestStraysAreWhatNobodyNames(t *testing.T) {
 			on(list, 200, tasksOf(false, "t1", "a", "t2", "b", "t3", "c")),
 			on(list, 200, tasksOf(false, "t1", "a", "t2", "b", "t3", "c")),
 		), setup{})
-		got, err := u.Strays(t.Context(), time.Now(), func([]string) (map[string]bool, error) { return map[string]bool{"t2": true}, nil })
+		got, err := u.Strays(t.Context(), Mark{}, time.Now(), func([]string) (map[string]bool, error) { return map[string]bool{"t2": true}, nil })
 		if err != nil || len(got) != 2 || got[0].ID != "t1" || got[1].ID != "t3" {
 			t.Errorf("the strays are %v (%v)", got, err)
 		}
@@ -399,6 +430,7 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 			wg.Go(func() {
 				c := chunkOf(t, true, "same", "same")
 				c.Number = n
+				c.Apart(strconv.Itoa(n))
 				o := upload(t, u, c)
 				mu.Lock()
 				defer mu.Unlock()

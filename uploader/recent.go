@@ -9,17 +9,19 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"poolfill/batcher"
 )
 
-// recent knows which tasks answers and logs have named lately, and keeps others
-// from uploading while the pool is searched.
+// recent knows which tasks answers and logs have named, and which rows are in doubt,
+// and keeps others from uploading while the pool is searched.
 type recent struct {
 	permits *semaphore.Weighted // one for each request; a search takes all
 
-	mu      sync.Mutex
-	uploads map[*lifetime]struct{}
-	named   []*named // in the order of time
-	seed    maphash.Seed
+	mu     sync.Mutex
+	doubts map[*lifetime][]batcher.Key
+	named  []*named // in the order of time
+	seed   maphash.Seed
 }
 
 // allPermits is more than the requests that are ever under way.
@@ -27,18 +29,18 @@ const allPermits = 1 << 30
 
 // lifetime is that of a chunk's upload, from its first attempt until its rows are
 // known.
-type lifetime struct{ since time.Time }
-
-// named are the tasks of one answer. Of each id only a 64-bit hash is kept: at
-// full speed there are millions in the time that a search can reach back, and
-// two ids with the same hash would have to meet in one search to do harm.
-type named struct {
-	at  time.Time
-	ids []uint64
+type lifetime struct {
+	since time.Time
+	mark  Mark
 }
 
+// named are the tasks of one answer. Of each id only a 64-bit hash is kept: there can be
+// as many as a pool holds, and two ids with the same hash would have to meet in one
+// search to do harm.
+type named struct{ ids []uint64 }
+
 func newRecent() recent {
-	return recent{permits: semaphore.NewWeighted(allPermits), uploads: map[*lifetime]struct{}{}, seed: maphash.MakeSeed()}
+	return recent{permits: semaphore.NewWeighted(allPermits), doubts: map[*lifetime][]batcher.Key{}, seed: maphash.MakeSeed()}
 }
 
 // hash returns what is kept of a task's id.
@@ -68,42 +70,54 @@ func (r *recent) begin(l *lifetime) {
 	defer r.mu.Unlock()
 	if l.since.IsZero() {
 		l.since = time.Now()
-		r.uploads[l] = struct{}{}
 	}
 }
 
-// end ends an upload, whether it began or not.
-func (r *recent) end(l *lifetime) {
+// doubt says which rows of an upload are in doubt now: searches for others leave their
+// tasks to them.
+func (r *recent) doubt(l *lifetime, keys []batcher.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.uploads, l)
+	if len(keys) == 0 {
+		delete(r.doubts, l)
+		return
+	}
+	r.doubts[l] = keys
 }
 
-// name remembers the ids, at most so many, of tasks that were created, and
-// forgets those that no search can come across any more: a search goes back to
-// the beginning of the oldest upload, and by what the clocks may differ.
-func (r *recent) name(ids iter.Seq[string], most int, margin time.Duration) *named {
+// doubted counts the rows in doubt of all uploads but one by their keys.
+func (r *recent) doubted(except *lifetime) map[batcher.Key]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
-	oldest := now
-	for l := range r.uploads {
-		if l.since.Before(oldest) {
-			oldest = l.since
+	counts := map[batcher.Key]int{}
+	for l, keys := range r.doubts {
+		if l == except {
+			continue
+		}
+		for _, key := range keys {
+			counts[key]++
 		}
 	}
-	oldest = oldest.Add(-2 * margin)
-	r.named = slices.DeleteFunc(r.named, func(n *named) bool { return n.at.Before(oldest) })
-	n := &named{at: now, ids: make([]uint64, 0, most)}
+	return counts
+}
+
+// name remembers the ids, at most so many, of tasks that were created.
+func (r *recent) name(ids iter.Seq[string], most int) *named {
+	n := &named{ids: make([]uint64, 0, most)}
 	for id := range ids {
 		n.ids = append(n.ids, r.hash(id))
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.named = append(r.named, n)
 	return n
 }
 
 // forget forgets what was named.
 func (r *recent) forget(those []*named) {
+	if len(those) == 0 {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.named = slices.DeleteFunc(r.named, func(n *named) bool { return slices.Contains(those, n) })

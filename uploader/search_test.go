@@ -90,51 +90,13 @@ func TestTheServerSettlesBeforeEachLook(t *testing.T) {
 	})
 }
 
-// A search reaches back by what the clocks may differ: so far the tasks of other rows
-// must be known.
-func TestTasksAreRememberedAsFarAsASearchReaches(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		date func() []string
-		ago  time.Duration
-	}{
-		{"a known clock", func() []string { return []string{"Date", time.Now().UTC().Format(http.TimeFormat)} }, knownClockMargin},
-		{"no clock", func() []string { return nil }, unknownClockMargin},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				pool := &model{t: t}
-				posts := 0
-				f := &fakeServer{handle: func(r request) (*http.Response, error) {
-					if r.Method == http.MethodGet {
-						return pool.list(r), nil
-					}
-					if posts++; posts == 3 {
-						return answer(500, "", tc.date()...), nil
-					}
-					resp := pool.create(r)
-					for i, header := 0, tc.date(); i < len(header); i += 2 {
-						resp.Header.Set(header[i], header[i+1])
-					}
-					return resp, nil
-				}}
-				u := newUploader(t, f, setup{cfg: Config{Mode: Sync}})
-				first := upload(t, u, chunkOf(t, false, "same"))
-				time.Sleep(tc.ago - time.Second)
-				upload(t, u, chunkOf(t, false, "another")) // forgets what is too old
-				last := upload(t, u, chunkOf(t, false, "same"))
-				if first.Rows[0].TaskID == last.Rows[0].TaskID || len(pool.tasks) != 3 {
-					t.Errorf("task %s is given to two rows", last.Rows[0].TaskID)
-				}
-			})
-		})
-	}
-}
-
 // An answer that names a row twice settles it once: the others still have to end.
 func TestARowThatIsNamedTwiceIsSettledOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := newUploader(t, script(t, on(post, 201, `{"items":{"0":{"id":"t0"},"0":{"id":"t1"}},"validation_errors":{"1":{"f":{"code":"C"}}}}`)), setup{cfg: Config{Mode: Sync}})
-		expect(t, upload(t, u, chunkOf(t, false, "a", "b", "c")), "created t1; rejected f:C; unsent "+reasonInvalidBeside)
+		u := newUploader(t, script(t,
+			on(post, 201, `{"items":{"0":{"id":"t0"},"0":{"id":"t1"}},"validation_errors":{"1":{"f":{"code":"C"}}}}`),
+			on(list, 200, tasksOf(false, "t1", "a", "t2", "c")),
+		), setup{cfg: Config{Mode: Sync}})
+		expect(t, upload(t, u, chunkOf(t, false, "a", "b", "c")), "created t1; rejected f:C; created t2")
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"poolfill/batcher"
-	"poolfill/uploader/toloka"
 )
 
 // subset is what of a chunk goes into one request, nearly always all of it.
@@ -37,15 +36,15 @@ func only(chunk *batcher.Chunk, rows []int) subset {
 		size += len(chunk.Task(row)) + 1
 	}
 	body := append(make([]byte, 0, size), '[')
-	keys := make([]batcher.Key, len(rows))
 	for i, row := range rows {
 		if i > 0 {
 			body = append(body, ',')
 		}
 		body = append(body, chunk.Task(row)...)
-		keys[i] = chunk.Keys()[row]
 	}
-	return subset{chunk: chunk, rows: rows, body: append(body, ']'), sum: batcher.SumOf(keys)}
+	s := subset{chunk: chunk, rows: rows, body: append(body, ']')}
+	s.sum = batcher.SumOf(s.keys())
+	return s
 }
 
 // has reports whether a row belongs to the subset.
@@ -74,15 +73,22 @@ func (s subset) String() string {
 	return fmt.Sprintf("%d rows", len(s.rows))
 }
 
-// byContent groups the rows by what they hold.
-func (s subset) byContent() (map[toloka.Key][]int, error) {
-	rows := make(map[toloka.Key][]int, len(s.rows))
-	for _, row := range s.rows {
-		key, err := toloka.ContentKey(s.chunk.Task(row))
-		if err != nil {
-			return nil, fmt.Errorf("task %d of %s is no JSON: %w", row, s, err)
-		}
-		rows[key] = append(rows[key], row)
+// keys returns the keys of the rows.
+func (s subset) keys() []batcher.Key {
+	all := s.chunk.Keys()
+	keys := make([]batcher.Key, len(s.rows))
+	for i, row := range s.rows {
+		keys[i] = all[row]
 	}
-	return rows, nil
+	return keys
+}
+
+// byKey groups the rows by what they are sent with.
+func (s subset) byKey() map[batcher.Key][]int {
+	keys := s.chunk.Keys()
+	rows := make(map[batcher.Key][]int, len(s.rows))
+	for _, row := range s.rows {
+		rows[keys[row]] = append(rows[keys[row]], row)
+	}
+	return rows
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,10 +18,7 @@ import (
 const (
 	list = "GET /tasks"
 
-	// What is known of the server's clock, and how it writes a time.
-	knownClockMargin   = 5 * time.Second
-	unknownClockMargin = 2 * time.Minute
-	createdLayout      = "2006-01-02T15:04:05"
+	createdLayout = "2006-01-02T15:04:05" // how the server writes a time
 )
 
 // tasksOf writes a page of the pool's tasks, given as id and value of "a".
@@ -73,9 +69,31 @@ func TestSync(t *testing.T) {
 			want:  "rejected input_values.a:C; unsent not created because the chunk has an invalid row",
 		},
 		{
-			name:  "a row that the answer doesn't name is in doubt",
-			steps: []step{on(post, 200, itemsOf("t0"))},
-			want:  "created t0; unsent? the server's answer doesn't name this row",
+			name:  "a row that the answer doesn't name is looked for",
+			steps: []step{on(post, 200, itemsOf("t0")), on(list, 200, tasksOf(false, "t0", "a", "t1", "b"))},
+			want:  two,
+		},
+		{
+			name: "a row that the answer doesn't name is sent again where the pool doesn't have it",
+			steps: []step{
+				on(post, 200, itemsOf("t0")), on(list, 200, tasksOf(false, "t0", "a")), on(list, 200, tasksOf(false, "t0", "a")),
+				sends(1, 201, itemsOf("t1")),
+			},
+			want: two,
+		},
+		{
+			name:  "an answer without a body is none",
+			steps: []step{on(post, 204, ""), on(list, 200, tasksOf(false, "t0", "a", "t1", "b"))},
+			want:  two,
+		},
+		{
+			name: "no two rows have one id",
+			rows: []string{"a", "b", "c"},
+			steps: []step{
+				on(post, 201, itemsOf("t0", "t1", "t0")), on(list, 200, tasksOf(false, "t0", "c", "t1", "b")), on(list, 200, tasksOf(false, "t0", "c", "t1", "b")),
+				sends(1, 201, itemsOf("t2")),
+			},
+			want: "created t2; created t1; created t0",
 		},
 		{
 			name:  "a lost answer is looked for in the pool",
@@ -141,7 +159,7 @@ func TestSync(t *testing.T) {
 		},
 		{
 			name:  "a request that is too large is halved",
-			steps: []step{on(post, 413, ""), on(post, 201, itemsOf("t0")), on(post, 201, itemsOf("t1"))},
+			steps: []step{on(post, 413, `{"code":"TOO_LARGE","message":"m"}`), on(post, 201, itemsOf("t0")), on(post, 201, itemsOf("t1"))},
 			want:  two,
 		},
 		{
@@ -177,18 +195,13 @@ func TestSyncErrorsEndTheRun(t *testing.T) {
 		kind  toloka.Kind
 		want  string
 	}{
-		{"a refused token", []step{on(post, 401, "")}, toloka.KindAuth, "unsent " + reasonNotSent},
-		{"a search that is refused", []step{on(post, 500, ""), on(list, 403, "")}, toloka.KindAuth, "unsent? " + reasonInDoubt},
+		{"a refused token", []step{on(post, 401, `{"code":"AUTHENTICATION_ERROR","message":"m"}`)}, toloka.KindAuth, "unsent " + reasonNotSent},
+		{"a search that is refused", []step{on(post, 500, ""), on(list, 403, `{"code":"ACCESS_DENIED","message":"m"}`)}, toloka.KindAuth, "unsent? " + reasonInDoubt},
 		{
 			"a list that never goes on",
 			[]step{on(post, 500, ""), on(list, 200, tasksOf(true, "t5", "x")), on(list, 200, tasksOf(true, "t5", "x"))},
 			toloka.KindUnexpected, "unsent? " + reasonInDoubt,
 		},
-		{"a list that is none", []step{
-			on(post, 500, ""), on(list, 200, "{}"), on(list, 200, `{"items":[{"id":5}]}`), on(list, 200, `{"items":[{}]}`),
-			on(list, 200, `{"items":[{"id":"t","input_values":{"a":tru}}]}`), on(list, 200, `{"items":[5]}`),
-		}, toloka.KindMalformed, "unsent? " + reasonInDoubt},
-		{"a redirect", []step{on(post, 307, "")}, toloka.KindUnexpected, "unsent " + reasonNotSent},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -216,34 +229,6 @@ func TestSyncGivesUpAfterItsTimeKnowingWhatThePoolHas(t *testing.T) {
 		o, _ := uploadFails(t.Context(), t, u, chunkOf(t, false, "a", "b"))
 		expect(t, o, "unsent "+reasonNotSent+"; created t1")
 	})
-}
-
-func TestTheSearchGoesBackByTheServersClock(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		date func() []string
-		want time.Duration // of the search's beginning, from the first attempt
-	}{
-		{"unknown", func() []string { return nil }, -unknownClockMargin},
-		{"an hour ahead", func() []string { return []string{"Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)} }, time.Hour - knownClockMargin},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				u := newUploader(t, script(t,
-					step{post, func(request) (*http.Response, error) { return answer(500, "", tc.date()...), nil }},
-					step{list, func(r request) (*http.Response, error) {
-						got, err := time.Parse(createdLayout, r.URL.Query().Get("created_gte"))
-						if err != nil || got.Sub(start) != tc.want {
-							t.Errorf("it begins at %v, which is %v after the attempt, want %v", got, got.Sub(start), tc.want)
-						}
-						return answer(200, tasksOf(false, "t0", "a")), nil
-					}},
-				), setup{cfg: Config{Mode: Sync}})
-				expect(t, upload(t, u, chunkOf(t, false, "a")), "created t0")
-			})
-		})
-	}
 }
 
 func TestASlowServerGetsTimeToSettle(t *testing.T) {
@@ -276,7 +261,7 @@ func TestEqualChunksInFlightAreNotMistakenForEachOther(t *testing.T) {
 			if posts == 1 {
 				return nil, syscall.ECONNRESET
 			}
-			return pool.create(r), nil
+			return pool.create(r, none), nil
 		}
 		slow := &slowTransport{next: f, delays: []time.Duration{0, 5 * time.Second, 0}}
 		u := newUploader(t, f, setup{cfg: Config{Mode: Sync, Settle: time.Second}, client: toloka.Config{HTTP: &http.Client{Transport: slow}}})
@@ -322,42 +307,6 @@ func (s *slowTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Unlock()
 	time.Sleep(delay)
 	return resp, err
-}
-
-func TestWhatASearchCanNotComeAcrossIsForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecent()
-		leave, err := r.acquire(t.Context(), &lifetime{since: time.Now()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		leave()
-		for i := range 100 {
-			r.name(slices.Values([]string{fmt.Sprint(i)}), 1, time.Second)
-			time.Sleep(100 * time.Millisecond)
-		}
-		if n := len(r.ids()); n < 20 || n > 21 {
-			t.Errorf("%d ids are remembered, want those of two seconds", n)
-		}
-		l := &lifetime{}
-		if leave, err = r.acquire(t.Context(), l); err != nil {
-			t.Fatal(err)
-		}
-		leave()
-		before := len(r.ids())
-		for i := range 50 {
-			time.Sleep(time.Second)
-			r.name(slices.Values([]string{fmt.Sprint("later", i)}), 1, time.Second)
-		}
-		if n := len(r.ids()); n < 50 || n > 50+before {
-			t.Errorf("%d ids are remembered during an upload", n)
-		}
-		r.end(l)
-		r.name(slices.Values([]string(nil)), 0, time.Second)
-		if n := len(r.ids()); n > 3 {
-			t.Errorf("%d ids are remembered after it", n)
-		}
-	})
 }
 
 // What the program keeps elsewhere is asked for there, and nowhere else.

@@ -3,6 +3,7 @@ package uploader
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"poolfill/batcher"
 	"poolfill/internal/backoff"
@@ -26,7 +27,7 @@ func (u *Uploader) Upload(ctx context.Context, chunk *batcher.Chunk, prior Prior
 		openRows: chunk.Len(),
 		retries:  backoff.Budget{Left: u.client.Config().RetryFor},
 	}
-	defer u.recent.end(&j.lifetime)
+	defer u.recent.doubt(&j.lifetime, nil)
 	defer j.release()
 	var err error
 	if chunk.Len() > 0 {
@@ -95,17 +96,15 @@ func (j *job) resume(ctx context.Context) ([]subset, error) {
 		return nil, fmt.Errorf("%d rows are known of a chunk of %d rows", n, len(j.out.Rows))
 	}
 	for i := range prior.Rows {
-		if prior.Rows[i].Status != verdict.Unsent {
+		if prior.Rows[i].Status == verdict.Created {
 			at := j.out.Rows[i].Position
 			j.out.Rows[i] = prior.Rows[i]
 			j.out.Rows[i].Position = at
-			if j.openRows--; prior.Rows[i].Status == verdict.Rejected {
-				j.rejectedRows++
-			}
+			j.openRows--
 		}
 	}
 	all := whole(j.out.Chunk)
-	if len(prior.Rows) == 0 && len(prior.Operations) == 0 && prior.Since.IsZero() {
+	if len(prior.Rows) == 0 && len(prior.Operations) == 0 && !prior.inDoubt() {
 		return []subset{all}, nil
 	}
 	j.recent.begin(&j.lifetime)
@@ -115,20 +114,16 @@ func (j *job) resume(ctx context.Context) ([]subset, error) {
 		return nil, err
 	}
 	if len(doubtful) > 0 {
-		if _, err := j.search(ctx, only(j.out.Chunk, doubtful), j.since(true), nil); err != nil {
+		missing, err := j.search(ctx, only(j.out.Chunk, doubtful), j.span(true), nil)
+		if err != nil {
 			return nil, err
 		}
+		j.out.Resent = j.cfg.Mode == Sync && len(missing) > 0
 	}
-	s := j.remaining()
-	switch {
-	case len(s.rows) == 0:
-		return nil, nil
-	case j.hasCreated(s):
-		// Whatever was refused beside.
-	case !j.cfg.SkipInvalid && j.rejectedRows > 0:
-		return nil, nil
+	if s := j.remaining(); len(s.rows) > 0 {
+		return []subset{s}, nil
 	}
-	return []subset{s}, nil
+	return nil, nil
 }
 
 // hasCreated reports whether the operation of just these rows has succeeded, and so
@@ -140,7 +135,7 @@ func (j *job) hasCreated(s subset) bool {
 // doubtful returns the rows that only the pool itself can tell about.
 func (j *job) doubtful(ctx context.Context) (rows []int, err error) {
 	if j.cfg.Mode == Sync {
-		if !j.prior.Since.IsZero() {
+		if j.prior.inDoubt() {
 			rows = j.remaining().rows
 		}
 		return rows, nil
@@ -154,7 +149,7 @@ func (j *job) doubtful(ctx context.Context) (rows []int, err error) {
 		return nil, nil
 	}
 	for _, row := range s.rows {
-		if gone || len(j.prior.Rows) > 0 && j.prior.Rows[row].InDoubt {
+		if gone || len(j.prior.Rows) > 0 && j.prior.Rows[row].InDoubt && !j.told[row] {
 			rows = append(rows, row)
 		}
 	}
@@ -166,7 +161,7 @@ func (j *job) doubtful(ctx context.Context) (rows []int, err error) {
 // otherwise than the earlier one, so each log is for any row. It reports
 // whether there were operations whose log is gone.
 func (j *job) recall(ctx context.Context) (gone bool, err error) {
-	j.asked = make(map[string]toloka.Operation, len(j.prior.Operations))
+	j.asked, j.told = make(map[string]toloka.Operation, len(j.prior.Operations)), map[int]bool{}
 	s := j.remaining()
 	if len(j.prior.Operations) == 0 || len(s.rows) == 0 {
 		return false, nil
@@ -210,6 +205,13 @@ func (j *job) recall(ctx context.Context) (gone bool, err error) {
 			return false, err
 		}
 		gone = gone || lost
+		// What was refused then may be right now.
+		refused := j.refusedOf(s.rows)
+		j.takeBack(refused)
+		for _, row := range refused {
+			j.told[row] = true
+		}
+		maps.Copy(j.told, j.failed)
 	}
 	return gone, nil
 }

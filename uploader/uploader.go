@@ -18,7 +18,8 @@ type Uploader struct {
 	entity toloka.Entity
 	cfg    Config
 	log    *zap.Logger
-	recent recent // the tasks that were created lately
+	recent recent // the tasks that were created, and the rows in doubt
+	marks  marks
 
 	mu      sync.Mutex
 	typical time.Duration       // that an operation takes
@@ -34,7 +35,10 @@ func New(client *toloka.Client, cfg Config) (*Uploader, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Uploader{client: client, entity: toloka.Tasks(), cfg: cfg.withDefaults(), log: client.Config().Log, recent: newRecent()}, nil
+	return &Uploader{
+		client: client, entity: toloka.Tasks().WithOverlap(cfg.DefaultOverlap), cfg: cfg.withDefaults(),
+		log: client.Config().Log, recent: newRecent(), marks: newMarks(),
+	}, nil
 }
 
 // Outcome is what became of a chunk.
@@ -60,6 +64,10 @@ type Outcome struct {
 	// with the same RunKey.
 	Known bool
 
+	// Resent means that rows were sent again in Sync, as the pool didn't show tasks of an
+	// attempt whose answer was lost. A server that was very slow may have them twice.
+	Resent bool
+
 	named []*named // of its tasks, what is remembered until Kept
 }
 
@@ -74,10 +82,32 @@ func (o Outcome) Count(s verdict.Status) int {
 	return n
 }
 
+// RefusedAlike returns why the server refused all rows, where they are more than a few and
+// the reason is the same: then it will likely refuse those of other chunks as well.
+func (o Outcome) RefusedAlike() (why verdict.Finding, alike bool) {
+	const few = 10
+	if len(o.Rows) <= few {
+		return why, false
+	}
+	for i := range o.Rows {
+		r := &o.Rows[i]
+		if r.Status != verdict.Rejected || len(r.Findings) == 0 {
+			return why, false
+		}
+		f := r.Findings[0]
+		if i == 0 {
+			why = f
+		}
+		if f.Path != why.Path || f.Code != why.Code {
+			return why, false
+		}
+	}
+	return why, true
+}
+
 // Kept declares that an outcome is kept where the Prior.Named of later uploads finds
-// it, so that its tasks need not be remembered here. Without that they are until
-// no search can come across them any more, some ten seconds in general: 8 bytes
-// a task. The outcome's rows must not be used any more: later ones take their
+// it, so that its tasks need not be remembered here, which takes 8 bytes a task. The
+// outcome's rows must not be used any more: later ones take their
 // place.
 func (u *Uploader) Kept(o Outcome) {
 	u.recent.forget(o.named)

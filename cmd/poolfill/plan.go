@@ -58,7 +58,7 @@ would stop it, or the command must change first; 3 some rows would be rejected.`
 	flags.SortFlags = false
 	f.api.register(flags)
 	flags.StringVar(&mode, "mode", "async", "async or sync, as the upload will be")
-	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
+	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 2000)")
 	flags.BoolVar(&f.countPool, "count-pool", true, "count the tasks that the pool has, by one request for each 1,000 of them")
 	f.reading.register(flags)
 	f.output.state.register(flags, stateOfRuns)

@@ -102,7 +102,7 @@ interrupted, can be continued.`,
 	flags.SortFlags = false
 	f.api.register(flags)
 	flags.StringVar(&mode, "mode", "async", "async, or sync for small uploads that should be there at once")
-	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
+	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 2000)")
 	flags.StringVar(&workers, "workers", "auto", `how many chunks are uploaded at once: a number, or auto (more while that gets
 more done, fewer where the server is overloaded)`)
 	flags.StringVar(&onInvalid, "on-invalid", string(pipeline.SkipInvalid), `what an invalid row does: skip (the valid ones are uploaded), or stop

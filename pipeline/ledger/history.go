@@ -84,8 +84,37 @@ func qualified(as string, b block) string {
 	return as + `.` + strings.ReplaceAll(b.columns()+`, checksum`, `, `, `, `+as+`.`)
 }
 
+// Sums returns the sums of the chunks that the runs of a pool have sent, but for one run.
+func (l *Ledger) Sums(ctx context.Context, except Run) (map[Key]bool, error) {
+	sums := map[Key]bool{}
+	err := l.store.look(ctx, func(v *view) error {
+		all, err := v.identities(ctx)
+		if err != nil {
+			return err
+		}
+		for _, one := range ofPool(all, except.Server, except.Pool) {
+			if one.id == except.ID {
+				continue
+			}
+			run, err := v.known(ctx, one)
+			if err != nil {
+				return err
+			}
+			err = each(ctx, v, run, "", func(c *chunkBlock) error {
+				sums[Key(c.sum)] = true
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return sums, err
+}
+
 // Stray is a task that an attempt has created whose row is not known: only what
-// it holds, see uploader.ContentKey.
+// it holds, see package identity.
 type Stray struct {
 	TaskID  string
 	Content [16]byte

@@ -15,10 +15,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-faster/jx"
 
 	"poolfill/internal/contract"
+	"poolfill/internal/identity"
 	"poolfill/internal/visible"
 	"poolfill/reader/verdict"
 )
@@ -34,16 +36,18 @@ type Item struct {
 	Created  bool
 	ID       string
 	Findings []verdict.Finding
-	// Key is the key of the task's content where it has no Index, or the Batch is empty.
-	Key Key
+	// Key is that of the task where it has no Index, or the Batch is empty.
+	Key identity.Key
 }
 
 // Task is a task that the server has.
 type Task struct {
 	// ID is the task's id; empty where the server doesn't name it.
 	ID string
-	// Key is the key of what the task holds.
-	Key Key
+	// Key stands for all that the task was sent with, see package identity.
+	Key identity.Key
+	// Created is when the server says that it was; zero where it doesn't.
+	Created time.Time
 }
 
 // inputs returns the member input_values of a task as it was sent, by its index; nil
@@ -421,7 +425,7 @@ func (d *decoder) entry(raw []byte, of Entity, sent inputs) error {
 	}
 	if item.Index < 0 || d.tasks == 0 {
 		var isTask bool
-		if item.Key, isTask = taskKey(e.input); !isTask && item.Index < 0 {
+		if item.Key, isTask = taskKey(e.input, of); !isTask && item.Index < 0 {
 			return nil
 		}
 	}
@@ -430,16 +434,16 @@ func (d *decoder) entry(raw []byte, of Entity, sent inputs) error {
 }
 
 // taskKey returns the key of what is a task; it reports false for what is none.
-func taskKey(input []byte) (Key, bool) {
+func taskKey(input []byte, of Entity) (identity.Key, bool) {
 	if !bytes.Contains(input, []byte(`"input_values"`)) {
-		return Key{}, false
+		return identity.Key{}, false
 	}
-	key, err := ContentKey(input)
+	key, err := of.key(input)
 	return key, err == nil
 }
 
-// page reads a page of a pool's tasks.
-func (p *decoders) page(r io.Reader, task func(Task)) (more bool, err error) {
+// page reads a page of what a pool holds.
+func (p *decoders) page(r io.Reader, of Entity, task func(Task)) (more bool, err error) {
 	listed := false
 	err = p.read(r, func(d *decoder) error {
 		err := d.object(func(key []byte) error {
@@ -455,7 +459,7 @@ func (p *decoders) page(r io.Reader, task func(Task)) (more bool, err error) {
 					if err != nil {
 						return err
 					}
-					t, err := taskFrom(raw)
+					t, err := taskFrom(raw, of)
 					if err == nil {
 						task(t)
 					}
@@ -475,7 +479,7 @@ func (p *decoders) page(r io.Reader, task func(Task)) (more bool, err error) {
 var errNoItems = errors.New("the answer has no items")
 
 // taskFrom reads a task of the server.
-func taskFrom(raw []byte) (Task, error) {
+func taskFrom(raw []byte, of Entity) (Task, error) {
 	value, err := member(raw, "id")
 	if err != nil {
 		return Task{}, err
@@ -487,8 +491,15 @@ func taskFrom(raw []byte) (Task, error) {
 	if len(id) == 0 {
 		return Task{}, errors.New("a task has no id")
 	}
-	key, err := ContentKey(raw)
-	return Task{ID: string(id), Key: key}, err
+	t := Task{ID: string(id)}
+	if value, err = member(raw, "created"); err != nil {
+		return Task{}, err
+	}
+	if when, err := text(value); err == nil {
+		t.Created, _ = time.Parse(createdLayout, string(when)) // without one it is zero
+	}
+	t.Key, err = of.key(raw)
+	return t, err
 }
 
 // itemFindings reads the payload of a VALIDATION_ERROR. The server has several

@@ -6,113 +6,16 @@ import (
 	"io"
 	"iter"
 	"maps"
-	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/go-faster/jx"
 	"pgregory.net/rapid"
 
+	"poolfill/internal/identity"
 	"poolfill/reader/verdict"
 )
-
-func canonical(t testing.TB, s string) string {
-	t.Helper()
-	out, err := appendCanonical(nil, jx.DecodeStr(s))
-	if err != nil {
-		t.Fatalf("%s: %v", s, err)
-	}
-	return string(out)
-}
-
-func TestEqualValuesHaveOneForm(t *testing.T) {
-	for _, tc := range []struct {
-		a, b  string
-		equal bool
-	}{
-		{`{"a":1,"b":[true,false,null]}`, ` { "b" : [ true , false , null ] , "a" : 1.0 } `, true},
-		{`{"a":null}`, `{}`, true},
-		{`[null]`, `[]`, false},
-		{`"\u0041\/\n"`, "\"A/\\n\"", true},
-		{`"1"`, `1`, false},
-		{`100`, `1e2`, true},
-		{`100`, `1.00E+2`, true},
-		{`-0`, `0.000`, true},
-		{`0e5`, `0`, true},
-		{`0.1`, `1e-1`, true},
-		{`0.1`, `0.10000000000000001`, false},
-		{`12345678901234567890`, `12345678901234567891`, false},
-		{`1e99999999999999999999`, `1e99999999999999999999`, true},
-		{`1e99999999999999999999`, `1e99999999999999999998`, false},
-		{`-1`, `1`, false},
-		{`[1,23]`, `[12,3]`, false},
-		{`[[1],2]`, `[[1,2]]`, false},
-		{`["a","b"]`, `["ab",""]`, false},
-		{`{"a":"b"}`, `{"ab":""}`, false},
-		{`{"a":{"b":1}}`, `{"a":{},"b":1}`, false},
-		{`true`, `false`, false},
-		{`null`, `"n"`, false},
-	} {
-		if got := canonical(t, tc.a) == canonical(t, tc.b); got != tc.equal {
-			t.Errorf("%s and %s: equal is %v, want %v", tc.a, tc.b, got, tc.equal)
-		}
-	}
-	for _, bad := range []string{`{"a":}`, `[1,`, `{"a"`, `"a`, `x`, `-`, ``, `[tru]`} {
-		if _, err := appendCanonical(nil, jx.DecodeStr(bad)); err == nil {
-			t.Errorf("%s is taken for JSON", bad)
-		}
-	}
-}
-
-func TestCanonicalNumbersKeepTheirValue(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		number := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?`)
-		a, b := number.Draw(rt, "a"), number.Draw(rt, "b")
-		value := func(s string) *big.Rat {
-			r, ok := new(big.Rat).SetString(s)
-			if !ok {
-				rt.Fatalf("%s is no number", s)
-			}
-			return r
-		}
-		ca, cb := canonicalNumber(a), canonicalNumber(b)
-		if value(ca).Cmp(value(a)) != 0 {
-			rt.Fatalf("%s becomes %s", a, ca)
-		}
-		if (ca == cb) != (value(a).Cmp(value(b)) == 0) {
-			rt.Fatalf("%s and %s become %s and %s", a, b, ca, cb)
-		}
-		if canonicalNumber(ca) != ca {
-			rt.Fatalf("%s becomes %s", ca, canonicalNumber(ca))
-		}
-	})
-}
-
-func TestATasksKeyIsItsContent(t *testing.T) {
-	task := `{"pool_id":"1","input_values":{"a":1},"known_solutions":[{"output_values":{"r":"x"},"correctness_weight":1}],"message_on_unknown_solution":"hint"}`
-	for _, tc := range []struct {
-		name, other string
-		equal       bool
-	}{
-		{"what the server adds", `{"id":"t","overlap":3,"created":"2026","message_on_unknown_solution":"hint","baseline_solutions":null,"known_solutions":[{"correctness_weight":0.5,"output_values":{"r":"x"}}],"input_values":{"a":1.0,"b":null}}`, true},
-		{"another value", strings.Replace(task, `"a":1`, `"a":2`, 1), false},
-		{"another solution", strings.Replace(task, `"x"`, `"y"`, 1), false},
-		{"another hint", strings.Replace(task, `"hint"`, `"hints"`, 1), false},
-		{"a baseline instead", strings.Replace(task, `known_solutions`, `baseline_solutions`, 1), false},
-		{"no solution", `{"input_values":{"a":1},"message_on_unknown_solution":"hint"}`, false},
-	} {
-		a, errA := ContentKey([]byte(task))
-		b, errB := ContentKey([]byte(tc.other))
-		if errA != nil || errB != nil || (a == b) != tc.equal {
-			t.Errorf("%s: equal is %v, want %v (%v, %v)", tc.name, a == b, tc.equal, errA, errB)
-		}
-	}
-	if _, err := ContentKey([]byte(`[]`)); err == nil {
-		t.Error("an array is taken for a task")
-	}
-}
 
 func TestErrorsOfItemsComeInManyShapes(t *testing.T) {
 	for _, tc := range []struct {
@@ -382,7 +285,7 @@ func TestAnswersLongerThanTheBufferAreStreamed(t *testing.T) {
 			t.Fatalf("entry %d is %+v", i, e)
 		}
 	}
-	want, err := ContentKey(fmt.Appendf(nil, `{"input_values":{"a":%q}}`, strings.Repeat("y", 3*scanWindow)))
+	want, err := Tasks().key(fmt.Appendf(nil, `{"input_values":{"a":%q}}`, strings.Repeat("y", 3*scanWindow)))
 	if last := got[n]; err != nil || last.Index != -1 || last.Key != want || last.ID != "last" {
 		t.Errorf("the last entry is %+v", last)
 	}
@@ -413,7 +316,7 @@ func FuzzAnswers(f *testing.F) {
 				t.Errorf("a refusal without a reason, or with %v", err)
 			}
 		}
-		_, _ = p.page(read(), func(task Task) {
+		_, _ = p.page(read(), Tasks(), func(task Task) {
 			if task.ID == "" {
 				t.Error("a task without id")
 			}
@@ -423,7 +326,7 @@ func FuzzAnswers(f *testing.F) {
 		_, _ = (&Error{Payload: payload}).Findings()
 		_, _ = (&Error{Payload: data}).Findings()
 		if json.Valid(data) {
-			if _, err := appendCanonical(nil, jx.DecodeBytes(data)); err != nil && !strings.Contains(err.Error(), "depth") {
+			if _, err := identity.AppendCanonical(nil, data); err != nil && !strings.Contains(err.Error(), "depth") {
 				t.Errorf("valid JSON has no form: %v", err)
 			}
 		}

@@ -216,28 +216,6 @@ func (c *Client) ClockAhead() (ahead time.Duration, known bool) {
 	return time.Duration(c.transport.ahead.Load()), c.transport.dated.Load()
 }
 
-// ServerTime returns what the server's clock shows at a time of ours, as far as that
-// is known.
-func (c *Client) ServerTime(t time.Time) time.Time {
-	ahead, _ := c.ClockAhead()
-	return t.Add(ahead)
-}
-
-const (
-	// The server's clock is known to within a second by its Date header; where
-	// there was none, clocks may differ by minutes.
-	knownClockMargin   = 5 * time.Second
-	unknownClockMargin = 2 * time.Minute
-)
-
-// ClockMargin bounds the error of ServerTime.
-func (c *Client) ClockMargin() time.Duration {
-	if _, known := c.ClockAhead(); known {
-		return knownClockMargin
-	}
-	return unknownClockMargin
-}
-
 // Failure returns an error as those of the Client's own requests are, about what was
 // done by means of several.
 func (c *Client) Failure(kind Kind, what string, cause error) *Error {

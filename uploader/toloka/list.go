@@ -9,14 +9,23 @@ import (
 	"time"
 )
 
+// From is where a list begins. The zero value is its beginning.
+type From struct {
+	// After is an id: the list has what comes behind it.
+	After string
+	// Created is a time of the server's clock: the list has what was created then or
+	// later.
+	Created time.Time
+}
+
 // listing is a list of the API, which comes in pages.
 type listing[T any] struct {
 	what       string // for people, as a request has it
 	path, noun string
-	member, of string    // what the list is of: "pool_id" and an id
-	since      time.Time // by the server's clock; zero means all times
-	page       int       // the most in one answer, where the server gives so many
-	limit      int64     // of an answer in bytes
+	member, of string // what the list is of: "pool_id" and an id
+	from       From
+	page       int   // the most in one answer, where the server gives so many
+	limit      int64 // of an answer in bytes
 	id         func(T) string
 	read       func(io.Reader) (page []T, more bool, err error)
 }
@@ -25,14 +34,16 @@ type listing[T any] struct {
 func list[T any](ctx context.Context, c *Client, l listing[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		for after, more := "", true; more; {
+		for after, more := l.from.After, true; more; {
 			var page []T
 			r := get(l.what, l.path, func(answer io.Reader) (err error) {
 				page, more, err = l.read(answer)
 				return err
 			})
 			r.limit = l.limit
-			if err := c.turn(ctx, r, l.page, func(most int) url.Values { return listQuery(l.member, l.of, l.since, after, most) }); err != nil {
+			if err := c.turn(ctx, r, l.page, func(most int) url.Values {
+				return listQuery(l.member, l.of, l.from.Created, after, most)
+			}); err != nil {
 				yield(none, err)
 				return
 			}
@@ -72,13 +83,4 @@ func (c *Client) turn(ctx context.Context, r *request, page int, query func(most
 		c.smallPages.Store(true)
 	}
 	return err
-}
-
-// margin is a time from which on a list is asked for, so that nothing lacks that was
-// created since, though the clocks differ. Zero stays zero.
-func (c *Client) margin(since time.Time) time.Time {
-	if since.IsZero() {
-		return since
-	}
-	return since.Add(-c.ClockMargin())
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // limited is a server that refuses a limit of a list above 300.
@@ -42,7 +41,7 @@ func TestAListThatIsRefusedFails(t *testing.T) {
 	if _, err := c.Count(t.Context(), Tasks(), "x"); KindOf(err) != KindInvalid {
 		t.Errorf("the error is: %v", err)
 	}
-	for _, err := range c.List(t.Context(), Tasks(), "x", time.Time{}, "") {
+	for _, err := range c.List(t.Context(), Tasks(), "x", From{}, "") {
 		if err != nil {
 			t.Error(err)
 		}

@@ -200,13 +200,19 @@ func withMember(object []byte, name, value string) ([]byte, error) {
 // poolsPage is the most pools in one answer.
 const poolsPage = 300
 
-// Pools yields the pools of a project that were created since a time of the
-// server's clock, less what the clocks may differ, in the order of their ids; zero
-// means all times. An error ends it.
+// clocksApart is what our clock and the server's may differ, where that does no harm.
+const clocksApart = 2 * time.Minute
+
+// Pools yields the pools of a project that were created since a time, and some that were
+// a little before it, as clocks differ, in the order of their ids; zero means all times.
+// An error ends it.
 func (c *Client) Pools(ctx context.Context, project string, createdSince time.Time) iter.Seq2[Pool, error] {
+	if !createdSince.IsZero() {
+		createdSince = createdSince.Add(-clocksApart)
+	}
 	return list(ctx, c, listing[Pool]{
 		what: "listing the pools of project " + project, path: poolsPath, noun: "pools", member: "project_id", of: project,
-		since: c.margin(createdSince), page: poolsPage,
+		from: From{Created: createdSince}, page: poolsPage,
 		id: func(p Pool) string { return p.ID },
 		read: func(answer io.Reader) ([]Pool, bool, error) {
 			var page struct {

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"poolfill/internal/identity"
 )
 
 // numberedInputs are the inputs of tasks as they are sent: each one's are its own.
@@ -234,7 +236,7 @@ func readTold(t interface{ Errorf(string, ...any) }, p *decoders, r io.Reader, n
 			switch {
 			case e.Index >= 0:
 				all = append(all, told{e.Created, e.Index, e.ID})
-			case e.Key == (Key{}):
+			case e.Key == (identity.Key{}):
 				t.Errorf("%+v is about no task", e)
 			}
 		}

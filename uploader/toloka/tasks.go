@@ -7,9 +7,10 @@ import (
 	"io"
 	"iter"
 	"net/http"
-	"time"
+	"net/url"
 
 	"poolfill/internal/contract"
+	"poolfill/internal/identity"
 )
 
 // Entity is a kind of things that a pool holds: what the API calls them in its paths,
@@ -20,12 +21,24 @@ type Entity struct {
 	validateEntry string
 	idMember      string // of the output of such an entry
 	plural        string // for people
+
+	defaults identity.Defaults // of the pool
 }
 
 // Tasks are single tasks.
 func Tasks() Entity {
 	return Entity{path: "/tasks", createEntry: "TASK_CREATE", validateEntry: "TASK_VALIDATE", idMember: "task_id", plural: "tasks"}
 }
+
+// WithOverlap returns the entity for a pool with this overlap for new tasks; 0 is
+// unknown. By it a task without an overlap of its own is known again.
+func (e Entity) WithOverlap(overlap int) Entity {
+	e.defaults.Overlap = overlap
+	return e
+}
+
+// key returns the key of one, in the API's JSON.
+func (e Entity) key(raw []byte) (identity.Key, error) { return identity.Of(raw, e.defaults) }
 
 // Batch is what is created by one request.
 type Batch struct {
@@ -172,19 +185,35 @@ func NoLog(err error) (gone, forGood bool) {
 // tasksPage is the most tasks in one answer.
 const tasksPage = 1000
 
-// List yields what a pool holds and was created since a time of the server's clock,
-// less what the clocks may differ, in the order of ids; zero means all times. what says
-// in errors what for, such as "listing the tasks of pool 12"; empty says just that. An
+// Newest returns what of a pool has the highest id, and reports whether it holds anything.
+func (c *Client) Newest(ctx context.Context, e Entity, pool string) (newest Task, found bool, err error) {
+	r := get(e.listing(pool), e.path, func(answer io.Reader) error {
+		found = false
+		_, err := c.decode.page(answer, e, func(t Task) { newest, found = t, true })
+		return err
+	})
+	r.query = url.Values{"pool_id": {pool}, "sort": {"-id"}, "limit": {"1"}}
+	_, err = c.do(ctx, r)
+	return newest, found, err
+}
+
+// listing says what is asked for, where nobody says what for.
+func (e Entity) listing(pool string) string {
+	return fmt.Sprintf("listing the %s of pool %s", e.plural, pool)
+}
+
+// List yields what a pool holds from a point on, in the order of ids. what says in
+// errors what for, such as "listing the tasks of pool 12"; empty says just that. An
 // error ends it.
-func (c *Client) List(ctx context.Context, e Entity, pool string, since time.Time, what string) iter.Seq2[Task, error] {
+func (c *Client) List(ctx context.Context, e Entity, pool string, from From, what string) iter.Seq2[Task, error] {
 	if what == "" {
-		what = fmt.Sprintf("listing the %s of pool %s", e.plural, pool)
+		what = e.listing(pool)
 	}
 	return list(ctx, c, listing[Task]{
-		what: what, path: e.path, noun: e.plural, member: "pool_id", of: pool, since: c.margin(since), page: tasksPage, limit: maxList,
+		what: what, path: e.path, noun: e.plural, member: "pool_id", of: pool, from: from, page: tasksPage, limit: maxList,
 		id: func(t Task) string { return t.ID },
 		read: func(answer io.Reader) (page []Task, more bool, err error) {
-			more, err = c.decode.page(answer, func(t Task) { page = append(page, t) })
+			more, err = c.decode.page(answer, e, func(t Task) { page = append(page, t) })
 			return page, more, err
 		},
 	})
@@ -194,7 +223,7 @@ func (c *Client) List(ctx context.Context, e Entity, pool string, since time.Tim
 // one request for each 1,000, or for each 300 where the server gives no more.
 func (c *Client) Count(ctx context.Context, e Entity, pool string) (int64, error) {
 	var n int64
-	for _, err := range c.List(ctx, e, pool, time.Time{}, "") {
+	for _, err := range c.List(ctx, e, pool, From{}, "") {
 		if err != nil {
 			return 0, err
 		}
