@@ -129,7 +129,7 @@ func verify(ctx context.Context, client *toloka.Client, pool toloka.Pool, cfg Ve
 		if err != nil {
 			return v, err
 		}
-		a.add(batcher.Key(t.Key), t.ID)
+		a.add(t.Key, t.ID)
 	}
 	a.arrange()
 	v.Accounts, err = a.settle(all, func(d Difference) error {
