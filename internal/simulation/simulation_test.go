@@ -47,7 +47,7 @@ func notYet() map[string]string {
 		"normalises":    "a task that the server has rewritten is not found, and sent again",
 		"skew":          "what came since is asked for by a clock: rows are sent again",
 		"list-limit":    "a list that refuses 100,000 is not asked for 300: the run never gets through",
-		"late":          "rows that come after the search are sent again, exit code 0",
+		"late":          "rows that come after the search are sent again: the run names them at its end, and never ends with 0",
 		"504-late":      "the same",
 		"page":          "a proxy's page for an operation has it looked for in the pool, where equal rows take each other's tasks (rare: 1 of 1,500)",
 		"page-done":     "a proxy's page is taken for the API's refusal: rows are sent again",
