@@ -20,6 +20,8 @@ type history struct {
 	// server is asked what became of requests of earlier runs.
 	server *uploader.Uploader
 	ending *ending
+	// searched says that the pool was searched for what earlier requests created.
+	searched bool
 }
 
 // enter finds out which run this is and enters it in the ledger. Where that fails,
@@ -149,6 +151,9 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 			return err
 		}
 		p.strays.known.sort()
+	}
+	if h.searched || plan.resume != nil {
+		p.again.suspect()
 	}
 	if h.set.guard == GuardPool {
 		err := h.server.Tasks(ctx, func(t toloka.Task) error {

@@ -27,6 +27,8 @@ type past struct {
 	sent map[batcher.Key]bool
 	// guard knows the rows that are not sent again.
 	guard known
+	// again notes what is sent again.
+	again repeats
 	// strays are tasks of this run whose rows are not known.
 	strays strays
 }

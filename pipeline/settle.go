@@ -60,6 +60,7 @@ func (h *history) settle(ctx context.Context, r ledger.Run) error {
 	if len(search) == 0 {
 		return nil
 	}
+	h.searched = true
 	since := search[0].Sent
 	for _, d := range search {
 		if d.Sent.Before(since) {

@@ -173,6 +173,8 @@ func outcome(r pipeline.Report, err error) error {
 		return &interruptedError{"interrupted"}
 	case r.Totals.Unsent > 0:
 		return fmt.Errorf("rows are unsent: %d, as results.tsv says row by row; the same command tries them again", r.Totals.Unsent)
+	case r.Verification != nil && r.Verification.Own() > 0:
+		return &differenceError{*r.Verification}
 	case r.Totals.Rejected > 0:
 		return &rejectedError{r.Totals.Rejected}
 	}

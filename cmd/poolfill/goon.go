@@ -16,9 +16,12 @@ import (
 func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) error {
 	var (
 		refused *toloka.Error
+		differs *differenceError
 		damaged *ledger.DamagedError
 	)
 	switch {
+	case errors.As(err, &differs):
+		return err // tasks can't be taken back
 	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
 		return advise(err, elsewhere(cfg, done))
 	case errors.As(err, &damaged):

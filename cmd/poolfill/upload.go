@@ -28,6 +28,7 @@ func newUploadCommand(std streams) *cobra.Command {
 		workers     string
 		onInvalid   string
 		maxRejected string
+		verify      string
 		openPool    bool
 		before      beforeFlags
 		onQuota     string
@@ -35,7 +36,7 @@ func newUploadCommand(std streams) *cobra.Command {
 	upload := func(cmd *cobra.Command, args []string) (pipeline.Report, error) {
 		cfg := pipeline.Config{
 			Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: chunkSize},
-			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid)},
+			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid), Verify: pipeline.VerifyMode(verify)},
 			Keeping: pipeline.Keeping{Command: commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args))))},
 		}
 		job := pipeline.Upload{OpenPool: openPool}
@@ -74,8 +75,8 @@ same, to look at), results.tsv (one line for each row) and rejected.tsv (the
 rejected rows as they stood, with what is wrong with them; mend them there and
 upload that file).
 
-Exit codes: 0 every row is uploaded; 1 the run could not finish, or left rows
-unsent; 2 nothing was sent, because the command, its settings or its input must
+Exit codes: 0 every row is uploaded; 1 the run could not finish, left rows
+unsent, or found at its end that the pool holds rows twice; 2 nothing was sent, because the command, its settings or its input must
 change first; 3 finished, some rows rejected; 4 the day's quota is used up, says
 when to go on; 5 another run on this machine is uploading to this pool; 130
 interrupted, can be continued.`,
@@ -108,6 +109,8 @@ more done, fewer where the server is overloaded)`)
 (nothing is created after the first one)`)
 	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
 	flags.BoolVar(&openPool, "open-pool", false, "open the pool at the end")
+	flags.StringVar(&verify, "verify", string(pipeline.VerifyAuto), `list the pool at the end, and see that it holds each row once: always, never, or
+auto (after a synchronous upload that sent something again)`)
 	flags.BoolVar(&before.again, "again", false, "upload the rows once more, even if they were uploaded before")
 	flags.StringVar(&before.dedupe, "dedupe", "", `skip rows whose tasks the pool has already: --dedupe by what this machine has
 uploaded, --dedupe=pool by the pool's own tasks (rows that were uploaded from

@@ -18,6 +18,8 @@ type Task struct {
 	// which is empty where it isn't known.
 	File string
 	ID   string
+	// Line and Record say where the row stands in the file, as in a verdict.Position.
+	Line, Record int64
 }
 
 // Tasks calls yield with the tasks that a run has created, as far as that is known.
@@ -39,7 +41,8 @@ func (l *Ledger) Tasks(ctx context.Context, run Run, yield func(Task) error) err
 				if rows[i].Status != verdict.Created {
 					continue
 				}
-				if err := yield(Task{Key: Key(k.keys[i*len(Key{}):]), File: rows[i].Position.File, ID: rows[i].TaskID}); err != nil {
+				at := rows[i].Position
+				if err := yield(Task{Key: Key(k.keys[i*len(Key{}):]), File: at.File, ID: rows[i].TaskID, Line: at.Line, Record: at.Record}); err != nil {
 					return err
 				}
 			}

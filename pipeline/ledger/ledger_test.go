@@ -233,7 +233,7 @@ func TestTasksNamesAndStrays(t *testing.T) {
 		check(t, l.Entry(run).Finish(r))
 		var tasks []Task
 		check(t, l.Tasks(ctx, run, func(k Task) error { tasks = append(tasks, k); return nil }))
-		want := []Task{{Key: r.Keys[0], File: fileName, ID: "task-0-0"}, {Key: r.Keys[2], File: fileName, ID: "task-0-2"}}
+		want := []Task{{Key: r.Keys[0], File: fileName, ID: "task-0-0", Line: 2, Record: 1}, {Key: r.Keys[2], File: fileName, ID: "task-0-2", Line: 4, Record: 3}}
 		if diff := cmp.Diff(want, tasks); diff != "" {
 			t.Error(diff)
 		}

@@ -54,6 +54,7 @@ func Summary(w io.Writer, r pipeline.Report) error {
 	}
 	writeRejections(&b, r.Rejections)
 	writeWarnings(&b, r.Warnings)
+	writeVerified(&b, r)
 	if r.Requests.Sent > 0 {
 		visible.Fprintf(&b, "\n%s, %s of them repeated", count.Of(r.Requests.Sent, "request"), humanize.Comma(r.Requests.Retried))
 		if r.Quota.Refused > 0 {
