@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
 
@@ -29,6 +30,10 @@ type Attempt struct {
 	Tasks      int
 	// Sent is the time, by the server's clock as far as it is known.
 	Sent time.Time
+	// Read returns what reader knows of the input that is open, so far as it was read; nil
+	// where none is. It is asked within the transaction, so that nothing older is kept
+	// after something newer.
+	Read func() *reader.Info
 }
 
 // Sending keeps an attempt before it leaves. It is an error if something else
@@ -71,6 +76,13 @@ func (l *Ledger) Sending(run Run, a Attempt) error {
 		}
 		if _, err := l.exec(ctx, tx, insertKeys, run.ID, a.Chunk, keys); err != nil {
 			return err
+		}
+		if a.Read != nil {
+			if read := a.Read(); read != nil {
+				if err := opened(ctx, tx, run, *read); err != nil {
+					return err
+				}
+			}
 		}
 		// The first attempt's time is kept: a search begins there.
 		_, err = l.exec(ctx, tx, `INSERT INTO attempt (run_id, chunk, operation, generation, tasks, sent) VALUES ($1, $2, $3, $4, $5, $6)

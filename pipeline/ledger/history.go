@@ -59,6 +59,27 @@ func (l *Ledger) Sums(ctx context.Context, except Run) (map[Key]bool, error) {
 	return sums, err
 }
 
+// Place is where a chunk begins.
+type Place struct {
+	Number int
+	// File is the number of the run's file, Record that of the row.
+	File   int
+	Record int64
+}
+
+// Places returns where the chunks of a run begin, in the order of the inputs.
+func (l *Ledger) Places(ctx context.Context, run Run) (all []Place, err error) {
+	err = l.each(ctx, `SELECT number, first_file, first_record FROM chunk WHERE run_id = $1 ORDER BY first_file, first_record`, []any{run.ID}, func(scan func(...any) error) error {
+		var p Place
+		if err := scan(&p.Number, &p.File, &p.Record); err != nil {
+			return err
+		}
+		all = append(all, p)
+		return nil
+	})
+	return all, err
+}
+
 // Stray is a task that an attempt has created whose row is not known: only what
 // it holds, see package identity.
 type Stray struct {

@@ -135,6 +135,10 @@ func (l *Ledger) attempt(r Run, do func(context.Context, *sql.Tx) error) error {
 
 // Opened keeps what reader knows of a file, after its header or at its end.
 func (l *Ledger) Opened(run Run, info reader.Info) error {
+	return l.change(func(ctx context.Context, tx *sql.Tx) error { return opened(ctx, tx, run, info) })
+}
+
+func opened(ctx context.Context, tx *sql.Tx, run Run, info reader.Info) error {
 	file, err := (&numbering{names: run.Names}).of(info.File)
 	if err != nil {
 		return err
@@ -143,10 +147,8 @@ func (l *Ledger) Opened(run Run, info reader.Info) error {
 	if err != nil {
 		return err
 	}
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE file SET sha256 = $1, info = $2 WHERE run_id = $3 AND number = $4`, info.SHA256, string(text), run.ID, file)
-		return err
-	})
+	_, err = tx.ExecContext(ctx, `UPDATE file SET sha256 = $1, info = $2 WHERE run_id = $3 AND number = $4`, info.SHA256, string(text), run.ID, file)
+	return err
 }
 
 // End keeps how an attempt ended. The error is a *TakenOverError where another
