@@ -111,7 +111,7 @@ func (s *sender) conclude(o uploader.Outcome, err error) error {
 	case err != nil:
 		return s.ending.fail(err)
 	}
-	if i := slices.IndexFunc(o.Rows, func(v verdict.Verdict) bool { return v.Status == verdict.Rejected }); i >= 0 {
+	if i := slices.IndexFunc(o.Rows, refused); i >= 0 {
 		s.rules.see(&o.Rows[i])
 	}
 	return nil
@@ -162,7 +162,7 @@ func (s *sender) replay(ctx context.Context, c *batcher.Chunk) (done bool, err e
 		}
 		s.books.settle(unsent(c, "the input changed under the run"))
 		return true, s.ending.fail(changed)
-	case !before.Finished:
+	case !before.Finished, s.past.retry && slices.ContainsFunc(before.Rows, refused):
 		return false, nil
 	}
 	s.books.replay(before.Rows)
@@ -201,3 +201,5 @@ func unsent(c *batcher.Chunk, reason string) []verdict.Verdict {
 	}
 	return rows
 }
+
+func refused(v verdict.Verdict) bool { return v.Status == verdict.Rejected }
