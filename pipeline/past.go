@@ -31,7 +31,7 @@ type past struct {
 	// present has what earlier runs have made of the bytes of a file, by its number.
 	present map[int][]*former
 	// guard knows the tasks whose rows are not sent again, wherever they stand.
-	guard known
+	guard guard
 	// strays are tasks of this run whose rows are not known.
 	strays strays
 }
