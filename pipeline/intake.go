@@ -25,6 +25,7 @@ type intake struct {
 	books  *books
 	rules  *rules
 	ending *ending
+	sights *sights
 	outlet outlet
 	aside  *sideline
 	key    func(*reader.Task) batcher.Key
@@ -79,6 +80,9 @@ func (in *intake) noRows() error {
 
 // read reads one input, and returns the number of its rows.
 func (in *intake) read(ctx context.Context, number int) (rows int64, err error) {
+	if in.set.isPath(number) {
+		in.sights.note(in.set.names[number], in.set.Files[number])
+	}
 	r := in.ready.takeStdin(in.set.names[number])
 	if r == nil {
 		if r, err = in.set.openInput(ctx, number, in.ready.reading); err != nil {
