@@ -127,7 +127,7 @@ func TestAnInputThatChangesWhileItIsReadIsNamed(t *testing.T) {
 				return err
 			}
 			return f.Close()
-		}, "the file changed while it was read", 2},
+		}, "changed while it was read", 2},
 		"removed": {func(tr *trial) error { return os.Remove(tr.path("input.tsv")) }, "the file vanished while it was read", 0},
 	}
 	for name, tt := range tests {
