@@ -194,6 +194,7 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 		}
 	}
 	p.guard.sort()
+	p.guard.across = len(h.set.names) > 1 && (h.set.guard == GuardLedger || h.set.guard == GuardPool)
 	return nil
 }
 

@@ -25,6 +25,7 @@ type intake struct {
 	books  *books
 	rules  *rules
 	ending *ending
+	sights *sights
 	outlet outlet
 	aside  *sideline
 	key    func(*reader.Task) batcher.Key
@@ -79,6 +80,9 @@ func (in *intake) noRows() error {
 
 // read reads one input, and returns the number of its rows.
 func (in *intake) read(ctx context.Context, number int) (rows int64, err error) {
+	if in.set.isPath(number) {
+		in.sights.note(in.set.names[number], in.set.Files[number])
+	}
 	r := in.ready.takeStdin(in.set.names[number])
 	if r == nil {
 		if r, err = in.set.openInput(ctx, number, in.ready.reading); err != nil {
@@ -91,6 +95,7 @@ func (in *intake) read(ctx context.Context, number int) (rows int64, err error) 
 	if err := errors.Join(in.past.keeper.input(info), in.set.Recorder.Input(info)); err != nil {
 		return 0, errors.Join(err, r.Close())
 	}
+	in.past.guard.next()
 	if err := in.outlet.begin(source{[]byte(info.HeaderRaw), in.ready.small[number]}); err != nil {
 		return 0, errors.Join(err, r.Close())
 	}
@@ -171,14 +176,20 @@ func (in *intake) take(ctx context.Context, row *reader.Row) error {
 	if rejected := trainsNobody(&in.ready.pool, t); rejected != nil {
 		return in.reject(rejected)
 	}
-	if !in.past.guard.empty() {
-		if id, found := in.past.guard.claim(in.key(t)); found {
+	var key batcher.Key
+	guarded := in.past.guard.asks()
+	if guarded {
+		key = in.key(t)
+		if id, found := in.past.guard.claim(key); found {
 			return in.putAside(verdict.Verdict{Position: t.Position, Status: verdict.Duplicate, TaskID: id})
 		}
 	}
 	rejected, err := in.outlet.put(t)
-	if rejected != nil {
+	switch {
+	case rejected != nil:
 		err = errors.Join(err, in.reject(rejected))
+	case guarded:
+		in.past.guard.pass(key)
 	}
 	return err
 }

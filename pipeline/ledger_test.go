@@ -413,7 +413,7 @@ func TestWhatIsSetIsUsed(t *testing.T) {
 	for i := range 3 {
 		cfg := config(url, write(t, "a.tsv", images(3+i)))
 		asked := &counted{}
-		cfg.RunID, cfg.Ledger, cfg.Limits = "", b.Ledger, ratelimit.Config{TasksPerMinute: 5000, Book: asked}
+		cfg.RunID, cfg.Ledger, cfg.Limits = "", b.Ledger, ratelimit.Config{TasksPerMinute: 1000, Book: asked}
 		r, err := run(t, cfg)
 		if err != nil || r.RunID == "" || asked.tasks.Load() != r.Totals.Created {
 			t.Errorf("%v: run %q created %d, and the book was asked for %d", err, r.RunID, r.Totals.Created, asked.tasks.Load())

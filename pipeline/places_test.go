@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -262,5 +263,45 @@ func TestRowsThatTheCheckRefusesAreCheckedAgain(t *testing.T) {
 	for range 2 {
 		r, _ = b.upload(t, t.Context(), cfg)
 		wantTotals(t, "again", r, 0, 28, 2)
+	}
+}
+
+// A row that is half of one text and half of another is never sent.
+func TestAFileThatIsRewrittenWhileItIsReadEndsTheRun(t *testing.T) {
+	for name, change := range map[string]func(path, text string) error{
+		"rewritten in place": func(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) },
+		"replaced": func(path, text string) error {
+			return errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := images(40_000)
+			path := write(t, "a.tsv", text)
+			var once sync.Once
+			server, url := serve(t, emulator.Config{}, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPost {
+						once.Do(func() {
+							if err := change(path, strings.ReplaceAll(text, "number", "title no. ")); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+					next.ServeHTTP(w, r)
+				})
+			})
+			cfg := config(url, path)
+			cfg.ChunkSize, cfg.Workers, cfg.Ledger = 1000, 1, openBook(t).Ledger
+			r, err := run(t, cfg)
+			var changed *pipeline.ChangedError
+			if !errors.As(err, &changed) || r.State != pipeline.Failed || r.Totals.Unsent == 0 {
+				t.Fatalf("%v: %s with %+v", err, r.State, r.Totals)
+			}
+			// What was sent before is created: the chunks that were read whole.
+			if got := server.Stats().Pools["1"]; int64(got) != r.Totals.Created || got > 3000 {
+				t.Errorf("%d tasks in the pool, %+v", got, r.Totals)
+			}
+		})
 	}
 }

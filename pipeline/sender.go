@@ -31,6 +31,7 @@ type sender struct {
 	books    *books
 	rules    *rules
 	ending   *ending
+	sights   *sights
 	group    errgroup.Group
 }
 
@@ -41,6 +42,9 @@ func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 	s.rules.enforce(false)
 	if s.past.sent[c.Sum()] {
 		c.Apart(s.past.name)
+	}
+	if name := s.sights.changed(c.Files()); name != "" {
+		s.ending.stop(Failed, s.changed(name))
 	}
 	if done, err := s.replay(ctx, c); done || err != nil {
 		return err
@@ -66,6 +70,14 @@ func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 		return err
 	})
 	return nil
+}
+
+// changed is the error of an input that changed while it was read.
+func (s *sender) changed(name string) error {
+	if s.set.part != "" {
+		return &partChangedError{name, s.set.part}
+	}
+	return &ChangedError{name}
 }
 
 // upload sends one chunk and records what became of its rows. It returns how much
