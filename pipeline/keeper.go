@@ -183,7 +183,8 @@ func (k *ledgerKeeper) tell(ctx context.Context, r Report, told map[string]reade
 }
 
 // incomplete is the state in the ledger of a run that read everything and left rows
-// unsent. Its other states are those of a report.
+// unsent, or found that the pool doesn't hold each of them once: the same command looks
+// again. Its other states are those of a report.
 const incomplete = "incomplete"
 
 func (k *ledgerKeeper) end(r Report) error {
@@ -192,7 +193,7 @@ func (k *ledgerKeeper) end(r Report) error {
 		return err
 	}
 	state := string(r.State)
-	if r.State == Finished && r.Totals.Unsent > 0 {
+	if r.State == Finished && (r.Totals.Unsent > 0 || r.Verification.own() > 0) {
 		state = incomplete
 	}
 	err = k.ledger.Entry(k.run).End(state, text)

@@ -236,7 +236,7 @@ func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
 	if err := cmp.Or(p.gate.Err(), closed); err != nil {
 		p.ending.stop(Failed, err)
 	}
-	if err := p.finish(ctx, &auditor{set: &p.set, client: p.client, pool: ready.pool, ledger: ready.ledger, past: past}); err != nil {
+	if err := p.finish(ctx, &auditor{set: &p.set, client: p.client, pool: ready.pool, ledger: ready.ledger, past: past, books: p.books}); err != nil {
 		p.ending.stop(Failed, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,6 +50,14 @@ const MaxDifferences = 1000
 
 // Well reports whether each row has its task, and each task its row.
 func (v Verification) Well() bool { return v.Accounts.Differences() == 0 && v.InDoubt == 0 }
+
+// own is Own of a verification that there may be.
+func (v *Verification) own() int64 {
+	if v == nil {
+		return 0
+	}
+	return v.Own()
+}
 
 // Verifying says what Verify looks at.
 type Verifying struct {
@@ -144,12 +153,7 @@ func (r RowsOfRun) claims(ctx context.Context, _ toloka.Config, v *Verification)
 	if err != nil {
 		return nil, err
 	}
-	for i, other := range runs {
-		if other.ID == r.Run.ID {
-			runs = append(append(runs[:i:i], runs[i+1:]...), other)
-			break
-		}
-	}
+	runs = append(slices.DeleteFunc(runs, func(one ledger.Run) bool { return one.ID == r.Run.ID }), r.Run)
 	return func(yield func(claim) error) error {
 		for _, of := range []func(context.Context, ledger.Run, func(claim) error) error{r.created, r.known, r.inDoubt} {
 			for _, run := range runs {
@@ -170,12 +174,18 @@ func (r RowsOfRun) created(ctx context.Context, run ledger.Run, yield func(claim
 	})
 }
 
-// known yields tasks of which the ledger has the ids alone: those of rows that aren't
-// known, and those that were in the pool when a run that is guarded by it began.
+// known yields tasks of which the ledger has the ids alone: strays of a run that isn't
+// finished, as they are tasks of rows that have no end yet, and those that were in the
+// pool when a run that is guarded by it began.
 func (r RowsOfRun) known(ctx context.Context, run ledger.Run, yield func(claim) error) error {
-	err := r.Ledger.Strays(ctx, run.ID, func(s ledger.Stray) error { return yield(claim{kind: knownID, id: s.TaskID}) })
-	if err != nil || run.Guard != string(GuardPool) {
-		return err
+	if run.State != string(Finished) {
+		err := r.Ledger.Strays(ctx, run.ID, func(s ledger.Stray) error { return yield(claim{kind: knownID, id: s.TaskID}) })
+		if err != nil {
+			return err
+		}
+	}
+	if run.Guard != string(GuardPool) {
+		return nil
 	}
 	return r.Ledger.Rows(ctx, run, func(rows []verdict.Verdict) error {
 		for i := range rows {
@@ -301,6 +311,7 @@ type auditor struct {
 	pool   toloka.Pool
 	ledger *ledger.Ledger
 	past   *past
+	books  *books
 }
 
 // due reports whether the run is to be verified, and when.
@@ -327,6 +338,9 @@ func (a *auditor) run(ctx context.Context, at time.Time) (Verification, error) {
 	run, _, err := a.ledger.Called(ctx, a.past.name)
 	if err != nil {
 		return Verification{}, notVerified(err)
+	}
+	if a.books.totals().Unsent == 0 {
+		run.State = string(Finished) // as it will be: each of its rows has its end
 	}
 	v, err := verify(ctx, a.client, a.pool, Verifying{Rows: RowsOfRun{a.ledger, run}})
 	if err != nil {

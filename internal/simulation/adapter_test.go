@@ -89,7 +89,7 @@ func (c command) upload(ctx context.Context) outcome {
 	return outcome{
 		rows: heard.rows, err: err,
 		closes: t.Rows == t.Created+t.Rejected+t.Duplicate+t.Unsent,
-		ok:     err == nil && r.State == pipeline.Finished && t.Unsent == 0,
+		ok:     err == nil && r.State == pipeline.Finished && t.Unsent == 0 && (r.Verification == nil || r.Verification.Own() == 0),
 	}
 }
 
