@@ -376,6 +376,9 @@ func (c *Chunk) Position(i int) verdict.Position {
 	return verdict.Position{File: c.files[r.file], Line: r.line, Record: r.record, Offset: r.offset}
 }
 
+// Files are the inputs that the tasks came from, in their order.
+func (c *Chunk) Files() []string { return c.files }
+
 // Kind says what task i is for.
 func (c *Chunk) Kind(i int) reader.Kind { return c.rows[i].kind }
 

@@ -266,8 +266,8 @@ func (c Config) Validate() error {
 	if c.Mode == uploader.Sync && c.ChunkSize > contract.MaxTasksSync {
 		report("the chunk size is %d: a synchronous request holds at most %d tasks", c.ChunkSize, contract.MaxTasksSync)
 	}
-	if err := (ratelimit.Limits{TasksPerMinute: c.Limits.TasksPerMinute, TasksPerDay: c.Limits.TasksPerDay}).Check(c.chunkSize()); err != nil && (j.check == nil || j.check.Chunks != nil) {
-		errs = append(errs, err)
+	if c.Limits.TasksPerMinute > 0 && c.ChunkSize > c.Limits.TasksPerMinute {
+		report("the chunk size %d is over the limit of %d tasks a minute", c.ChunkSize, c.Limits.TasksPerMinute)
 	}
 	if c.ProgressEvery < 0 {
 		report("the time between two looks at the progress is negative: %v", c.ProgressEvery)
@@ -376,8 +376,8 @@ func (c Config) settle() settings {
 	s := settings{Config: c, job: c.job(), names: c.names()}
 	s.Mode = cmp.Or(c.Mode, uploader.Async)
 	s.OnInvalid = cmp.Or(c.OnInvalid, SkipInvalid)
-	s.Verify, s.VerifyAfter = cmp.Or(c.Verify, VerifyAuto), cmp.Or(c.VerifyAfter, DefaultVerifyAfter)
 	s.ChunkSize = c.chunkSize()
+	s.Verify, s.VerifyAfter = cmp.Or(c.Verify, VerifyAuto), cmp.Or(c.VerifyAfter, DefaultVerifyAfter)
 	if s.OnInvalid == StopAtInvalid {
 		s.Workers = 1
 	}

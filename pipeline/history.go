@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"poolfill/pipeline/ledger"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
@@ -27,7 +29,7 @@ type history struct {
 // enter finds out which run this is and enters it in the ledger. Where that fails,
 // the ledger is as it was.
 func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, err error) {
-	p = &past{keeper: memoryKeeper{h.set.Recorder}, unchanged: make(map[int]string)}
+	p = &past{keeper: memoryKeeper{h.set.Recorder}, unchanged: make(map[int]string), present: make(map[int][]*former)}
 	defer func() {
 		if err != nil {
 			var damaged *ledger.DamagedError
@@ -54,7 +56,11 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 	if err != nil {
 		return p, err
 	}
-	plan := decide(want, runs)
+	same, err := h.compare(want, runs)
+	if err != nil {
+		return p, err
+	}
+	plan := decide(want, runs, same)
 	if err := h.skipUnchanged(p, plan, want.Files); err != nil {
 		return p, err
 	}
@@ -65,6 +71,7 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 	run := want
 	if plan.resume != nil {
 		run = *plan.resume
+		p.retry = run.State != ledger.Running
 		run.Command, run.Names = want.Command, want.Names
 		run, err = h.ledger.Continue(ctx, run)
 	} else {
@@ -80,7 +87,20 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 	if p.sent, err = h.ledger.Sums(ctx, run); err != nil {
 		return p, err
 	}
-	return p, h.consult(ctx, p, plan, run)
+	return p, h.consult(ctx, p, plan, run, same)
+}
+
+// compare finds the earlier files with the bytes of this run's. Where everything is
+// uploaded once more on purpose, there is nothing to compare.
+func (h *history) compare(want ledger.Run, runs []ledger.Run) (sameBytes, error) {
+	if h.set.guard == GuardNone {
+		return nil, nil //nolint:nilnil // none is the same
+	}
+	same, err := compareBytes(h.set.Files, want.Files, runs)
+	if err != nil {
+		return nil, &SetupError{err}
+	}
+	return same, nil
 }
 
 // want returns the run that the command asks for.
@@ -137,7 +157,7 @@ func (h *history) skipUnchanged(p *past, plan plan, files []ledger.File) error {
 }
 
 // consult settles what is in doubt, and learns which rows not to send.
-func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Run) error {
+func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Run, same sameBytes) error {
 	for _, r := range plan.unsettled {
 		if err := h.settle(ctx, r); err != nil {
 			return err
@@ -164,31 +184,109 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 			return err
 		}
 	}
+	memory := learning{ledger: h.ledger, guard: h.set.guard, run: run, byPath: map[string]int{}, past: p, settled: map[int]bool{}, taken: map[string]bool{}}
+	for i, f := range run.Files {
+		memory.byPath[f.Path] = i
+	}
 	for _, r := range plan.history {
-		if err := h.learn(ctx, &p.guard, run, r); err != nil {
+		if err := memory.learn(ctx, r, same[r.ID]); err != nil {
 			return err
 		}
 	}
 	p.guard.sort()
+	p.guard.across = len(h.set.names) > 1 && (h.set.guard == GuardLedger || h.set.guard == GuardPool)
 	return nil
 }
 
-// learn takes the tasks of an earlier run into the guard: with GuardFile only
-// those of the files of this run.
-func (h *history) learn(ctx context.Context, guard *known, this, r ledger.Run) error {
-	ours := make(map[string]bool, len(r.Files))
-	for i, f := range r.Files {
-		one := ledger.Run{Files: []ledger.File{f}}
-		ours[r.Names[i]] = h.set.guard == GuardLedger || sharesFile(this, one)
+// learning takes what earlier runs have created into a past, the latest run first.
+type learning struct {
+	ledger *ledger.Ledger
+	guard  Guard
+	run    ledger.Run
+	byPath map[string]int // its files
+	past   *past
+	// settled are the files of which a finished run has the same bytes: what runs before
+	// it have made of other bytes counts no more.
+	settled map[int]bool
+	// taken are the tasks of rows that a later run has found created.
+	taken map[string]bool
+}
+
+// learn takes a run, of which these files have the bytes of one of this run's.
+func (l *learning) learn(ctx context.Context, r ledger.Run, same map[int]int) error {
+	if err := l.learnPlaces(ctx, r, same); err != nil {
+		return err
 	}
-	err := h.ledger.Tasks(ctx, r, func(t ledger.Task) error {
-		if ours[t.File] {
-			guard.add(t.Key, t.ID)
+	if l.guard == GuardPool {
+		return nil // whose list has all tasks
+	}
+	ours := make(map[string]bool, len(r.Files))
+	edited := false
+	for i, f := range r.Files {
+		number, here := l.byPath[f.Path]
+		_, same := same[i]
+		ours[r.Names[i]] = l.guard == GuardLedger || here && !same && !l.settled[number]
+		edited = edited || ours[r.Names[i]]
+	}
+	if edited {
+		err := l.ledger.Tasks(ctx, r, func(t ledger.Task) error {
+			if ours[t.File] && (t.ID == "" || !l.taken[t.ID]) {
+				l.past.guard.add(t.Key, t.ID)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
+	}
+	for _, number := range same {
+		l.settled[number] = l.settled[number] || r.State == string(Finished)
+	}
+	return l.ledger.Strays(ctx, r.ID, l.past.guard.take)
+}
+
+// learnPlaces takes the rows of the files with the same bytes, by where they stand.
+func (l *learning) learnPlaces(ctx context.Context, r ledger.Run, same map[int]int) error {
+	if len(same) == 0 {
 		return nil
-	})
+	}
+	chunks, err := l.ledger.Places(ctx, r)
 	if err != nil {
 		return err
 	}
-	return h.ledger.Strays(ctx, r.ID, guard.take)
+	byName := make(map[string]*former, len(same))
+	for file, number := range same {
+		e := &former{
+			ledger: l.ledger, run: r, file: file, alike: readAlike(l.run, r), chunks: chunksOf(chunks, file),
+			grown: r.Files[file].Info.Bytes < l.run.Files[number].Size,
+		}
+		byName[r.Names[file]] = e
+		l.past.present[number] = append(l.past.present[number], e)
+	}
+	err = l.ledger.Rows(ctx, r, func(rows []verdict.Verdict) error {
+		for i := range rows {
+			if e := byName[rows[i].Position.File]; e != nil {
+				e.add(&rows[i])
+			}
+			if rows[i].Status == verdict.Duplicate && rows[i].TaskID != "" && r.State != string(Finished) {
+				l.taken[rows[i].TaskID] = true
+			}
+		}
+		return nil
+	})
+	for _, e := range byName {
+		until := e.last.Line + 1
+		if end := r.Files[e.file].Info.End; end.Record == e.last.Record+1 {
+			until = end.Line
+		}
+		e.end(until)
+	}
+	return err
+}
+
+// chunksOf returns those of a run's chunks that may have rows of a file.
+func chunksOf(all []ledger.Place, file int) []ledger.Place {
+	from, _ := slices.BinarySearchFunc(all, file, func(p ledger.Place, file int) int { return cmp.Compare(p.File, file) })
+	until, _ := slices.BinarySearchFunc(all, file+1, func(p ledger.Place, file int) int { return cmp.Compare(p.File, file) })
+	return all[max(0, from-1):until]
 }

@@ -25,12 +25,14 @@ type intake struct {
 	books  *books
 	rules  *rules
 	ending *ending
+	sights *sights
 	outlet outlet
 	aside  *sideline
 	key    func(*reader.Task) batcher.Key
 
 	// Of the input that is open.
 	name  string
+	there places // its rows that earlier runs have created
 	scale byteScale
 	// The rows that were taken and are not in the books yet, and those of them that
 	// a check found valid; last is the last of them.
@@ -78,6 +80,9 @@ func (in *intake) noRows() error {
 
 // read reads one input, and returns the number of its rows.
 func (in *intake) read(ctx context.Context, number int) (rows int64, err error) {
+	if in.set.isPath(number) {
+		in.sights.note(in.set.names[number], in.set.Files[number])
+	}
 	r := in.ready.takeStdin(in.set.names[number])
 	if r == nil {
 		if r, err = in.set.openInput(ctx, number, in.ready.reading); err != nil {
@@ -85,11 +90,12 @@ func (in *intake) read(ctx context.Context, number int) (rows int64, err error) 
 		}
 	}
 	info := r.Info()
-	in.name, in.scale = info.File, newByteScale(info)
+	in.name, in.scale, in.there = info.File, newByteScale(info), places{runs: in.past.present[number]}
 	in.books.open(info)
 	if err := errors.Join(in.past.keeper.input(info), in.set.Recorder.Input(info)); err != nil {
 		return 0, errors.Join(err, r.Close())
 	}
+	in.past.guard.next()
 	if err := in.outlet.begin(source{[]byte(info.HeaderRaw), in.ready.small[number]}); err != nil {
 		return 0, errors.Join(err, r.Close())
 	}
@@ -116,8 +122,10 @@ func (in *intake) read(ctx context.Context, number int) (rows int64, err error) 
 		case err != nil:
 			return rows, in.unlessStopped(ctx, err)
 		}
-		in.scale.learn(r.Info(), &batch.Rows[len(batch.Rows)-1])
-		n, err := in.takeAll(batch.Rows)
+		info = r.Info()
+		in.scale.learn(info, &batch.Rows[len(batch.Rows)-1])
+		in.past.keeper.reading(info)
+		n, err := in.takeAll(ctx, batch.Rows)
 		rows += n
 		in.count()
 		ended = n == int64(len(batch.Rows)) && r.Info().SHA256 != ""
@@ -140,12 +148,12 @@ func (in *intake) unlessStopped(ctx context.Context, err error) error {
 }
 
 // takeAll moves rows on until the run is stopped, and returns their number.
-func (in *intake) takeAll(rows []reader.Row) (taken int64, err error) {
+func (in *intake) takeAll(ctx context.Context, rows []reader.Row) (taken int64, err error) {
 	for i := range rows {
 		if in.ending.stopped() {
 			return int64(i), nil
 		}
-		if err := in.take(&rows[i]); err != nil {
+		if err := in.take(ctx, &rows[i]); err != nil {
 			return int64(i) + 1, err
 		}
 	}
@@ -153,9 +161,14 @@ func (in *intake) takeAll(rows []reader.Row) (taken int64, err error) {
 }
 
 // take moves one row on.
-func (in *intake) take(row *reader.Row) error {
+func (in *intake) take(ctx context.Context, row *reader.Row) error {
 	in.taken++
 	in.last = row
+	if len(in.there.runs) > 0 {
+		if found, err := in.recognise(ctx, row); found || err != nil {
+			return err
+		}
+	}
 	if row.Err != nil {
 		return in.reject(row.Err)
 	}
@@ -163,16 +176,39 @@ func (in *intake) take(row *reader.Row) error {
 	if rejected := trainsNobody(&in.ready.pool, t); rejected != nil {
 		return in.reject(rejected)
 	}
-	if !in.past.guard.empty() {
-		if id, found := in.past.guard.claim(in.key(t)); found {
+	var key batcher.Key
+	guarded := in.past.guard.asks()
+	if guarded {
+		key = in.key(t)
+		if id, found := in.past.guard.claim(key); found {
 			return in.putAside(verdict.Verdict{Position: t.Position, Status: verdict.Duplicate, TaskID: id})
 		}
 	}
 	rejected, err := in.outlet.put(t)
-	if rejected != nil {
+	switch {
+	case rejected != nil:
 		err = errors.Join(err, in.reject(rejected))
+	case guarded:
+		in.past.guard.pass(key)
 	}
 	return err
+}
+
+// recognise puts a row aside that stands where an earlier run has created it, and reports
+// whether it did. Then its task is no other row's.
+func (in *intake) recognise(ctx context.Context, row *reader.Row) (found bool, err error) {
+	at, key := row.Task.Position, batcher.Key{}
+	if row.Err != nil {
+		at = row.Err.Position
+	} else {
+		key = in.key(&row.Task)
+	}
+	id, found, err := in.there.claim(context.WithoutCancel(ctx), at.Line, key)
+	if !found || err != nil {
+		return false, err
+	}
+	in.past.guard.claim(key)
+	return true, in.putAside(verdict.Verdict{Position: at, Status: verdict.Duplicate, TaskID: id})
 }
 
 // count enters the rows that were taken in the books. It comes before anything that
@@ -215,6 +251,9 @@ func (in *intake) close(ctx context.Context, number int, r *reader.Reader) error
 	err := r.Close()
 	in.books.close(info)
 	for _, w := range r.Warnings() {
+		in.books.warn(info.File, w)
+	}
+	if w := in.there.warning(); w.Count > 0 {
 		in.books.warn(info.File, w)
 	}
 	return errors.Join(err, in.past.keeper.input(info), in.watchChange(ctx, number))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"poolfill/pipeline/ledger"
@@ -21,6 +22,9 @@ type keeper interface {
 	uploader.Journal
 	// input keeps what is known of an input, when it is opened and at its end.
 	input(info reader.Info) error
+	// reading notes how far the input that is open was read, before any of its rows is
+	// handed on.
+	reading(info reader.Info)
 	// aside keeps rows that are in no chunk.
 	aside(rows []verdict.Verdict) error
 	// finish keeps what came of a chunk. kept says that later calls of what named
@@ -46,6 +50,7 @@ type memoryKeeper struct{ to Recorder }
 
 func (memoryKeeper) Sending(context.Context, uploader.Attempt) error { return nil }
 func (memoryKeeper) input(reader.Info) error                         { return nil }
+func (memoryKeeper) reading(reader.Info)                             {}
 func (k memoryKeeper) aside(rows []verdict.Verdict) error            { return k.to.Record(rows) }
 
 func (k memoryKeeper) finish(o uploader.Outcome, _ []string) (bool, error) {
@@ -73,6 +78,9 @@ type ledgerKeeper struct {
 	resumed bool
 	to      Recorder
 	ending  *ending
+
+	mu   sync.Mutex
+	read *reader.Info // of the input that is open; nil where it is kept
 }
 
 // Sending is part of uploader.Journal.
@@ -85,6 +93,7 @@ func (k *ledgerKeeper) Sending(_ context.Context, a uploader.Attempt) error {
 		}
 	}
 	err := k.ledger.Entry(k.run).Sending(ledger.Attempt{
+		Read:  k.unkept,
 		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Positions: positions,
 		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
 	})
@@ -94,7 +103,26 @@ func (k *ledgerKeeper) Sending(_ context.Context, a uploader.Attempt) error {
 	return err
 }
 
-func (k *ledgerKeeper) input(info reader.Info) error { return k.ledger.Entry(k.run).Opened(info) }
+func (k *ledgerKeeper) input(info reader.Info) error {
+	k.note(nil)
+	return k.ledger.Entry(k.run).Opened(info)
+}
+
+func (k *ledgerKeeper) reading(info reader.Info) { k.note(&info) }
+
+func (k *ledgerKeeper) note(read *reader.Info) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.read = read
+}
+
+// unkept returns how far the open input was read, so that an earlier run's rows are
+// known by the bytes that they stood in even if it was cut off.
+func (k *ledgerKeeper) unkept() *reader.Info {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.read
+}
 
 func (k *ledgerKeeper) aside(rows []verdict.Verdict) error { return k.ledger.Entry(k.run).Aside(rows) }
 

@@ -15,6 +15,7 @@ import (
 type known struct {
 	entries []knownTask // by key once it is sorted
 	ids     []byte
+	claimed []int // the entries whose used isn't 0, some of them more than once
 }
 
 type knownTask struct {
@@ -52,8 +53,65 @@ func (k *known) claim(key [16]byte) (id string, ok bool) {
 		return "", false
 	}
 	k.entries[first].used++
+	k.claimed = append(k.claimed, first)
 	t := k.entries[i]
 	return string(k.ids[t.at : t.at+uint32(t.size)]), true
+}
+
+// reset takes all claims back.
+func (k *known) reset() {
+	for _, i := range k.claimed {
+		k.entries[i].used = 0
+	}
+	k.claimed = k.claimed[:0]
+}
+
+// guard knows which rows are not sent again, wherever they stand. The zero value knows of
+// none. One goroutine at a time uses it.
+type guard struct {
+	known
+	// across says that the rows of an input count for the inputs behind it, as if each was
+	// uploaded by a run of its own. What that takes is 16 bytes and a count for each
+	// different row.
+	across bool
+	before map[batcher.Key]int // the rows of the inputs before this one that were handed on
+	here   map[batcher.Key]int // those of this one
+	used   map[batcher.Key]int // how many of before are claimed by rows of this one
+}
+
+// next says that the rows of another input come.
+func (g *guard) next() {
+	if !g.across {
+		return
+	}
+	g.reset()
+	if g.before == nil {
+		g.before = map[batcher.Key]int{}
+	}
+	for key, n := range g.here {
+		g.before[key] += n
+	}
+	g.here, g.used = map[batcher.Key]int{}, map[batcher.Key]int{}
+}
+
+// asks reports whether claim may find anything, or pass is to be told.
+func (g *guard) asks() bool { return g.across || !g.empty() }
+
+// claim reports whether a task is there for a row, or will be, and its id where that is
+// known.
+func (g *guard) claim(key batcher.Key) (id string, ok bool) {
+	if id, ok = g.known.claim(key); !ok && g.used[key] < g.before[key] {
+		g.used[key]++
+		ok = true
+	}
+	return id, ok
+}
+
+// pass says that a row is handed on.
+func (g *guard) pass(key batcher.Key) {
+	if g.across {
+		g.here[key]++
+	}
 }
 
 // strays are tasks that a run has created for some of its rows, it is not known

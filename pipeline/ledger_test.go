@@ -85,20 +85,26 @@ func TestRowsOfAFileAreUploadedOnce(t *testing.T) {
 	r, first := b.upload(t, ctx, cfg)
 	wantTotals(t, "the first run", r, 29, 0, 1)
 	r, _ = b.upload(t, ctx, cfg)
-	wantTotals(t, "the same file", r, 0, 0, 0)
-	if len(r.Files) != 1 || r.Files[0].UnchangedSince != "run-1" {
-		t.Errorf("the files are %+v", r.Files)
-	}
+	wantTotals(t, "the same file", r, 0, 29, 1)
 	copied := cfg
 	copied.Files = []string{write(t, "copy.tsv", images(30, 7))}
 	r, _ = b.upload(t, ctx, copied)
-	wantTotals(t, "a copy", r, 0, 0, 0)
+	wantTotals(t, "a copy", r, 0, 29, 1)
 	inPool(29)
 
 	// Mended in place, and grown by two rows, of which one is like an earlier one.
 	change(images(31) + "https://example.com/1.jpg\tnumber 1\n")
 	r, heard := b.upload(t, ctx, cfg)
 	wantTotals(t, "the changed file", r, 3, 29, 0)
+	for _, path := range []string{path, write(t, "copy.tsv", images(31)+"https://example.com/1.jpg\tnumber 1\n")} {
+		same := cfg
+		same.Files = []string{path}
+		r, _ = b.upload(t, ctx, same)
+		wantTotals(t, "all of it is there", r, 0, 0, 0)
+		if len(r.Files) != 1 || r.Files[0].UnchangedSince != "run-4" {
+			t.Errorf("the files are %+v", r.Files)
+		}
+	}
 	for key, row := range first.rows {
 		if row.Status == verdict.Created && heard.rows[key].TaskID != row.TaskID {
 			t.Errorf("row %s is task %q in the second run, and was %q", key, heard.rows[key].TaskID, row.TaskID)
@@ -407,7 +413,7 @@ func TestWhatIsSetIsUsed(t *testing.T) {
 	for i := range 3 {
 		cfg := config(url, write(t, "a.tsv", images(3+i)))
 		asked := &counted{}
-		cfg.RunID, cfg.Ledger, cfg.Limits = "", b.Ledger, ratelimit.Config{TasksPerMinute: 5000, Book: asked}
+		cfg.RunID, cfg.Ledger, cfg.Limits = "", b.Ledger, ratelimit.Config{TasksPerMinute: 1000, Book: asked}
 		r, err := run(t, cfg)
 		if err != nil || r.RunID == "" || asked.tasks.Load() != r.Totals.Created {
 			t.Errorf("%v: run %q created %d, and the book was asked for %d", err, r.RunID, r.Totals.Created, asked.tasks.Load())

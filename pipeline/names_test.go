@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,5 +85,21 @@ func TestAnotherFileWithEqualRowsIsAnotherUpload(t *testing.T) {
 				wantTotals(t, "a third", r, 1, 3, 0)
 			})
 		}
+	}
+}
+
+// Where no quota has room for a chunk, the run ends at the first one that is so large.
+func TestAChunkThatNoQuotaHasRoomForEndsTheRun(t *testing.T) {
+	t.Parallel()
+	server, url := serve(t, emulator.Config{}, nil)
+	cfg := config(url, write(t, "a.tsv", images(300)))
+	cfg.Limits = ratelimit.Config{TasksPerMinute: 299}
+	var tooMany *ratelimit.TooManyTasksError
+	if _, err := run(t, cfg); !errors.As(err, &tooMany) || tooMany.Tasks != 300 {
+		t.Errorf("got %v", err)
+	}
+	cfg.Limits.TasksPerMinute = 300
+	if _, err := run(t, cfg); err != nil || server.Stats().Pools["1"] != 300 {
+		t.Errorf("%v, %d tasks in the pool", err, server.Stats().Pools["1"])
 	}
 }

@@ -311,8 +311,8 @@ func TestAPartOfAnotherLedgerIsCreatedOnce(t *testing.T) {
 	}
 }
 
-// Rows of another file are not told as those of the part. With the old file back it
-// goes on, unless it has them.
+// Rows of another file are not sent as those of the part. With the old file back it
+// goes on.
 func TestAPartWhoseFileChangesIsNotFinished(t *testing.T) {
 	for name, rows := range map[string]int{"after it was read": 40, "while it is read": 40_000} {
 		t.Run(name, func(t *testing.T) {
@@ -342,17 +342,10 @@ func TestAPartWhoseFileChangesIsNotFinished(t *testing.T) {
 				t.Fatalf("%v, %s with %+v", err, r.State, r.Totals)
 			}
 			put(old, was)
-			r, err = run(t, cfg)
-			if rows > 40 {
-				if !errors.Is(err, pipeline.ErrPartChanged) || r.State != pipeline.Failed {
-					t.Fatalf("with rows of another file: %v, %s with %+v", err, r.State, r.Totals)
-				}
-				return
-			}
-			if err != nil {
+			if _, err = run(t, cfg); err != nil {
 				t.Fatal(err)
 			}
-			wantFinished(t, b.Ledger, "job/1", pipeline.Totals{Rows: 40, Created: 40})
+			wantFinished(t, b.Ledger, "job/1", pipeline.Totals{Rows: int64(rows), Created: int64(rows)})
 		})
 	}
 }

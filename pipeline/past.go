@@ -15,6 +15,9 @@ type past struct {
 	// name and key are the run's, which its first attempt had too, at begun.
 	name, key string
 	begun     time.Time
+	// retry says that an attempt at the run has ended before, and told of its refused
+	// rows: they are tried again.
+	retry bool
 	// finished is the run of a part that is finished: there is nothing to do.
 	finished *ledger.Run
 	// unchanged has the finished runs that have uploaded a file as it is, by the
@@ -25,8 +28,10 @@ type past struct {
 	// sent has the sums of chunks that other runs have sent. Without another name, such a
 	// chunk would be taken for theirs.
 	sent map[batcher.Key]bool
-	// guard knows the rows that are not sent again.
-	guard known
+	// present has what earlier runs have made of the bytes of a file, by its number.
+	present map[int][]*former
+	// guard knows the tasks whose rows are not sent again, wherever they stand.
+	guard guard
 	// again notes what is sent again.
 	again repeats
 	// strays are tasks of this run whose rows are not known.

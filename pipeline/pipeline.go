@@ -198,12 +198,15 @@ func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
 		return
 	}
 	rules := &rules{Rules: p.set.Rules, books: p.books, end: p.ending}
+	seen := &sights{}
 	in := &intake{
-		set: &p.set, ready: ready, past: past, books: p.books, rules: rules, ending: p.ending,
+		sights: seen,
+		set:    &p.set, ready: ready, past: past, books: p.books, rules: rules, ending: p.ending,
 		aside: &sideline{handOn: past.keeper.aside}, key: batches.Key,
 	}
 	out := &sender{
-		set: &p.set, batcher: batches, places: p.places, past: past, books: p.books, rules: rules, ending: p.ending,
+		sights: seen,
+		set:    &p.set, batcher: batches, places: p.places, past: past, books: p.books, rules: rules, ending: p.ending,
 	}
 	taking, release := p.ending.bind(ctx)
 	defer release()

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"encoding/json"
 
 	"poolfill/pipeline/ledger"
 )
@@ -37,26 +38,25 @@ type plan struct {
 	sure map[int]bool
 	// unsettled has the runs whose attempts in doubt are settled first.
 	unsettled []ledger.Run
-	// related says that there are earlier runs of these files at all.
-	related bool
 }
 
 // decide compares a run with those that its pool has seen, the latest first.
-func decide(want ledger.Run, runs []ledger.Run) plan {
+// same says which of their files have the same bytes as one of the run.
+func decide(want ledger.Run, runs []ledger.Run, same sameBytes) plan {
 	p := plan{same: map[int][]ledger.Run{}, sure: map[int]bool{}}
 	guard := Guard(want.Guard)
 	var related []ledger.Run
+	ours := indexOf(want)
 	for _, r := range runs {
-		if guard == GuardLedger || sharesFile(want, r) {
+		if guard == GuardLedger || len(same[r.ID]) > 0 || ours.shares(r) {
 			related = append(related, r)
 		}
 	}
-	p.related = len(related) > 0
-	if p.related && continues(want, related[0]) {
+	if len(related) > 0 && continues(want, related[0]) {
 		p.resume = &related[0]
 		related = related[1:]
 	}
-	if guard == GuardFile || guard == GuardLedger {
+	if guard != GuardNone {
 		p.history = baseline(want, related)
 		p.unsettled = p.history
 	}
@@ -66,14 +66,18 @@ func decide(want ledger.Run, runs []ledger.Run) plan {
 	if p.resume != nil || guard == GuardNone {
 		return p
 	}
+	refused := refusedFiles{}
 	for i, f := range want.Files {
 		for _, r := range runs {
-			if r.State != string(Finished) || !bytes.Equal(r.Settings, want.Settings) {
+			if r.State != string(Finished) || !readAlike(want, r) {
 				continue
 			}
-			for _, old := range r.Files {
+			for j, old := range r.Files {
 				if len(f.Ends) == 0 || old.SHA256 == "" || old.Size != f.Size || !bytes.Equal(old.Ends, f.Ends) {
 					continue
+				}
+				if refused.in(r, j) {
+					continue // its refused rows are tried again
 				}
 				if old.Path == f.Path && old.Modified.Equal(f.Modified) {
 					p.same[i], p.sure[i] = []ledger.Run{r}, true
@@ -86,14 +90,26 @@ func decide(want ledger.Run, runs []ledger.Run) plan {
 	return p
 }
 
-// sharesFile reports whether two runs have a file in common: by its path, or
-// by its size and ends.
-func sharesFile(a, b ledger.Run) bool {
-	for _, f := range a.Files {
-		for _, g := range b.Files {
-			if f.Path == g.Path || len(f.Ends) > 0 && f.Size == g.Size && bytes.Equal(f.Ends, g.Ends) {
-				return true
-			}
+// index finds the files of a run.
+type index map[string]bool
+
+func indexOf(r ledger.Run) index {
+	all := index{}
+	for _, f := range r.Files {
+		all["path "+f.Path] = true
+		if len(f.Ends) > 0 {
+			all["ends "+string(f.Ends)] = true // which are of the size, too
+		}
+	}
+	return all
+}
+
+// shares reports whether another run has one of the files: by its path, or by its size and
+// ends.
+func (i index) shares(r ledger.Run) bool {
+	for _, f := range r.Files {
+		if i["path "+f.Path] || len(f.Ends) > 0 && i["ends "+string(f.Ends)] {
+			return true
 		}
 	}
 	return false
@@ -102,7 +118,7 @@ func sharesFile(a, b ledger.Run) bool {
 // continues reports whether a run goes on with another: the other is not
 // finished, and would cut the same chunks.
 func continues(want, r ledger.Run) bool {
-	if r.State == string(Finished) || r.Guard != want.Guard || r.Guard == string(GuardPool) ||
+	if r.State == string(Finished) || r.Guard != want.Guard || r.Guard == string(GuardPool) || r.Mode != want.Mode ||
 		!bytes.Equal(r.Settings, want.Settings) || len(r.Files) != len(want.Files) {
 		return false
 	}
@@ -132,4 +148,25 @@ func baseline(want ledger.Run, related []ledger.Run) []ledger.Run {
 		}
 	}
 	return related
+}
+
+// refusedFiles has the names of the files of runs that have rejected rows, by the run's id,
+// as far as it was asked for them.
+type refusedFiles map[int64]map[string]bool
+
+// in reports whether rows of a file were rejected in a finished run.
+func (f refusedFiles) in(r ledger.Run, file int) bool {
+	names, known := f[r.ID]
+	if !known {
+		names = map[string]bool{}
+		var report struct{ Files []File }
+		// A report that can't be read says nothing of rejected rows: all are read again.
+		unreadable := len(r.Report) > 0 && json.Unmarshal(r.Report, &report) != nil
+		for _, one := range report.Files {
+			names[one.Path] = one.Rejected > 0
+		}
+		names[""] = unreadable
+		f[r.ID] = names
+	}
+	return names[""] || names[r.Names[file]]
 }

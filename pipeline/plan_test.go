@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,13 +22,18 @@ var stdinFile = ledger.File{Path: stdinName}
 
 // wanted is a run that is about to begin.
 func wanted(guard Guard, files ...ledger.File) ledger.Run {
-	return ledger.Run{Guard: string(guard), Settings: []byte("settings"), Files: files}
+	return ledger.Run{Guard: string(guard), Settings: settingsNamed("settings"), Files: files}
 }
 
 // earlier is a run that the ledger has.
 func earlier(name, state string, guard Guard, files ...ledger.File) ledger.Run {
 	r := wanted(guard, files...)
 	r.Name, r.State = name, state
+	for _, f := range files {
+		r.Names = append(r.Names, f.Path)
+	}
+	n, _ := strconv.ParseInt(name, 10, 64)
+	r.ID = n
 	if state == string(Finished) {
 		r.Files = append([]ledger.File(nil), files...)
 		for i := range r.Files {
@@ -38,9 +44,11 @@ func earlier(name, state string, guard Guard, files ...ledger.File) ledger.Run {
 }
 
 func withSettings(r ledger.Run, settings string) ledger.Run {
-	r.Settings = []byte(settings)
+	r.Settings = settingsNamed(settings)
 	return r
 }
+
+func settingsNamed(name string) []byte { return fmt.Appendf(nil, "%-40s", name) }
 
 // decision is a plan in names.
 type decision struct {
@@ -48,11 +56,10 @@ type decision struct {
 	History, Unsettled []string
 	Same               map[int][]string
 	Sure               map[int]bool
-	Related            bool
 }
 
 func decisionOf(p plan) decision {
-	d := decision{History: names(p.history), Unsettled: names(p.unsettled), Related: p.related}
+	d := decision{History: names(p.history), Unsettled: names(p.unsettled)}
 	if p.resume != nil {
 		d.Resume = p.resume.Name
 	}
@@ -84,7 +91,7 @@ func TestDecide(t *testing.T) {
 		finished = string(Finished)
 	)
 	a, b := fileAs("/a.tsv", "aaa", 1), fileAs("/b.tsv", "bbbb", 1)
-	again := func(names ...string) decision { return decision{History: names, Unsettled: names, Related: true} }
+	again := func(names ...string) decision { return decision{History: names, Unsettled: names} }
 	tests := []struct {
 		name string
 		want ledger.Run
@@ -94,26 +101,26 @@ func TestDecide(t *testing.T) {
 		{"the first run", wanted(GuardFile, a), nil, decision{}},
 		{"a run of another file", wanted(GuardFile, b), []ledger.Run{earlier("1", running, GuardFile, a)}, decision{}},
 
-		{"killed", wanted(GuardFile, a), []ledger.Run{earlier("1", running, GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"interrupted", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Interrupted), GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"failed", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Failed), GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"parked", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Parked), GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"rows left unsent", wanted(GuardFile, a), []ledger.Run{earlier("1", incomplete, GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"killed, two files", wanted(GuardFile, a, b), []ledger.Run{earlier("1", running, GuardFile, a, b)}, decision{Resume: "1", Related: true}},
+		{"killed", wanted(GuardFile, a), []ledger.Run{earlier("1", running, GuardFile, a)}, decision{Resume: "1"}},
+		{"interrupted", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Interrupted), GuardFile, a)}, decision{Resume: "1"}},
+		{"failed", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Failed), GuardFile, a)}, decision{Resume: "1"}},
+		{"parked", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Parked), GuardFile, a)}, decision{Resume: "1"}},
+		{"rows left unsent", wanted(GuardFile, a), []ledger.Run{earlier("1", incomplete, GuardFile, a)}, decision{Resume: "1"}},
+		{"killed, two files", wanted(GuardFile, a, b), []ledger.Run{earlier("1", running, GuardFile, a, b)}, decision{Resume: "1"}},
 		{
 			"killed, the file moved with its time", wanted(GuardFile, fileAs("/moved.tsv", "aaa", 1)),
 			[]ledger.Run{earlier("1", running, GuardFile, a)},
-			decision{Resume: "1", Related: true},
+			decision{Resume: "1"},
 		},
 		{
 			"killed after earlier runs", wanted(GuardFile, a),
 			[]ledger.Run{earlier("3", running, GuardFile, a), earlier("2", finished, GuardFile, a), earlier("1", finished, GuardFile, fileAs("/a.tsv", "a", 0))},
-			decision{Resume: "3", History: []string{"2", "1"}, Unsettled: []string{"2", "1"}, Related: true},
+			decision{Resume: "3", History: []string{"2", "1"}, Unsettled: []string{"2", "1"}},
 		},
 		{
 			"killed, then a run of another file", wanted(GuardFile, a),
 			[]ledger.Run{earlier("2", running, GuardFile, b), earlier("1", running, GuardFile, a)},
-			decision{Resume: "1", Related: true},
+			decision{Resume: "1"},
 		},
 
 		{"other settings", withSettings(wanted(GuardFile, a), "others"), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
@@ -135,35 +142,35 @@ func TestDecide(t *testing.T) {
 		{
 			"finished", wanted(GuardFile, a),
 			[]ledger.Run{earlier("1", finished, GuardFile, a)},
-			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}, Sure: map[int]bool{0: true}, Related: true},
+			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}, Sure: map[int]bool{0: true}},
 		},
 		{
 			"finished and touched", wanted(GuardFile, fileAs("/a.tsv", "aaa", 2)),
 			[]ledger.Run{earlier("1", finished, GuardFile, a)},
-			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}, Related: true},
+			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}},
 		},
 		{
 			"a copy of what was finished", wanted(GuardFile, fileAs("/copy.tsv", "aaa", 1)),
 			[]ledger.Run{earlier("1", finished, GuardFile, a)},
-			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}, Related: true},
+			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}},
 		},
 		{
 			"finished as a copy and as itself", wanted(GuardFile, a),
 			[]ledger.Run{earlier("2", finished, GuardFile, fileAs("/copy.tsv", "aaa", 2)), earlier("1", finished, GuardFile, a)},
-			decision{History: []string{"2", "1"}, Unsettled: []string{"2", "1"}, Same: map[int][]string{0: {"1"}}, Sure: map[int]bool{0: true}, Related: true},
+			decision{History: []string{"2", "1"}, Unsettled: []string{"2", "1"}, Same: map[int][]string{0: {"1"}}, Sure: map[int]bool{0: true}},
 		},
 		{
 			"finished, and a new file", wanted(GuardFile, b, a),
 			[]ledger.Run{earlier("1", finished, GuardFile, a)},
-			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{1: {"1"}}, Sure: map[int]bool{1: true}, Related: true},
+			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{1: {"1"}}, Sure: map[int]bool{1: true}},
 		},
 		{"finished with other settings", withSettings(wanted(GuardFile, a), "others"), []ledger.Run{earlier("1", finished, GuardFile, a)}, again("1")},
 		{"finished, grown since", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 2)), []ledger.Run{earlier("1", finished, GuardFile, a)}, again("1")},
 
-		{"--again after a finished run", wanted(GuardNone, a), []ledger.Run{earlier("1", finished, GuardFile, a)}, decision{Related: true}},
-		{"--again after a killed run", wanted(GuardNone, a), []ledger.Run{earlier("1", running, GuardFile, a)}, decision{Related: true}},
-		{"--again after a finished --again", wanted(GuardNone, a), []ledger.Run{earlier("1", finished, GuardNone, a)}, decision{Related: true}},
-		{"--again after a killed --again", wanted(GuardNone, a), []ledger.Run{earlier("1", running, GuardNone, a)}, decision{Resume: "1", Related: true}},
+		{"--again after a finished run", wanted(GuardNone, a), []ledger.Run{earlier("1", finished, GuardFile, a)}, decision{}},
+		{"--again after a killed run", wanted(GuardNone, a), []ledger.Run{earlier("1", running, GuardFile, a)}, decision{}},
+		{"--again after a finished --again", wanted(GuardNone, a), []ledger.Run{earlier("1", finished, GuardNone, a)}, decision{}},
+		{"--again after a killed --again", wanted(GuardNone, a), []ledger.Run{earlier("1", running, GuardNone, a)}, decision{Resume: "1"}},
 		{
 			"after a finished --again", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 2)),
 			[]ledger.Run{earlier("3", finished, GuardFile, a), earlier("2", finished, GuardNone, a), earlier("1", finished, GuardFile, a)},
@@ -175,7 +182,7 @@ func TestDecide(t *testing.T) {
 			again("2", "1"),
 		},
 
-		{"standard input after a finished one", wanted(GuardFile, stdinFile), []ledger.Run{earlier("1", finished, GuardFile, stdinFile)}, decision{Related: true}},
+		{"standard input after a finished one", wanted(GuardFile, stdinFile), []ledger.Run{earlier("1", finished, GuardFile, stdinFile)}, decision{}},
 		{"standard input after a killed one", wanted(GuardFile, stdinFile), []ledger.Run{earlier("1", running, GuardFile, stdinFile)}, again("1")},
 		{
 			"standard input after several", wanted(GuardFile, stdinFile),
@@ -186,11 +193,11 @@ func TestDecide(t *testing.T) {
 		{"standard input with --dedupe", wanted(GuardLedger, stdinFile), []ledger.Run{earlier("1", finished, GuardLedger, stdinFile)}, again("1")},
 
 		{"--dedupe over other files", wanted(GuardLedger, b), []ledger.Run{earlier("2", finished, GuardFile, a), earlier("1", running, GuardFile, a)}, again("2", "1")},
-		{"--dedupe after a killed one", wanted(GuardLedger, a), []ledger.Run{earlier("1", running, GuardLedger, a)}, decision{Resume: "1", Related: true}},
+		{"--dedupe after a killed one", wanted(GuardLedger, a), []ledger.Run{earlier("1", running, GuardLedger, a)}, decision{Resume: "1"}},
 		{
 			"--dedupe=pool after a killed one", wanted(GuardPool, a),
 			[]ledger.Run{earlier("2", running, GuardPool, a), earlier("1", finished, GuardFile, b)},
-			decision{Unsettled: []string{"2", "1"}, Related: true},
+			decision{History: []string{"2"}, Unsettled: []string{"2", "1"}},
 		},
 		{
 			"--dedupe=pool over other files", wanted(GuardPool, a),
@@ -200,7 +207,7 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.is, decisionOf(decide(tt.want, tt.runs))); diff != "" {
+			if diff := cmp.Diff(tt.is, decisionOf(decide(tt.want, tt.runs, nil))); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -244,7 +251,7 @@ func TestSharesFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			left, right := ledger.Run{Files: tt.left}, ledger.Run{Files: tt.right}
-			if sharesFile(left, right) != tt.want || sharesFile(right, left) != tt.want {
+			if indexOf(left).shares(right) != tt.want || indexOf(right).shares(left) != tt.want {
 				t.Errorf("want %v both ways", tt.want)
 			}
 		})

@@ -31,6 +31,7 @@ type sender struct {
 	books    *books
 	rules    *rules
 	ending   *ending
+	sights   *sights
 	group    errgroup.Group
 }
 
@@ -41,6 +42,9 @@ func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 	s.rules.enforce(false)
 	if s.past.sent[c.Sum()] {
 		c.Apart(s.past.name)
+	}
+	if name := s.sights.changed(c.Files()); name != "" {
+		s.ending.stop(Failed, s.changed(name))
 	}
 	if done, err := s.replay(ctx, c); done || err != nil {
 		return err
@@ -66,6 +70,14 @@ func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 		return err
 	})
 	return nil
+}
+
+// changed is the error of an input that changed while it was read.
+func (s *sender) changed(name string) error {
+	if s.set.part != "" {
+		return &partChangedError{name, s.set.part}
+	}
+	return &ChangedError{name}
 }
 
 // upload sends one chunk and records what became of its rows. It returns how much
@@ -109,7 +121,7 @@ func (s *sender) conclude(o uploader.Outcome, err error) error {
 	case err != nil:
 		return s.ending.fail(err)
 	}
-	if i := slices.IndexFunc(o.Rows, func(v verdict.Verdict) bool { return v.Status == verdict.Rejected }); i >= 0 {
+	if i := slices.IndexFunc(o.Rows, refused); i >= 0 {
 		s.rules.see(&o.Rows[i])
 	}
 	return nil
@@ -160,7 +172,7 @@ func (s *sender) replay(ctx context.Context, c *batcher.Chunk) (done bool, err e
 		}
 		s.books.settle(unsent(c, "the input changed under the run"))
 		return true, s.ending.fail(changed)
-	case !before.Finished:
+	case !before.Finished, s.past.retry && slices.ContainsFunc(before.Rows, refused):
 		return false, nil
 	}
 	s.books.replay(before.Rows)
@@ -199,3 +211,5 @@ func unsent(c *batcher.Chunk, reason string) []verdict.Verdict {
 	}
 	return rows
 }
+
+func refused(v verdict.Verdict) bool { return v.Status == verdict.Rejected }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/pipeline/ledger"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
@@ -16,16 +17,59 @@ import (
 const settling = 8
 
 // settle finds out what the attempts of a run have created whose end is not
-// known, and keeps it in the ledger.
+// known, and keeps it in the ledger: as what became of the rows that were sent, or, where
+// a task is none of them, as a stray.
 func (h *history) settle(ctx context.Context, r ledger.Run) error {
 	doubts, err := h.ledger.Doubts(ctx, r.ID)
+	if err != nil || len(doubts) == 0 {
+		return err
+	}
+	created, search, err := h.ask(ctx, doubts)
 	if err != nil {
 		return err
 	}
+	if len(search) > 0 {
+		h.searched = true
+		since := search[0].Sent
+		for _, d := range search {
+			if d.Sent.Before(since) {
+				since = d.Sent
+			}
+		}
+		found, err := h.server.Strays(ctx, uploader.Mark{}, since, named(ctx, h.ledger, r, since))
+		if err != nil {
+			return err
+		}
+		h.set.Log.Info("the pool was searched for the tasks of requests without an answer",
+			zap.Int("requests", len(search)), zap.Int("found", len(found)))
+		created.add(found)
+	}
+	created.known.sort()
+	return h.resolve(ctx, r, doubts, created)
+}
+
+// tasksFound are tasks that were found, none of them twice.
+type tasksFound struct {
+	known known
+	tasks map[string]toloka.Task
+}
+
+func (f *tasksFound) add(tasks []toloka.Task) {
+	for _, t := range tasks {
+		if _, twice := f.tasks[t.ID]; !twice {
+			f.tasks[t.ID] = t
+			f.known.add(t.Key, t.ID)
+		}
+	}
+}
+
+// ask asks for the operations in doubt. It returns what they have created, and the
+// attempts of which only the pool itself can tell.
+func (h *history) ask(ctx context.Context, doubts []ledger.Doubt) (created *tasksFound, search []ledger.Doubt, err error) {
+	created = &tasksFound{tasks: map[string]toloka.Task{}}
 	var (
-		mu     sync.Mutex
-		search []ledger.Doubt // what only the pool itself can tell
-		group  errgroup.Group
+		mu    sync.Mutex
+		group errgroup.Group
 	)
 	// One that the server doesn't know takes seconds to be sure of.
 	group.SetLimit(settling)
@@ -45,50 +89,53 @@ func (h *history) settle(ctx context.Context, r ledger.Run) error {
 			}
 			h.set.Log.Info("an operation of an earlier run was settled", zap.String("operation", d.Operation),
 				zap.Bool("found", settled.Found), zap.Int("created", len(settled.Created)))
+			mu.Lock()
+			defer mu.Unlock()
 			if settled.LogGone {
-				mu.Lock()
-				defer mu.Unlock()
 				search = append(search, d)
 				return nil
 			}
-			return h.ledger.Settle(d, straysOf(settled.Created))
+			created.add(settled.Created)
+			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if len(search) == 0 {
-		return nil
-	}
-	h.searched = true
-	since := search[0].Sent
-	for _, d := range search {
-		if d.Sent.Before(since) {
-			since = d.Sent
+	return created, search, group.Wait()
+}
+
+// resolve gives the rows of chunks in doubt the tasks that are theirs. What is left are
+// strays.
+func (h *history) resolve(ctx context.Context, r ledger.Run, doubts []ledger.Doubt, created *tasksFound) error {
+	seen := map[int]bool{}
+	for _, d := range doubts {
+		if seen[d.Chunk] {
+			continue
 		}
-	}
-	found, err := h.server.Strays(ctx, uploader.Mark{}, since, named(ctx, h.ledger, r, since))
-	if err != nil {
-		return err
-	}
-	h.set.Log.Info("the pool was searched for the tasks of requests without an answer",
-		zap.Int("requests", len(search)), zap.Int("found", len(found)))
-	for i, d := range search {
-		created := straysOf(found)
-		if i > 0 {
-			created = nil // they were kept with the first
+		seen[d.Chunk] = true
+		c, found, err := h.ledger.Entry(r).Chunk(ctx, d.Chunk)
+		if err != nil || !found {
+			return err
 		}
-		if err := h.ledger.Settle(d, created); err != nil {
+		for i := range c.Rows {
+			row := &c.Rows[i]
+			if row.Status == verdict.Created || row.Status == verdict.Rejected {
+				continue
+			}
+			*row = verdict.Verdict{Position: row.Position, Status: verdict.Unsent, Reason: "the run was broken off before this row was created"}
+			if id, ok := created.known.claim(c.Keys[i]); ok {
+				row.Status, row.Reason, row.TaskID = verdict.Created, "", id
+				delete(created.tasks, id)
+			}
+		}
+		if err := h.ledger.Entry(r).Finish(ledger.Result{Chunk: d.Chunk, Sum: c.Sum, Keys: c.Keys, Rows: c.Rows}); err != nil {
 			return err
 		}
 	}
-	return nil
+	return h.ledger.Settle(doubts[0], straysOf(created.tasks))
 }
 
-func straysOf(tasks []toloka.Task) []ledger.Stray {
-	strays := make([]ledger.Stray, len(tasks))
-	for i, t := range tasks {
-		strays[i] = ledger.Stray{TaskID: t.ID, Content: t.Key}
+func straysOf(tasks map[string]toloka.Task) (strays []ledger.Stray) {
+	for _, t := range tasks {
+		strays = append(strays, ledger.Stray{TaskID: t.ID, Content: t.Key})
 	}
 	return strays
 }

@@ -124,8 +124,7 @@ func verify(ctx context.Context, client *toloka.Client, pool toloka.Pool, cfg Ve
 		return v, err
 	}
 	var a accounts
-	tasks := toloka.Tasks().WithOverlap(pool.Defaults.OverlapForNewTasks)
-	for t, err := range client.List(ctx, tasks, pool.ID, toloka.From{}, "") {
+	for t, err := range client.List(ctx, toloka.Tasks().WithOverlap(pool.Defaults.OverlapForNewTasks), pool.ID, toloka.From{}, "") {
 		if err != nil {
 			return v, err
 		}

@@ -18,6 +18,8 @@ type origin interface {
 	// progress returns how many stored bytes were read, and their hash once they all
 	// are.
 	progress() (bytes int64, sum string)
+	// prefix returns the hash of what was read so far; empty where it isn't known.
+	prefix() string
 	// noRows is the error of a table without rows.
 	noRows() error
 	// stop ends the reading. A call that is under way may go on; busy reports whether
@@ -57,6 +59,8 @@ func (f *finder) find(b *block) {
 	}
 	b.err = f.atEnd(b.err)
 	b.bytes, b.sum = f.from.progress()
+	b.prefix = f.from.prefix()
+	_, b.end = b.records.Marks()
 }
 
 // pass finds the rows that are left out. What is odd about them counts.

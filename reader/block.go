@@ -28,6 +28,9 @@ type block struct {
 	// where they are all.
 	bytes int64
 	sum   string
+	// prefix is the hash of the bytes that were read; end is behind the last record.
+	prefix string
+	end    Mark
 
 	rows     []Row
 	json     []byte     // of rows

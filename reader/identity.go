@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -83,4 +84,24 @@ func identifyURL(ctx context.Context, address string) (Identity, error) {
 		id.Ends = h.Sum(nil)
 	}
 	return id, r.Close()
+}
+
+// Prefixes returns the hashes, in hex, of the beginnings of a file with these sizes, which
+// rise and of which none is larger than the file. It reads the file up to the last of them.
+func Prefixes(path string, sizes []int64) (sums []string, err error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	h := sha256.New()
+	var read int64
+	for _, size := range sizes {
+		if _, err := io.CopyN(h, in, size-read); err != nil {
+			return nil, &ReadError{File: path, Err: err}
+		}
+		read = size
+		sums = append(sums, hex.EncodeToString(h.Sum(nil)))
+	}
+	return sums, nil
 }

@@ -27,4 +27,8 @@ type Info struct {
 	// SHA256 is the hash of the stored bytes in hex. It is empty until the
 	// input was read to its end and its rows were given.
 	SHA256 string
+	// Prefix is the hash of the first Bytes of the stored bytes in hex; empty where
+	// not all of them were read. End is behind the last row that was given.
+	Prefix string `json:",omitempty"`
+	End    Mark   `json:",omitzero"`
 }

@@ -317,6 +317,13 @@ func (in *input) whole() bool { return in.err != nil }
 
 func (in *input) progress() (bytes int64, sum string) { return in.stored.bytes, in.stored.sum }
 
+func (in *input) prefix() string {
+	if in.stored.hash == nil {
+		return ""
+	}
+	return hex.EncodeToString(in.stored.hash.Sum(nil))
+}
+
 func (in *input) describe() Info {
 	return Info{File: in.name, Compression: in.kind, Encoding: in.charset.name, Size: in.stored.size}
 }

@@ -45,6 +45,8 @@ type Reader struct {
 	warnings warningLog
 	bytes    atomic.Int64
 	sum      string
+	prefix   string
+	end      Mark
 	err      error
 	closed   bool
 }
@@ -219,7 +221,10 @@ func (r *Reader) NextBatch() (*Batch, error) {
 	r.odd.mergeAll(b.records.Warnings())
 	r.warnings.mergeAll(b.warnings.list)
 	r.bytes.Store(b.bytes)
-	r.sum, r.err = b.sum, b.err
+	r.sum, r.prefix, r.err = b.sum, b.prefix, b.err
+	if b.end.Record > 0 {
+		r.end = b.end
+	}
 	if len(b.rows) == 0 {
 		r.pool.put(b)
 		return nil, r.err
@@ -264,6 +269,7 @@ func (r *Reader) Info() Info {
 	info.Header, info.HeaderRaw = slices.Clone(r.mapping.names), string(r.table.Header().Raw)
 	info.Targets = slices.Clone(r.mapping.targets)
 	info.Bytes, info.SHA256 = r.Bytes(), r.sum
+	info.Prefix, info.End = r.prefix, r.end
 	return info
 }
 

@@ -373,7 +373,7 @@ func TestTheInputIsDescribed(t *testing.T) {
 		t.Fatalf("%+v", res.findings)
 	}
 	info, sum := res.info, sha256.Sum256([]byte(text))
-	want := Info{File: "f.tsv", Format: "delimited", Encoding: "utf-8", Delimiter: ';', Quotes: QuotesAuto, HeaderRaw: `"INPUT:a";INPUT: b`, Targets: []string{"INPUT:a", "INPUT:b"}, Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:])}
+	want := Info{File: "f.tsv", Format: "delimited", Encoding: "utf-8", Delimiter: ';', Quotes: QuotesAuto, HeaderRaw: `"INPUT:a";INPUT: b`, Targets: []string{"INPUT:a", "INPUT:b"}, Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:]), Prefix: hex.EncodeToString(sum[:]), End: Mark{Offset: 29, Line: 4, Record: 2}}
 	if !slices.Equal(info.Header, []string{"INPUT:a", "INPUT: b"}) {
 		t.Errorf("header %q", info.Header)
 	}

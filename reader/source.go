@@ -81,6 +81,8 @@ func (program) whole() bool { return false }
 
 func (p program) progress() (bytes int64, sum string) { return p.Progress() }
 
+func (program) prefix() string { return "" }
+
 func (p program) noRows() error {
 	return table.Refuse(p.name, CodeNoRows, 0, "the source gave no row: there is nothing to upload")
 }

@@ -52,6 +52,10 @@ type Attempt struct {
 	Tasks      int
 	// Sent is the time, by the server's clock as far as it is known.
 	Sent time.Time
+	// Read returns what reader knows of the input that is open, so far as it was read; nil
+	// where none is. It is asked within the transaction, so that nothing older is kept
+	// after something newer.
+	Read func() *reader.Info
 }
 
 // Sending keeps an attempt before it leaves. It is an error if something else
@@ -96,6 +100,13 @@ func (e Entry) Sending(a Attempt) error {
 		}
 		if err != nil {
 			return err
+		}
+		if a.Read != nil {
+			if read := a.Read(); read != nil {
+				if err := c.opened(ctx, e.run.Names, *read); err != nil {
+					return err
+				}
+			}
 		}
 		// The first attempt's time is kept: a search begins there.
 		_, err = c.add(ctx, &attemptBlock{chunk: a.Chunk, operation: a.Operation, generation: a.Generation, tasks: a.Tasks, sent: a.Sent.UnixMilli()})
@@ -220,7 +231,14 @@ func (e Entry) Aside(rows []verdict.Verdict) error {
 
 // Opened keeps what reader knows of a file, after its header or at its end.
 func (e Entry) Opened(info reader.Info) error {
-	file, err := (&numbering{names: e.run.Names}).of(info.File)
+	return takenOver(e.ledger.store.amend(e.run.ID, func(ctx context.Context, c *change) error {
+		return c.opened(ctx, e.run.Names, info)
+	}), e.run)
+}
+
+// opened keeps what reader knows of a file of a run whose files have these names.
+func (c *change) opened(ctx context.Context, names []string, info reader.Info) error {
+	file, err := (&numbering{names: names}).of(info.File)
 	if err != nil {
 		return err
 	}
@@ -228,18 +246,16 @@ func (e Entry) Opened(info reader.Info) error {
 	if err != nil {
 		return err
 	}
-	return takenOver(e.ledger.store.amend(e.run.ID, func(ctx context.Context, c *change) error {
-		var f fileBlock
-		was, err := c.find(ctx, &f, ` AND number = $2`, file)
-		if errors.Is(err, sql.ErrNoRows) {
-			return c.damaged("run %s has no file %d", c.run.name, file+1)
-		}
-		if err != nil {
-			return err
-		}
-		f.sha256, f.info = info.SHA256, string(text)
-		return c.replace(ctx, was, &f, `UPDATE file SET checksum = $1, sha256 = $2, info = $3 WHERE run_id = $4 AND number = $5`, f.sha256, f.info, f.run, f.number)
-	}), e.run)
+	var f fileBlock
+	was, err := c.find(ctx, &f, ` AND number = $2`, file)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c.damaged("run %s has no file %d", c.run.name, file+1)
+	}
+	if err != nil {
+		return err
+	}
+	f.sha256, f.info = info.SHA256, string(text)
+	return c.replace(ctx, was, &f, `UPDATE file SET checksum = $1, sha256 = $2, info = $3 WHERE run_id = $4 AND number = $5`, f.sha256, f.info, f.run, f.number)
 }
 
 // End keeps how an attempt ended. The error is a *TakenOverError where another

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,6 +112,33 @@ func (l *Ledger) Sums(ctx context.Context, except Run) (map[Key]bool, error) {
 		return nil
 	})
 	return sums, err
+}
+
+// Place is where a chunk begins.
+type Place struct {
+	Number int
+	// File is the number of the run's file, Record that of the row.
+	File   int
+	Record int64
+}
+
+// Places returns where the chunks of a run begin, in the order of the inputs.
+func (l *Ledger) Places(ctx context.Context, run Run) (all []Place, err error) {
+	err = l.store.look(ctx, func(v *view) error {
+		all = nil
+		r, err := v.run(ctx, run.ID)
+		if err != nil {
+			return err
+		}
+		return each(ctx, v, r, "", func(c *chunkBlock) error {
+			all = append(all, Place{c.number, c.first.file, c.first.record})
+			return nil
+		})
+	})
+	slices.SortFunc(all, func(a, b Place) int {
+		return position{a.File, a.Record}.compare(position{b.File, b.Record})
+	})
+	return all, takenOver(err, run)
 }
 
 // Stray is a task that an attempt has created whose row is not known: only what

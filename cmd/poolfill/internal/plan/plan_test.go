@@ -54,7 +54,7 @@ func TestTheScheduleFollowsTheQuotas(t *testing.T) {
 		},
 		{"no quota at all", 10_000_000, 0, 5000, ratelimit.Config{}, afternoon, "1 days, 2026-11-24 14:00:00: 24 10000000 14:00-14:00"},
 		{"no daily quota", 10_000_000, 0, 2000, ratelimit.Config{TasksPerMinute: 200_000}, afternoon, "1 days, 2026-11-24 14:49:00: 24 10000000 14:00-14:49"},
-		{"whole chunks only", 20, 0, 7, ratelimit.Config{TasksPerDay: 10}, afternoon, "3 days, 2026-11-26 00:00:00: 24 7 14:00-14:00 25 7 00:00-00:00 26 6 00:00-00:00"},
+		{"what fits of a chunk", 20, 0, 7, ratelimit.Config{TasksPerDay: 10}, afternoon, "2 days, 2026-11-25 00:00:00: 24 10 14:00-14:00 25 10 00:00-00:00"},
 		{"the quota of requests", 100, 0, 1, ratelimit.Config{RequestsPerSecond: 1}, afternoon, "1 days, 2026-11-24 14:05:02: 24 100 14:00-14:05"},
 		{"a time of another zone", 1, 0, 1, documented, afternoon.In(time.FixedZone("", 3*60*60)), "1 days, 2026-11-24 14:00:00: 24 1 14:00-14:00"},
 	} {

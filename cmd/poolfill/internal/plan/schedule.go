@@ -40,7 +40,8 @@ type pace struct {
 	perTask   time.Duration // what its share of the requests takes
 }
 
-// newPace takes the part of the limits that whole chunks can use.
+// newPace takes the part of a minute that whole chunks can use. Of a chunk that a day
+// cuts, what fits is sent.
 func newPace(limits ratelimit.Config, c Counts, requests int64) pace {
 	whole := func(limit int) int64 {
 		if chunk := c.Largest; chunk > 0 && chunk < limit {
@@ -48,7 +49,7 @@ func newPace(limits ratelimit.Config, c Counts, requests int64) pace {
 		}
 		return int64(limit)
 	}
-	p := pace{perMinute: whole(limits.TasksPerMinute), perDay: whole(limits.TasksPerDay)}
+	p := pace{perMinute: whole(limits.TasksPerMinute), perDay: int64(limits.TasksPerDay)}
 	if limits.RequestsPerSecond > 0 && c.Tasks() > 0 {
 		seconds := float64(requests) / limits.RequestsPerSecond / float64(c.Tasks())
 		p.perTask = time.Duration(math.Min(seconds, 24*60*60) * float64(time.Second))
