@@ -164,6 +164,9 @@ type Rules struct {
 	OnInvalid OnInvalid
 	// MaxRejected ends the run when too many rows are rejected.
 	MaxRejected MaxRejected
+	// KeepGoing sends further chunks even if the server has refused all rows of one, which
+	// are more than a few, for the same reason. Mostly that is no matter of single rows.
+	KeepGoing bool
 }
 
 // Keeping is what is remembered of the run.

@@ -223,7 +223,7 @@ func TestCauses(t *testing.T) {
 
 func TestFlagsAreNamedOnce(t *testing.T) {
 	for _, err := range []error{
-		pipeline.ErrNoPool, pipeline.ErrNoSpec, pipeline.ErrTwoSpecs, &pipeline.InvalidRowError{}, &pipeline.TooManyRejectedError{},
+		pipeline.ErrNoPool, pipeline.ErrNoSpec, pipeline.ErrTwoSpecs, &pipeline.InvalidRowError{}, &pipeline.TooManyRejectedError{}, &pipeline.AllRefusedError{},
 		&ledger.OlderError{}, &ledger.DamagedError{Err: errors.New("torn")}, &ledger.NewerError{},
 	} {
 		once := WithFlags(err.Error())
