@@ -15,6 +15,7 @@ package batcher
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -111,6 +112,8 @@ type Batcher struct {
 	prefix []byte // a task's opening brace and pool_id
 	next   int    // the number of the chunk that is being filled
 	open   *Chunk // nil between chunks
+	// place stands for the rows of the current input that were added so far.
+	place Key
 
 	// The overlap that was summed up last, as most tasks have the same.
 	overlap    int
@@ -186,6 +189,33 @@ func New(cfg Config) (*Batcher, error) {
 	return b, nil
 }
 
+// Begin says that the tasks that come next are of another input, which is known by what
+// stands before its first row. Without it all tasks are of one input.
+func (b *Batcher) Begin(header []byte) {
+	if b.open != nil {
+		b.open.place = joined(b.open.place, b.place)
+	}
+	b.place = xxh3.Hash128(header).Bytes()
+}
+
+// joined stands for what two keys stand for, in their order.
+func joined(a, b Key) Key {
+	var both [2 * len(Key{})]byte
+	copy(both[:], a[:])
+	copy(both[len(a):], b[:])
+	return xxh3.Hash128(both[:]).Bytes()
+}
+
+// pass adds a row to what stands before the next one.
+func (b *Batcher) pass(t *reader.Task) {
+	var both [2*len(Key{}) + 8]byte
+	row := xxh3.Hash128(t.Raw).Bytes()
+	copy(both[:], b.place[:])
+	copy(both[len(Key{}):], row[:])
+	binary.BigEndian.PutUint64(both[2*len(Key{}):], uint64(t.Position.Offset))
+	b.place = xxh3.Hash128(both[:]).Bytes()
+}
+
 // Add puts a task into the open chunk, copying what it keeps of it.
 //
 // Where the task no longer fits, the open chunk is returned and the task begins
@@ -201,6 +231,7 @@ func (b *Batcher) Add(t reader.Task) (full *Chunk, rejected *reader.RowError) {
 	if b.open == nil {
 		b.open = b.begin(&t)
 	}
+	b.pass(&t)
 	b.open.keys = append(b.open.keys, b.Key(&t))
 	b.open.add(&t, b.prefix, b.cfg.ItemIndex)
 	return full, nil
@@ -248,6 +279,7 @@ func (b *Batcher) Flush() *Chunk {
 		return nil
 	}
 	c.body = append(c.body, ']')
+	c.place = joined(c.place, b.place)
 	b.cfg.Buffers.learn(c)
 	b.open = nil
 	b.next++
@@ -328,6 +360,7 @@ type Chunk struct {
 	body        []byte
 	raw         []byte
 	keys        []Key
+	place       Key
 	sum         Key
 	summed      bool
 	inputBytes  int
@@ -377,6 +410,15 @@ func (c *Chunk) Sum() Key {
 	}
 	return c.sum
 }
+
+// Place stands for where in the inputs the chunk ends: for the tasks of each of its inputs
+// from the beginning up to there, as they stood, and what stands before them. It depends
+// neither on what the inputs are called nor on how chunks are cut.
+func (c *Chunk) Place() Key { return c.place }
+
+// Apart makes the chunk's place another one, for a chunk that is to be created though
+// one with its place and tasks was.
+func (c *Chunk) Apart(why string) { c.place = joined(c.place, xxh3.HashString128(why).Bytes()) }
 
 // SumOf is the sum of a chunk of the tasks with these keys.
 func SumOf(keys []Key) Key {

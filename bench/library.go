@@ -8,9 +8,10 @@ import (
 	"path/filepath"
 	"runtime/debug"
 
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
@@ -29,8 +30,9 @@ func library(ctx context.Context, args []string, log io.Writer) (err error) {
 	}
 	debug.SetGCPercent(40) // as the command does once it collects
 	cfg := pipeline.Config{
-		Files: []string{file}, PoolID: "1", Mode: uploader.Mode(mode), ChunkSize: 5000, RunID: "bench",
-		API: toloka.Config{BaseURL: url, Token: "bench"},
+		Input:   pipeline.Input{Files: []string{file}},
+		Target:  pipeline.Target{PoolID: "1", API: toloka.Config{BaseURL: url, Token: "bench"}},
+		Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: 5000},
 	}
 	if state != "" {
 		l, err := ledger.Open(ctx, state)
@@ -52,7 +54,7 @@ func library(ctx context.Context, args []string, log io.Writer) (err error) {
 type deaf struct{}
 
 func (deaf) Input(reader.Info) error                           { return nil }
-func (deaf) Record([]pipeline.Result) error                    { return nil }
+func (deaf) Record([]verdict.Verdict) error                    { return nil }
 func (deaf) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
 
 // ledger compares uploads with a ledger and without, to the emulator.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"poolfill/internal/quota"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 	"poolfill/uploader/toloka"
 )
@@ -14,13 +15,22 @@ import (
 // accountBook is the use of the account's quota, which the ledger keeps. Whose
 // account it is shows when the first tasks are about to be sent.
 type accountBook struct {
-	p *Pipeline
+	set    *settings
+	client *toloka.Client
 
-	mu   sync.Mutex
-	book *quota.Book
+	mu     sync.Mutex
+	ledger *ledger.Ledger // from the time that it is open
+	book   *quota.Book    // nil until somebody asks
 }
 
-// AccountName is the name under which the use of an account's quota is kept. The
+// use says which ledger keeps the book. It comes before anybody asks for room.
+func (a *accountBook) use(l *ledger.Ledger) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ledger = l
+}
+
+// AccountName returns the name under which the use of an account's quota is kept. The
 // requester is the account's id, empty where the server doesn't tell.
 func AccountName(api toloka.Config, requester string) string {
 	name := api.BaseURL + " " + requester
@@ -30,11 +40,11 @@ func AccountName(api toloka.Config, requester string) string {
 	return name
 }
 
-// UsedToday gives how many tasks the uploads of an account have created on the
+// UsedToday returns how many tasks the uploads of an account have created on the
 // running day, UTC, as far as the ledger knows: those of this machine. requester
 // is the id of toloka.Client.Requester, empty where the server doesn't tell, and
 // day is as in ratelimit.Limits.
-func UsedToday(ctx context.Context, l *Ledger, api toloka.Config, requester string, day time.Duration) (int, error) {
+func UsedToday(ctx context.Context, l *ledger.Ledger, api toloka.Config, requester string, day time.Duration) (int, error) {
 	book, err := quota.New(ctx, l, AccountName(api, requester), day)
 	if err != nil {
 		return 0, err
@@ -50,12 +60,12 @@ func (a *accountBook) open(ctx context.Context) (*quota.Book, error) {
 	if a.book != nil {
 		return a.book, nil
 	}
-	requester, err := a.p.client.Requester(ctx)
+	requester, err := a.client.Requester(ctx)
 	var api *toloka.Error
 	if err != nil && (!errors.As(err, &api) || api.Status == 0 || api.Retryable()) {
 		return nil, err
 	}
-	a.book, err = quota.New(ctx, a.p.cfg.Ledger, AccountName(a.p.cfg.API, requester.ID), a.p.cfg.Limits.Day)
+	a.book, err = quota.New(ctx, a.ledger, AccountName(a.set.API, requester.ID), a.set.Limits.Day)
 	return a.book, err
 }
 

@@ -70,7 +70,7 @@ func TestProgramsCanNameEveryType(t *testing.T) {
 // taken from the cache when they have changed.
 func publicPackages(t *testing.T) []string {
 	t.Helper()
-	packages := []string{"reader", "batcher", "ratelimit", "uploader", "uploader/tolokatest", "pipeline"}
+	packages := []string{"reader", "batcher", "ratelimit", "uploader", "uploader/tolokatest", "uploader/toloka", "reader/verdict", "reader/table", "pipeline/ledger", "pipeline"}
 	for i, dir := range packages {
 		if _, err := os.ReadDir(filepath.Join("..", dir)); err != nil {
 			t.Fatal(err)

@@ -10,7 +10,9 @@ import (
 	"sync"
 
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/tolokatest"
 )
 
@@ -23,12 +25,16 @@ func Example() {
 	defer func() { _ = server.Close() }() // a test server: nothing is lost
 
 	p, err := pipeline.New(pipeline.Config{
-		Files: []string{"-"},
-		Stdin: strings.NewReader("image,title\n" +
-			"https://example.com/1.jpg,A cat\n" +
-			"example.com/2.jpg,A URL without its scheme\n"),
-		PoolID: server.PoolID,
-		API:    server.API(), // toloka.Config{BaseURL: "https://toloka.dev", Token: token}
+		Input: pipeline.Input{
+			Files: []string{"-"},
+			Stdin: strings.NewReader("image,title\n" +
+				"https://example.com/1.jpg,A cat\n" +
+				"example.com/2.jpg,A URL without its scheme\n"),
+		},
+		Target: pipeline.Target{
+			PoolID: server.PoolID,
+			API:    server.API(), // toloka.Config{BaseURL: "https://toloka.dev", Token: token}
+		},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -65,12 +71,12 @@ func Example_sources() {
 	defer func() { _ = os.RemoveAll(state) }() // only temporary files are left behind
 	ctx := context.Background()
 
-	ledger, err := pipeline.OpenLedger(ctx, state)
+	book, err := ledger.Open(ctx, state)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = ledger.Close() }() // all that Run has returned from is on disk
+	defer func() { _ = book.Close() }() // all that Run has returned from is on disk
 
 	type picture struct {
 		Image string `csv:"INPUT:image"`
@@ -78,11 +84,11 @@ func Example_sources() {
 	}
 	upload := func(runID string, pictures []picture) (pipeline.Report, error) {
 		p, err := pipeline.New(pipeline.Config{
-			Sources: []reader.Source{reader.Structs("pictures of May", reader.NoError(slices.Values(pictures)))},
-			PoolID:  server.PoolID,
-			API:     server.API(),
-			Ledger:  ledger,
-			RunID:   runID,
+			Input: pipeline.Input{
+				Sources: []reader.Source{reader.Structs("pictures of May", reader.NoError(slices.Values(pictures)))},
+			},
+			Target:  pipeline.Target{PoolID: server.PoolID, API: server.API()},
+			Keeping: pipeline.Keeping{Ledger: book, RunID: runID},
 		})
 		if err != nil {
 			return pipeline.Report{}, err
@@ -118,11 +124,11 @@ type outcomes struct {
 
 func (o *outcomes) Input(reader.Info) error { return nil }
 
-func (o *outcomes) Record(rows []pipeline.Result) error {
+func (o *outcomes) Record(rows []verdict.Verdict) error {
 	o.mu.Lock() // without a ledger, calls come from several goroutines
 	defer o.mu.Unlock()
 	for _, row := range rows {
-		if row.Status == pipeline.Created {
+		if row.Status == verdict.Created {
 			o.taskOf[row.Position.Record] = row.TaskID
 		}
 	}
@@ -142,13 +148,12 @@ func ExampleRecorder() {
 	heard := &outcomes{taskOf: map[int64]string{}}
 	last := int64(0)
 	p, err := pipeline.New(pipeline.Config{
-		Sources: []reader.Source{{
+		Input: pipeline.Input{Sources: []reader.Source{{
 			Name:    "pictures",
 			Columns: []string{"INPUT:image"},
 			Rows:    reader.NoError(slices.Values([][]string{{"https://example.com/1.jpg"}, {"not a URL"}, {"https://example.com/3.jpg"}})),
-		}},
-		PoolID:     server.PoolID,
-		API:        server.API(),
+		}}},
+		Target:     pipeline.Target{PoolID: server.PoolID, API: server.API()},
 		Recorder:   heard,
 		OnProgress: func(now pipeline.Progress) { last = now.Totals.Rows },
 	})
@@ -178,9 +183,10 @@ func ExampleSetupError() {
 		Image string `csv:"INPUT:imagis"`
 	}
 	p, err := pipeline.New(pipeline.Config{
-		Sources: []reader.Source{reader.Structs("pictures", reader.NoError(slices.Values([]picture{{"https://example.com/1.jpg"}})))},
-		PoolID:  server.PoolID,
-		API:     server.API(),
+		Input: pipeline.Input{
+			Sources: []reader.Source{reader.Structs("pictures", reader.NoError(slices.Values([]picture{{"https://example.com/1.jpg"}})))},
+		},
+		Target: pipeline.Target{PoolID: server.PoolID, API: server.API()},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -194,4 +200,69 @@ func ExampleSetupError() {
 	// true
 	// pictures:1: no column fills the required input field "image": add INPUT:image, or say which column it is with --map COLUMN=INPUT:image
 	// pictures:1, column 1 (INPUT:imagis): the project has no input field "imagis": did you mean image? Rename the column, or use --map INPUT:imagis=INPUT:image
+}
+
+// A pool is listed and accounted for: here another program has uploaded to it, too.
+func ExampleVerify() {
+	server, err := tolokatest.Start(tolokatest.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = server.Close() }() // a test server: nothing is lost
+	state, err := os.MkdirTemp("", "poolfill")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(state) }() // only temporary files are left behind
+	ctx := context.Background()
+	book, err := ledger.Open(ctx, state)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = book.Close() }() // all that Run has returned from is on disk
+
+	upload := func(keeping pipeline.Keeping, rows ...[]string) error {
+		p, err := pipeline.New(pipeline.Config{
+			Input: pipeline.Input{Sources: []reader.Source{{
+				Name: "pictures", Columns: []string{"INPUT:image", "INPUT:title"}, Rows: reader.NoError(slices.Values(rows)),
+			}}},
+			Target:  pipeline.Target{PoolID: server.PoolID, API: server.API()},
+			Keeping: keeping,
+		})
+		if err != nil {
+			return err
+		}
+		_, err = p.Run(ctx)
+		return err
+	}
+	cat, dog := []string{"https://example.com/1.jpg", "A cat"}, []string{"https://example.com/2.jpg", "A dog"}
+	err = upload(pipeline.Keeping{Ledger: book}, cat, dog)
+	if err == nil {
+		err = upload(pipeline.Keeping{}, dog) // it knows nothing of the ledger
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	run, err := book.Find(ctx, "") // the latest
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	found, err := pipeline.Verify(ctx, pipeline.Verifying{Rows: pipeline.RowsOfRun{Ledger: book, Run: run}, API: server.API()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%d rows, %d tasks, all is well: %v\n", found.Rows, found.Tasks, found.Well())
+	for _, d := range found.Differences {
+		fmt.Printf("%s: row %d of %s\n", d.Kind, d.Record, d.File)
+	}
+	// Output:
+	// 2 rows, 3 tasks, all is well: false
+	// doubled: row 2 of pictures
 }

@@ -10,8 +10,8 @@ import (
 	"go.uber.org/goleak"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 )
 
 // A run that is cancelled leaves no goroutine and no open file behind, and the

@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
 	"poolfill/internal/pgtest"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
@@ -99,7 +100,7 @@ func TestRowsOfAFileAreUploadedOnce(t *testing.T) {
 	r, heard := b.upload(t, ctx, cfg)
 	wantTotals(t, "the changed file", r, 3, 29, 0)
 	for key, row := range first.rows {
-		if row.Status == pipeline.Created && heard.rows[key].TaskID != row.TaskID {
+		if row.Status == verdict.Created && heard.rows[key].TaskID != row.TaskID {
 			t.Errorf("row %s is task %q in the second run, and was %q", key, heard.rows[key].TaskID, row.TaskID)
 		}
 	}
@@ -107,14 +108,14 @@ func TestRowsOfAFileAreUploadedOnce(t *testing.T) {
 
 	other := cfg
 	other.Files = []string{write(t, "other.tsv", images(33))}
-	other.Guard = pipeline.GuardLedger
+	other.Job = pipeline.Upload{Guard: pipeline.GuardLedger}
 	r, _ = b.upload(t, ctx, other)
 	wantTotals(t, "another file, by the ledger", r, 2, 31, 0)
 	other.Files = []string{write(t, "third.tsv", images(35))}
-	other.Guard = pipeline.GuardPool
+	other.Job = pipeline.Upload{Guard: pipeline.GuardPool}
 	r, _ = openBook(t).upload(t, ctx, other)
 	wantTotals(t, "another file, by the pool", r, 2, 33, 0)
-	other.Guard = pipeline.GuardNone
+	other.Job = pipeline.Upload{Guard: pipeline.GuardNone}
 	r, _ = b.upload(t, ctx, other)
 	wantTotals(t, "once more", r, 35, 0, 0)
 	inPool(32 + 2 + 2 + 35)
@@ -265,7 +266,7 @@ func TestAPoolIsOpenedThoughItsFilesAreUnchanged(t *testing.T) {
 	cfg := config(url, write(t, "a.tsv", images(3)))
 	cfg.PoolID = "5"
 	b.upload(t, context.Background(), cfg)
-	cfg.OpenPool = true
+	cfg.Job = pipeline.Upload{OpenPool: true}
 	r, heard := b.upload(t, context.Background(), cfg)
 	wantTotals(t, "the same file", r, 0, 0, 0)
 	if opened.Load() != 1 || len(heard.inputs) != 0 || r.Files[0].UnchangedSince == "" {
@@ -300,7 +301,7 @@ func TestAnEditThatCannotBeSeenEndsARunThatGoesOn(t *testing.T) {
 		t.Errorf("%v: %s, run %s", err, r.State, r.RunID)
 	}
 	// The report is of the rows that were uploaded, as they were then.
-	if row := heard.rows[path+":3500"]; row.Status != pipeline.Created || r.Totals.Created != 5000 {
+	if row := heard.rows[path+":3500"]; row.Status != verdict.Created || r.Totals.Created != 5000 {
 		t.Errorf("the edited row is %+v, in all %+v", row, r.Totals)
 	}
 	if got := server.Stats().Pools["1"]; got != 5000 {
@@ -371,7 +372,7 @@ func TestALedgerIsOpenedInAFolderOrADatabase(t *testing.T) {
 	for place, shared := range map[string]bool{t.TempDir(): false, pgtest.URL(t): true} {
 		server, url := serve(t, emulator.Config{}, nil)
 		for i := range 2 {
-			l, err := pipeline.OpenLedger(t.Context(), place)
+			l, err := ledger.Open(t.Context(), place)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -391,8 +392,41 @@ func TestALedgerIsOpenedInAFolderOrADatabase(t *testing.T) {
 			t.Errorf("%d tasks were created", got)
 		}
 	}
-	var address *pipeline.AddressError
-	if _, err := pipeline.OpenLedger(t.Context(), "postgres://me:secret@host:bad/db"); !errors.As(err, &address) || strings.Contains(err.Error(), "secret") {
+	var address *ledger.AddressError
+	if _, err := ledger.Open(t.Context(), "postgres://me:secret@host:bad/db"); !errors.As(err, &address) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// What a program sets is used: a book of its own is asked, and a run that has no
+// name gets one that no other has.
+func TestWhatIsSetIsUsed(t *testing.T) {
+	_, url := serve(t, emulator.Config{}, nil)
+	b := openBook(t)
+	names := map[string]bool{}
+	for i := range 3 {
+		cfg := config(url, write(t, "a.tsv", images(3+i)))
+		asked := &counted{}
+		cfg.RunID, cfg.Ledger, cfg.Limits = "", b.Ledger, ratelimit.Config{TasksPerMinute: 5000, Book: asked}
+		r, err := run(t, cfg)
+		if err != nil || r.RunID == "" || asked.tasks.Load() != r.Totals.Created {
+			t.Errorf("%v: run %q created %d, and the book was asked for %d", err, r.RunID, r.Totals.Created, asked.tasks.Load())
+		}
+		names[r.RunID] = true
+	}
+	if len(names) != 3 {
+		t.Errorf("the names are %v", names)
+	}
+}
+
+// counted is a book that has room for everything.
+type counted struct{ tasks atomic.Int64 }
+
+func (c *counted) Take(_ context.Context, tasks int, _ ratelimit.Limits) (int64, time.Duration, ratelimit.Reason, error) {
+	c.tasks.Add(int64(tasks))
+	return 1, 0, "", nil
+}
+
+func (*counted) Settle(context.Context, int64, ratelimit.Use) error { return nil }
+func (*counted) Sharers() int                                       { return 1 }
+func (*counted) Today(context.Context) (int, error)                 { return 0, nil }

@@ -1,14 +1,29 @@
 package pipeline
 
-import "poolfill/internal/state"
+import (
+	"errors"
+
+	"poolfill/internal/state"
+)
 
 // PoolLock is a run's hold on a pool. The system lets go of it when the process
-// ends, however it ends. Release lets go of it before.
-type PoolLock = state.Lock
+// ends, however it ends.
+type PoolLock struct{ lock *state.Lock }
+
+// Release lets go of the pool.
+func (l *PoolLock) Release() error { return l.lock.Release() }
 
 // HeldError says that another run has the pool, and, where it can be read, what
 // its Owner is.
-type HeldError = state.HeldError
+type HeldError struct {
+	Pool, Owner string
+	Err         error // whose words it has
+}
+
+func (e *HeldError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *HeldError) Unwrap() error { return e.Err }
 
 // LockPool takes the lock of a pool of a server, which the command line program
 // takes as well where dir is the folder of its ledger. Two runs that know nothing
@@ -17,7 +32,15 @@ type HeldError = state.HeldError
 // come meanwhile, and get a *HeldError. dir is made where it is absent.
 //
 // The lock is one of this machine, and can't be relied on where dir is on a file
-// system over a network.
+// system over a network. Ledger.HoldPool is that of all machines with a database.
 func LockPool(dir, server, pool, owner string) (*PoolLock, error) {
-	return state.LockPool(dir, server, pool, owner)
+	lock, err := state.LockPool(dir, server, pool, owner)
+	var held *state.HeldError
+	if errors.As(err, &held) {
+		return nil, &HeldError{held.Pool, held.Owner, err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &PoolLock{lock}, nil
 }

@@ -6,14 +6,9 @@ import (
 	"errors"
 	"fmt"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader"
 )
-
-// ErrPartChanged stands for the error of a part whose file is not what it was
-// when the part began. No further attempt finishes it, unless that file comes back
-// before rows of the other one are uploaded.
-var ErrPartChanged = errors.New("the file is not what it was when the part began")
 
 // guardPart is the guard of a run that is a part: it takes no row of another run
 // as uploaded before. It is not GuardNone, as a part doesn't upload its file once
@@ -25,58 +20,56 @@ const guardPart Guard = "part"
 func partKey(pool, part string) string { return pool + "/" + part }
 
 // validatePart says what a part can't be combined with.
-func (c Config) validatePart() error {
+func (c Config) validatePart(name string) error {
 	var errs []error
-	report := func(text string) { errs = append(errs, fmt.Errorf("the run %s is a part: %s", c.Part, text)) }
+	report := func(text string) { errs = append(errs, fmt.Errorf("the run %s is a part: %s", name, text)) }
+	if name == "" {
+		errs = append(errs, errors.New("a part needs a name"))
+	}
 	if len(c.Files) != 1 || c.Files[0] == stdinName || len(c.Sources) > 0 {
 		report("it has one file as its input, and not standard input")
 	}
-	if c.Check || c.Ledger == nil && c.OpenLedger == nil {
-		report("it needs a ledger, and is no check")
+	if !c.hasLedger() {
+		report("it needs a ledger")
 	}
 	if c.Mode == uploader.Sync {
 		report("only in asynchronous mode are two processes sure to create nothing twice")
 	}
-	if c.Guard != "" && c.Guard != GuardNone {
-		report("it looks at no rows that were uploaded before")
-	}
-	if c.RunKey != "" {
-		report("its run key follows from its name")
+	if c.RunID != "" && c.RunID != name {
+		report("the run has its name")
 	}
 	return errors.Join(errs...)
 }
 
-// enterPart enters a part in the ledger, or goes on with it. It reports whether
-// there is anything to do; p.run is the run even where there is nothing.
-func (p *Pipeline) enterPart(ctx context.Context, want ledger.Run) (bool, error) {
-	want.Key = p.cfg.RunKey
-	run, found, err := p.cfg.Ledger.Called(ctx, want.Name)
+// enterPart enters a part in the ledger, or goes on with it.
+func (h *history) enterPart(ctx context.Context, p *past, want ledger.Run) error {
+	run, found, err := h.ledger.Called(ctx, want.Name)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !found {
-		begun, failed := p.cfg.Ledger.Begin(want)
+		begun, failed := h.ledger.Begin(want)
 		if failed == nil {
-			p.run = &begun
-			return true, nil
+			h.settled(p, begun, false)
+			return nil
 		}
 		// Another process may have been faster.
-		if run, found, err = p.cfg.Ledger.Called(ctx, want.Name); err != nil || !found {
-			return false, errors.Join(failed, err)
+		if run, found, err = h.ledger.Called(ctx, want.Name); err != nil || !found {
+			return errors.Join(failed, err)
 		}
 	}
 	if err := samePart(want, run); err != nil {
-		return false, &SetupError{err}
+		return &SetupError{err}
 	}
-	p.resumed = true
-	if run.State != string(Finished) {
-		run.Command = want.Command
-		if run, err = p.cfg.Ledger.Continue(run); err != nil {
-			return false, err
-		}
+	if run.State == string(Finished) {
+		p.finished = &run
+		return nil
 	}
-	p.run = &run
-	return run.State != string(Finished), nil
+	run.Command, run.Names = want.Command, want.Names
+	if run, err = h.ledger.Continue(ctx, run); err == nil {
+		h.settled(p, run, true)
+	}
+	return err
 }
 
 // samePart says why a run can't be gone on with as the part that is wanted.
@@ -92,31 +85,12 @@ func samePart(want, run ledger.Run) error {
 	return nil
 }
 
-// partChangedError says which file it is.
-type partChangedError struct{ path, part string }
-
-func (e *partChangedError) Is(target error) bool { return target == ErrPartChanged }
-
-func (e *partChangedError) Error() string {
-	return fmt.Sprintf("the file %s is not what it was when %s began: plan the job again", e.path, e.part)
-}
-
-// retell gives the report of a part that was finished before, and records it as
+// retell returns the report of a part that was finished before, and records it as
 // if it had just been finished.
-func (p *Pipeline) retell(ctx context.Context) (Report, error) {
-	r, err := Rebuild(ctx, p.cfg.Ledger, *p.run, p.cfg.Recorder)
-	if err != nil || p.cfg.Recorder == nil {
+func retell(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder) (Report, error) {
+	r, err := Rebuild(ctx, l, run, to)
+	if err != nil {
 		return r, err
 	}
-	return p.cfg.Recorder.Finish(r)
-}
-
-// isTakenOver reports an error that says that another process has the run, or its
-// pool, now.
-func isTakenOver(err error) bool {
-	var (
-		run  *ledger.TakenOverError
-		pool *ledger.PoolTakenError
-	)
-	return errors.As(err, &run) || errors.As(err, &pool)
+	return to.Finish(r)
 }

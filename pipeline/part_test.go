@@ -13,16 +13,17 @@ import (
 	"time"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 )
 
 // part is the Config of one part, of which the ledger is still to be set.
 func part(url, path, name string) pipeline.Config {
 	cfg := config(url, path)
-	cfg.RunID, cfg.Part, cfg.ChunkSize, cfg.Workers = "", name, 10, 2
+	cfg.RunID, cfg.Job, cfg.ChunkSize, cfg.Workers = "", pipeline.Part{Name: name}, 10, 2
 	return cfg
 }
 
@@ -61,7 +62,7 @@ func wantFinished(t *testing.T, l *ledger.Ledger, name string, want pipeline.Tot
 	}
 	ids := map[string]bool{}
 	for _, row := range rows.rows {
-		if row.Status == pipeline.Created {
+		if row.Status == verdict.Created {
 			ids[row.TaskID] = true
 		}
 	}
@@ -92,14 +93,14 @@ func TestAllPartsAreTheFile(t *testing.T) {
 		rows := &memory{}
 		cfg.Recorder = rows
 		r, err := run(t, cfg)
-		if err != nil || r.State != pipeline.Finished || r.RunID != cfg.Part {
+		if err != nil || r.State != pipeline.Finished || r.RunID != fmt.Sprintf("job/%d", i+1) {
 			t.Fatalf("part %d: %v, %s, run %s", i, err, r.State, r.RunID)
 		}
 		total.Rows, total.Created, total.Rejected = total.Rows+r.Totals.Rows, total.Created+r.Totals.Created, total.Rejected+r.Totals.Rejected
 		for key := range rows.rows {
 			seen[key] = true
 		}
-		wantFinished(t, b.Ledger, cfg.Part, r.Totals)
+		wantFinished(t, b.Ledger, r.RunID, r.Totals)
 
 		// Again there is nothing to do, and the same to tell.
 		again := &memory{}
@@ -119,7 +120,7 @@ func TestAllPartsAreTheFile(t *testing.T) {
 
 	// Another job creates them once more, whatever was uploaded before.
 	other := parts[0]
-	other.Part = "other job/1"
+	other.Job = pipeline.Part{Name: "other job/1"}
 	if r, err := run(t, other); err != nil || r.Totals.Created != 29 || r.Totals.Duplicate != 0 {
 		t.Errorf("another job: %v, %+v", err, r.Totals)
 	}
@@ -177,8 +178,8 @@ func TestWhatAPartCannotBe(t *testing.T) {
 		"standard input": func(c *pipeline.Config) { c.Files = []string{"-"} },
 		"no ledger":      func(c *pipeline.Config) { c.Ledger = nil },
 		"synchronous":    func(c *pipeline.Config) { c.Mode = uploader.Sync },
-		"a guard":        func(c *pipeline.Config) { c.Guard = pipeline.GuardLedger },
-		"a run key":      func(c *pipeline.Config) { c.RunKey = "x" },
+		"another name":   func(c *pipeline.Config) { c.RunID = "x" },
+		"no name":        func(c *pipeline.Config) { c.Job = pipeline.Part{} },
 	} {
 		cfg := good
 		if change(&cfg); cfg.Validate() == nil {

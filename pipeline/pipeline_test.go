@@ -24,7 +24,9 @@ import (
 	"poolfill/internal/contract"
 	"poolfill/internal/emulator"
 	"poolfill/pipeline"
+	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
@@ -35,9 +37,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type memory struct {
 	mu     sync.Mutex
 	inputs []reader.Info
-	rows   map[string]pipeline.Result // by "file:record"
+	rows   map[string]verdict.Verdict // by "file:record"
 	fail   error
-	onRow  func(pipeline.Result)
+	onRow  func(verdict.Verdict)
 }
 
 func (m *memory) Input(i reader.Info) error {
@@ -49,14 +51,14 @@ func (m *memory) Input(i reader.Info) error {
 
 func (m *memory) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
 
-func (m *memory) Record(results []pipeline.Result) error {
+func (m *memory) Record(results []verdict.Verdict) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
 		return m.fail
 	}
 	if m.rows == nil {
-		m.rows = make(map[string]pipeline.Result)
+		m.rows = make(map[string]verdict.Verdict)
 	}
 	for _, r := range results {
 		key := fmt.Sprintf("%s:%d", r.Position.File, r.Position.Record)
@@ -72,7 +74,7 @@ func (m *memory) Record(results []pipeline.Result) error {
 	return nil
 }
 
-func (m *memory) count(s pipeline.Status) (n int64) {
+func (m *memory) count(s verdict.Status) (n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.rows {
@@ -133,10 +135,12 @@ func images(n int, bad ...int) string {
 
 func config(url string, files ...string) pipeline.Config {
 	return pipeline.Config{
-		Files:  files,
-		PoolID: "1",
-		API:    toloka.Config{BaseURL: url, Token: "token", HTTP: &http.Client{Transport: &http.Transport{}}},
-		RunID:  "test",
+		Input: pipeline.Input{Files: files},
+		Target: pipeline.Target{
+			PoolID: "1",
+			API:    toloka.Config{BaseURL: url, Token: "token", HTTP: &http.Client{Transport: &http.Transport{}}},
+		},
+		Keeping: pipeline.Keeping{RunID: "test"},
 	}
 }
 
@@ -176,7 +180,7 @@ func TestEveryRowIsCreatedOnceInBothModes(t *testing.T) {
 			}
 			ids := make(map[string]bool)
 			for _, row := range rows.rows {
-				if row.Status == pipeline.Created {
+				if row.Status == verdict.Created {
 					ids[row.TaskID] = true
 				}
 			}
@@ -214,10 +218,10 @@ func TestTheServersErrorsAreNamedByColumn(t *testing.T) {
 		t.Errorf("rejections %+v", r.Rejections)
 	}
 	for _, row := range rows.rows {
-		if row.Status == pipeline.Rejected && (row.Findings[0].Column == 0 || len(row.Raw) == 0) {
+		if row.Status == verdict.Rejected && (row.Findings[0].Column == 0 || len(row.Raw) == 0) {
 			t.Errorf("rejected row %+v", row)
 		}
-		if row.Status == pipeline.Created && (len(row.Findings) > 0 || row.Raw != nil) {
+		if row.Status == verdict.Created && (len(row.Findings) > 0 || row.Raw != nil) {
 			t.Errorf("a created row has what belongs to the one before it: %+v", row)
 		}
 	}
@@ -448,8 +452,8 @@ func TestCancellingLeavesAtOnceAndAccountsForEveryRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.State != pipeline.Interrupted || r.Totals.Created != 0 || r.Totals.Unsent != r.Totals.Rows || rows.count(pipeline.Unsent) != r.Totals.Rows {
-		t.Errorf("%s with %+v, recorded %d", r.State, r.Totals, rows.count(pipeline.Unsent))
+	if r.State != pipeline.Interrupted || r.Totals.Created != 0 || r.Totals.Unsent != r.Totals.Rows || rows.count(verdict.Unsent) != r.Totals.Rows {
+		t.Errorf("%s with %+v, recorded %d", r.State, r.Totals, rows.count(verdict.Unsent))
 	}
 	inDoubt := 0
 	for _, row := range rows.rows {
@@ -580,7 +584,7 @@ func TestTheSameRunAgainDoublesNothing(t *testing.T) {
 	if n := server.Stats().Pools["1"]; n != 100 {
 		t.Errorf("the pool has %d tasks", n)
 	}
-	cfg.RunKey = "another"
+	cfg.Job = pipeline.Upload{RunKey: "another"}
 	cfg.API.HTTP = &http.Client{Transport: &http.Transport{}}
 	if _, err := run(t, cfg); err != nil {
 		t.Fatal(err)
@@ -601,7 +605,7 @@ func TestThePoolIsOpenedAtTheEnd(t *testing.T) {
 		})
 	})
 	cfg := config(url, write(t, "a.tsv", images(3)))
-	cfg.PoolID, cfg.OpenPool = "5", true
+	cfg.PoolID, cfg.Job = "5", pipeline.Upload{OpenPool: true}
 	if r, err := run(t, cfg); err != nil || r.Totals.Created != 3 {
 		t.Fatalf("%v: %+v", err, r.Totals)
 	}
@@ -615,12 +619,12 @@ func TestACheckPrintsTheTasksAndSendsNothing(t *testing.T) {
 	var out bytes.Buffer
 	rows := &memory{}
 	cfg := config(url, write(t, "a.tsv", images(3, 2)))
-	cfg.Check, cfg.PrintTasks, cfg.Recorder = true, &out, rows
+	cfg.Job, cfg.Recorder = pipeline.Check{PrintTasks: &out}, rows
 	r, err := run(t, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Mode != "check" || r.Totals != (pipeline.Totals{Rows: 3, Valid: 2, Rejected: 1}) || rows.count(pipeline.Valid) != 2 {
+	if r.Mode != "check" || r.Totals != (pipeline.Totals{Rows: 3, Valid: 2, Rejected: 1}) || rows.count(verdict.Valid) != 2 {
 		t.Errorf("%s: %+v", r.Mode, r.Totals)
 	}
 	want := `{"pool_id":"1","input_values":{"image":"https://example.com/1.jpg","title":"number 1"}}
@@ -637,8 +641,8 @@ func TestACheckPrintsTheTasksAndSendsNothing(t *testing.T) {
 func TestACheckWithASpecNeedsNoServer(t *testing.T) {
 	spec := &reader.Spec{Input: map[string]reader.FieldSpec{"image": {Type: reader.TypeURL, Required: true}, "title": {Type: reader.TypeString}}}
 	r, err := run(t, pipeline.Config{
-		Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Check: true,
-		Reader: reader.Config{Spec: spec},
+		Input: pipeline.Input{Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Reader: reader.Config{Spec: spec}},
+		Job:   pipeline.Check{},
 	})
 	if err != nil || r.Totals != (pipeline.Totals{Rows: 5, Valid: 4, Rejected: 1}) {
 		t.Errorf("%v: %+v", err, r.Totals)
@@ -649,8 +653,10 @@ func TestACheckRejectsWhatNoRequestCanHold(t *testing.T) {
 	half := strings.Repeat("x", contract.MaxInputBytes/2)
 	var printed bytes.Buffer
 	r, err := run(t, pipeline.Config{
-		Files: []string{"-"}, Stdin: strings.NewReader("INPUT:a\tINPUT:b\n" + half + "\t" + half + "\n" + half + "\tx\n"),
-		Check: true, NoSpec: true, PrintTasks: &printed,
+		Input: pipeline.Input{
+			Files: []string{"-"}, Stdin: strings.NewReader("INPUT:a\tINPUT:b\n" + half + "\t" + half + "\n" + half + "\tx\n"), NoSpec: true,
+		},
+		Job: pipeline.Check{PrintTasks: &printed},
 	})
 	if err != nil || r.Totals != (pipeline.Totals{Rows: 2, Valid: 1, Rejected: 1}) {
 		t.Fatalf("%v: %+v", err, r.Totals)
@@ -667,11 +673,14 @@ func TestACheckGivesItsChunksAndCountsTheirRows(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 4, 5} {
 		var lens []int
 		r, err := run(t, pipeline.Config{
-			Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)), Check: true, ChunkSize: size,
-			Reader: reader.Config{Spec: &reader.Spec{Input: map[string]reader.FieldSpec{
-				"image": {Type: reader.TypeURL, Required: true}, "title": {Type: reader.TypeString},
-			}}},
-			Chunks: func(c *batcher.Chunk) { lens = append(lens, c.Len()) },
+			Input: pipeline.Input{
+				Files: []string{"-"}, Stdin: strings.NewReader(images(5, 1)),
+				Reader: reader.Config{Spec: &reader.Spec{Input: map[string]reader.FieldSpec{
+					"image": {Type: reader.TypeURL, Required: true}, "title": {Type: reader.TypeString},
+				}}},
+			},
+			Sending: pipeline.Sending{ChunkSize: size},
+			Job:     pipeline.Check{Chunks: func(c *batcher.Chunk) { lens = append(lens, c.Len()) }},
 		})
 		if err != nil || r.Totals != (pipeline.Totals{Rows: 5, Valid: 4, Rejected: 1}) {
 			t.Errorf("chunks of %d: %v: %+v", size, err, r.Totals)
@@ -683,7 +692,9 @@ func TestACheckGivesItsChunksAndCountsTheirRows(t *testing.T) {
 }
 
 func TestConfigErrorsAreAllNamed(t *testing.T) {
-	_, err := pipeline.New(pipeline.Config{ChunkSize: -1, Workers: -1, OnInvalid: "maybe", Reader: reader.Config{SkipRows: -1}})
+	_, err := pipeline.New(pipeline.Config{
+		Input: pipeline.Input{Reader: reader.Config{SkipRows: -1}}, Sending: pipeline.Sending{ChunkSize: -1, Workers: -1}, Rules: pipeline.Rules{OnInvalid: "maybe"},
+	})
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -692,10 +703,16 @@ func TestConfigErrorsAreAllNamed(t *testing.T) {
 			t.Errorf("%q does not name %q", err, want)
 		}
 	}
+	stdin, pool := pipeline.Input{Files: []string{"-"}}, pipeline.Target{PoolID: "1"}
+	twice := stdin
+	twice.NoSpec, twice.Reader.Spec = true, &reader.Spec{}
 	for name, cfg := range map[string]pipeline.Config{
-		"a check against nothing":        {Files: []string{"-"}, Check: true},
-		"two specs":                      {Files: []string{"-"}, Check: true, NoSpec: true, Reader: reader.Config{Spec: &reader.Spec{}}},
-		"a synchronous chunk over 5,000": {Files: []string{"-"}, PoolID: "1", Mode: uploader.Sync, ChunkSize: 5001},
+		"a check against nothing":        {Input: stdin, Job: pipeline.Check{}},
+		"two specs":                      {Input: twice, Job: pipeline.Check{}},
+		"a synchronous chunk over 5,000": {Input: stdin, Target: pool, Sending: pipeline.Sending{Mode: uploader.Sync, ChunkSize: 5001}},
+		"a gate of its own":              {Input: stdin, Target: pipeline.Target{PoolID: "1", API: toloka.Config{Gate: &ratelimit.Gate{}}}},
+		"a guard without a ledger":       {Input: stdin, Target: pool, Job: pipeline.Upload{Guard: pipeline.GuardLedger}},
+		"a run key beside a ledger":      {Input: stdin, Target: pool, Job: pipeline.Upload{RunKey: "x"}, Keeping: pipeline.Keeping{Ledger: openBook(t).Ledger}},
 	} {
 		if err := cfg.Validate(); err == nil {
 			t.Errorf("%s: no error", name)

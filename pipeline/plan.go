@@ -2,19 +2,8 @@ package pipeline
 
 import (
 	"bytes"
-	"cmp"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"io"
-	"os"
-	"path/filepath"
 
-	"poolfill/internal/ledger"
-	"poolfill/reader"
-	"poolfill/uploader"
+	"poolfill/pipeline/ledger"
 )
 
 // Guard says which rows count as uploaded before.
@@ -33,12 +22,6 @@ const (
 	GuardPool Guard = "pool"
 	// GuardNone uploads every row once more.
 	GuardNone Guard = "none"
-)
-
-// The states of a run in the ledger, besides those of a report.
-const (
-	// incomplete is a run that read everything and left rows unsent.
-	incomplete = "incomplete"
 )
 
 // plan is what a run has to do with those before it.
@@ -131,7 +114,7 @@ func continues(want, r ledger.Run) bool {
 	return true
 }
 
-// baseline gives those of the related runs whose rows count: back to the last
+// baseline returns those of the related runs whose rows count: back to the last
 // time that everything was uploaded once more on purpose. Standard input is
 // another one each time, except that a run over it that did not finish is
 // gone on with.
@@ -149,141 +132,4 @@ func baseline(want ledger.Run, related []ledger.Run) []ledger.Run {
 		}
 	}
 	return related
-}
-
-// identify looks at the inputs without reading them.
-func identify(ctx context.Context, paths []string) ([]ledger.File, error) {
-	files := make([]ledger.File, len(paths))
-	for i, path := range paths {
-		if path == stdinName {
-			files[i].Path = stdinName
-			continue
-		}
-		id, err := reader.Identify(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		files[i] = ledger.File{Path: reader.Name(path), Size: id.Size, Modified: id.Modified, Ends: id.Ends}
-		if reader.IsURL(path) {
-			continue
-		}
-		if files[i].Path, err = filepath.Abs(path); err != nil {
-			return nil, err
-		}
-	}
-	return files, nil
-}
-
-func identityOf(f ledger.File) reader.Identity {
-	return reader.Identity{Size: f.Size, Modified: f.Modified, Ends: f.Ends}
-}
-
-// contentOf is the hash of a file's content in hex.
-func contentOf(path string) (sum string, err error) {
-	in, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	h := sha256.New()
-	if _, err := io.Copy(h, in); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// settingsOf hashes all that the chunks of a run depend on, besides its files.
-func (p *Pipeline) settingsOf() ([]byte, error) {
-	reading := p.cfg.Reader
-	reading.Parallel = 0 // makes no difference to the rows
-	text, err := json.Marshal(struct {
-		Reader    reader.Config
-		NoSpec    bool
-		Mode      uploader.Mode
-		ChunkSize int
-	}{reading, p.cfg.NoSpec, p.cfg.Mode, chunkTasks(p.cfg.ChunkSize, p.cfg.Limits)})
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(text)
-	return sum[:], nil
-}
-
-// enter finds out what the run has to do with earlier ones and enters it in
-// the ledger. It reports whether there is anything to do.
-func (p *Pipeline) enter(ctx context.Context) (bool, error) {
-	files, err := identify(ctx, p.cfg.Files)
-	if err != nil {
-		return false, &SetupError{err}
-	}
-	for _, s := range p.cfg.Sources {
-		files = append(files, ledger.File{Path: s.Name})
-	}
-	want := ledger.Run{
-		Name: p.cfg.RunID, Server: p.cfg.API.BaseURL, Pool: p.cfg.PoolID, Mode: string(p.cfg.Mode),
-		Guard: string(p.cfg.Guard), Command: p.cfg.Command, Files: files,
-	}
-	if want.Settings, err = p.settingsOf(); err != nil {
-		return false, err
-	}
-	if p.cfg.Part != "" {
-		return p.enterPart(ctx, want)
-	}
-	runs, err := p.cfg.Ledger.Runs(ctx, want.Server, want.Pool)
-	if err != nil {
-		return false, err
-	}
-	plan := decide(want, runs)
-	if err := p.skipUnchanged(&plan, files); err != nil {
-		return false, err
-	}
-	if len(p.unchanged) == len(files) {
-		return false, nil
-	}
-	switch {
-	case plan.resume != nil:
-		want, p.resumed = *plan.resume, true
-		want.Command = p.cfg.Command
-		want, err = p.cfg.Ledger.Continue(want)
-		p.cfg.RunID = want.Name
-	default:
-		want.Key = p.cfg.firstKey()
-		if plan.related || p.cfg.Guard == GuardNone {
-			// Chunks of a run after the first may look like those of earlier ones
-			// and still have to be created.
-			want.Key += "/" + want.Name
-		}
-		want, err = p.cfg.Ledger.Begin(want)
-	}
-	if err != nil {
-		return false, err
-	}
-	p.run = &want
-	return true, p.consultHistory(ctx, plan)
-}
-
-// skipUnchanged finds the files that a finished run has uploaded as they are.
-func (p *Pipeline) skipUnchanged(plan *plan, files []ledger.File) error {
-	for i, path := range p.cfg.Files {
-		runs := plan.same[i]
-		if len(runs) == 0 {
-			continue
-		}
-		if plan.sure[i] { // as a URL always is
-			p.unchanged[i] = runs[0].Name
-			continue
-		}
-		sum, err := contentOf(path)
-		if err != nil {
-			return &SetupError{err}
-		}
-		for _, r := range runs {
-			for _, old := range r.Files {
-				if old.SHA256 == sum && old.Size == files[i].Size {
-					p.unchanged[i] = cmp.Or(p.unchanged[i], r.Name)
-				}
-			}
-		}
-	}
-	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 // fileAs gives a file as the ledger knows it. Equal contents are equal files.
@@ -24,8 +24,8 @@ func wanted(guard Guard, files ...ledger.File) ledger.Run {
 	return ledger.Run{Guard: string(guard), Settings: []byte("settings"), Files: files}
 }
 
-// past is a run that the ledger has.
-func past(name, state string, guard Guard, files ...ledger.File) ledger.Run {
+// earlier is a run that the ledger has.
+func earlier(name, state string, guard Guard, files ...ledger.File) ledger.Run {
 	r := wanted(guard, files...)
 	r.Name, r.State = name, state
 	if state == string(Finished) {
@@ -92,109 +92,109 @@ func TestDecide(t *testing.T) {
 		is   decision
 	}{
 		{"the first run", wanted(GuardFile, a), nil, decision{}},
-		{"a run of another file", wanted(GuardFile, b), []ledger.Run{past("1", running, GuardFile, a)}, decision{}},
+		{"a run of another file", wanted(GuardFile, b), []ledger.Run{earlier("1", running, GuardFile, a)}, decision{}},
 
-		{"killed", wanted(GuardFile, a), []ledger.Run{past("1", running, GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"interrupted", wanted(GuardFile, a), []ledger.Run{past("1", string(Interrupted), GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"failed", wanted(GuardFile, a), []ledger.Run{past("1", string(Failed), GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"parked", wanted(GuardFile, a), []ledger.Run{past("1", string(Parked), GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"rows left unsent", wanted(GuardFile, a), []ledger.Run{past("1", incomplete, GuardFile, a)}, decision{Resume: "1", Related: true}},
-		{"killed, two files", wanted(GuardFile, a, b), []ledger.Run{past("1", running, GuardFile, a, b)}, decision{Resume: "1", Related: true}},
+		{"killed", wanted(GuardFile, a), []ledger.Run{earlier("1", running, GuardFile, a)}, decision{Resume: "1", Related: true}},
+		{"interrupted", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Interrupted), GuardFile, a)}, decision{Resume: "1", Related: true}},
+		{"failed", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Failed), GuardFile, a)}, decision{Resume: "1", Related: true}},
+		{"parked", wanted(GuardFile, a), []ledger.Run{earlier("1", string(Parked), GuardFile, a)}, decision{Resume: "1", Related: true}},
+		{"rows left unsent", wanted(GuardFile, a), []ledger.Run{earlier("1", incomplete, GuardFile, a)}, decision{Resume: "1", Related: true}},
+		{"killed, two files", wanted(GuardFile, a, b), []ledger.Run{earlier("1", running, GuardFile, a, b)}, decision{Resume: "1", Related: true}},
 		{
 			"killed, the file moved with its time", wanted(GuardFile, fileAs("/moved.tsv", "aaa", 1)),
-			[]ledger.Run{past("1", running, GuardFile, a)},
+			[]ledger.Run{earlier("1", running, GuardFile, a)},
 			decision{Resume: "1", Related: true},
 		},
 		{
 			"killed after earlier runs", wanted(GuardFile, a),
-			[]ledger.Run{past("3", running, GuardFile, a), past("2", finished, GuardFile, a), past("1", finished, GuardFile, fileAs("/a.tsv", "a", 0))},
+			[]ledger.Run{earlier("3", running, GuardFile, a), earlier("2", finished, GuardFile, a), earlier("1", finished, GuardFile, fileAs("/a.tsv", "a", 0))},
 			decision{Resume: "3", History: []string{"2", "1"}, Unsettled: []string{"2", "1"}, Related: true},
 		},
 		{
 			"killed, then a run of another file", wanted(GuardFile, a),
-			[]ledger.Run{past("2", running, GuardFile, b), past("1", running, GuardFile, a)},
+			[]ledger.Run{earlier("2", running, GuardFile, b), earlier("1", running, GuardFile, a)},
 			decision{Resume: "1", Related: true},
 		},
 
-		{"other settings", withSettings(wanted(GuardFile, a), "others"), []ledger.Run{past("1", running, GuardFile, a)}, again("1")},
-		{"another guard", wanted(GuardLedger, a), []ledger.Run{past("1", running, GuardFile, a)}, again("1")},
-		{"touched", wanted(GuardFile, fileAs("/a.tsv", "aaa", 2)), []ledger.Run{past("1", running, GuardFile, a)}, again("1")},
-		{"grown", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 2)), []ledger.Run{past("1", running, GuardFile, a)}, again("1")},
-		{"grown, with its old time", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 1)), []ledger.Run{past("1", running, GuardFile, a)}, again("1")},
-		{"edited, with its old time", wanted(GuardFile, fileAs("/a.tsv", "axa", 1)), []ledger.Run{past("1", running, GuardFile, a)}, again("1")},
-		{"moved and touched", wanted(GuardFile, fileAs("/moved.tsv", "aaa", 2)), []ledger.Run{past("1", running, GuardFile, a)}, again("1")},
-		{"one of the files", wanted(GuardFile, a), []ledger.Run{past("1", running, GuardFile, a, b)}, again("1")},
-		{"one more file", wanted(GuardFile, a, b), []ledger.Run{past("1", running, GuardFile, a)}, again("1")},
-		{"the files in another order", wanted(GuardFile, b, a), []ledger.Run{past("1", running, GuardFile, a, b)}, again("1")},
+		{"other settings", withSettings(wanted(GuardFile, a), "others"), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
+		{"another guard", wanted(GuardLedger, a), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
+		{"touched", wanted(GuardFile, fileAs("/a.tsv", "aaa", 2)), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
+		{"grown", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 2)), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
+		{"grown, with its old time", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 1)), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
+		{"edited, with its old time", wanted(GuardFile, fileAs("/a.tsv", "axa", 1)), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
+		{"moved and touched", wanted(GuardFile, fileAs("/moved.tsv", "aaa", 2)), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
+		{"one of the files", wanted(GuardFile, a), []ledger.Run{earlier("1", running, GuardFile, a, b)}, again("1")},
+		{"one more file", wanted(GuardFile, a, b), []ledger.Run{earlier("1", running, GuardFile, a)}, again("1")},
+		{"the files in another order", wanted(GuardFile, b, a), []ledger.Run{earlier("1", running, GuardFile, a, b)}, again("1")},
 		{
 			"killed, but not the latest of the file", wanted(GuardFile, a),
-			[]ledger.Run{past("2", running, GuardFile, fileAs("/a.tsv", "aaaa", 2)), past("1", running, GuardFile, a)},
+			[]ledger.Run{earlier("2", running, GuardFile, fileAs("/a.tsv", "aaaa", 2)), earlier("1", running, GuardFile, a)},
 			again("2", "1"),
 		},
 
 		{
 			"finished", wanted(GuardFile, a),
-			[]ledger.Run{past("1", finished, GuardFile, a)},
+			[]ledger.Run{earlier("1", finished, GuardFile, a)},
 			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}, Sure: map[int]bool{0: true}, Related: true},
 		},
 		{
 			"finished and touched", wanted(GuardFile, fileAs("/a.tsv", "aaa", 2)),
-			[]ledger.Run{past("1", finished, GuardFile, a)},
+			[]ledger.Run{earlier("1", finished, GuardFile, a)},
 			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}, Related: true},
 		},
 		{
 			"a copy of what was finished", wanted(GuardFile, fileAs("/copy.tsv", "aaa", 1)),
-			[]ledger.Run{past("1", finished, GuardFile, a)},
+			[]ledger.Run{earlier("1", finished, GuardFile, a)},
 			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{0: {"1"}}, Related: true},
 		},
 		{
 			"finished as a copy and as itself", wanted(GuardFile, a),
-			[]ledger.Run{past("2", finished, GuardFile, fileAs("/copy.tsv", "aaa", 2)), past("1", finished, GuardFile, a)},
+			[]ledger.Run{earlier("2", finished, GuardFile, fileAs("/copy.tsv", "aaa", 2)), earlier("1", finished, GuardFile, a)},
 			decision{History: []string{"2", "1"}, Unsettled: []string{"2", "1"}, Same: map[int][]string{0: {"1"}}, Sure: map[int]bool{0: true}, Related: true},
 		},
 		{
 			"finished, and a new file", wanted(GuardFile, b, a),
-			[]ledger.Run{past("1", finished, GuardFile, a)},
+			[]ledger.Run{earlier("1", finished, GuardFile, a)},
 			decision{History: []string{"1"}, Unsettled: []string{"1"}, Same: map[int][]string{1: {"1"}}, Sure: map[int]bool{1: true}, Related: true},
 		},
-		{"finished with other settings", withSettings(wanted(GuardFile, a), "others"), []ledger.Run{past("1", finished, GuardFile, a)}, again("1")},
-		{"finished, grown since", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 2)), []ledger.Run{past("1", finished, GuardFile, a)}, again("1")},
+		{"finished with other settings", withSettings(wanted(GuardFile, a), "others"), []ledger.Run{earlier("1", finished, GuardFile, a)}, again("1")},
+		{"finished, grown since", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 2)), []ledger.Run{earlier("1", finished, GuardFile, a)}, again("1")},
 
-		{"--again after a finished run", wanted(GuardNone, a), []ledger.Run{past("1", finished, GuardFile, a)}, decision{Related: true}},
-		{"--again after a killed run", wanted(GuardNone, a), []ledger.Run{past("1", running, GuardFile, a)}, decision{Related: true}},
-		{"--again after a finished --again", wanted(GuardNone, a), []ledger.Run{past("1", finished, GuardNone, a)}, decision{Related: true}},
-		{"--again after a killed --again", wanted(GuardNone, a), []ledger.Run{past("1", running, GuardNone, a)}, decision{Resume: "1", Related: true}},
+		{"--again after a finished run", wanted(GuardNone, a), []ledger.Run{earlier("1", finished, GuardFile, a)}, decision{Related: true}},
+		{"--again after a killed run", wanted(GuardNone, a), []ledger.Run{earlier("1", running, GuardFile, a)}, decision{Related: true}},
+		{"--again after a finished --again", wanted(GuardNone, a), []ledger.Run{earlier("1", finished, GuardNone, a)}, decision{Related: true}},
+		{"--again after a killed --again", wanted(GuardNone, a), []ledger.Run{earlier("1", running, GuardNone, a)}, decision{Resume: "1", Related: true}},
 		{
 			"after a finished --again", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 2)),
-			[]ledger.Run{past("3", finished, GuardFile, a), past("2", finished, GuardNone, a), past("1", finished, GuardFile, a)},
+			[]ledger.Run{earlier("3", finished, GuardFile, a), earlier("2", finished, GuardNone, a), earlier("1", finished, GuardFile, a)},
 			again("3", "2"),
 		},
 		{
 			"after a killed --again", wanted(GuardFile, fileAs("/a.tsv", "aaaa", 2)),
-			[]ledger.Run{past("2", running, GuardNone, a), past("1", finished, GuardFile, a)},
+			[]ledger.Run{earlier("2", running, GuardNone, a), earlier("1", finished, GuardFile, a)},
 			again("2", "1"),
 		},
 
-		{"standard input after a finished one", wanted(GuardFile, stdinFile), []ledger.Run{past("1", finished, GuardFile, stdinFile)}, decision{Related: true}},
-		{"standard input after a killed one", wanted(GuardFile, stdinFile), []ledger.Run{past("1", running, GuardFile, stdinFile)}, again("1")},
+		{"standard input after a finished one", wanted(GuardFile, stdinFile), []ledger.Run{earlier("1", finished, GuardFile, stdinFile)}, decision{Related: true}},
+		{"standard input after a killed one", wanted(GuardFile, stdinFile), []ledger.Run{earlier("1", running, GuardFile, stdinFile)}, again("1")},
 		{
 			"standard input after several", wanted(GuardFile, stdinFile),
-			[]ledger.Run{past("4", running, GuardFile, stdinFile), past("3", incomplete, GuardFile, stdinFile), past("2", finished, GuardFile, stdinFile), past("1", running, GuardFile, stdinFile)},
+			[]ledger.Run{earlier("4", running, GuardFile, stdinFile), earlier("3", incomplete, GuardFile, stdinFile), earlier("2", finished, GuardFile, stdinFile), earlier("1", running, GuardFile, stdinFile)},
 			again("4", "3"),
 		},
-		{"standard input after a file", wanted(GuardFile, stdinFile), []ledger.Run{past("1", finished, GuardFile, a)}, decision{}},
-		{"standard input with --dedupe", wanted(GuardLedger, stdinFile), []ledger.Run{past("1", finished, GuardLedger, stdinFile)}, again("1")},
+		{"standard input after a file", wanted(GuardFile, stdinFile), []ledger.Run{earlier("1", finished, GuardFile, a)}, decision{}},
+		{"standard input with --dedupe", wanted(GuardLedger, stdinFile), []ledger.Run{earlier("1", finished, GuardLedger, stdinFile)}, again("1")},
 
-		{"--dedupe over other files", wanted(GuardLedger, b), []ledger.Run{past("2", finished, GuardFile, a), past("1", running, GuardFile, a)}, again("2", "1")},
-		{"--dedupe after a killed one", wanted(GuardLedger, a), []ledger.Run{past("1", running, GuardLedger, a)}, decision{Resume: "1", Related: true}},
+		{"--dedupe over other files", wanted(GuardLedger, b), []ledger.Run{earlier("2", finished, GuardFile, a), earlier("1", running, GuardFile, a)}, again("2", "1")},
+		{"--dedupe after a killed one", wanted(GuardLedger, a), []ledger.Run{earlier("1", running, GuardLedger, a)}, decision{Resume: "1", Related: true}},
 		{
 			"--dedupe=pool after a killed one", wanted(GuardPool, a),
-			[]ledger.Run{past("2", running, GuardPool, a), past("1", finished, GuardFile, b)},
+			[]ledger.Run{earlier("2", running, GuardPool, a), earlier("1", finished, GuardFile, b)},
 			decision{Unsettled: []string{"2", "1"}, Related: true},
 		},
 		{
 			"--dedupe=pool over other files", wanted(GuardPool, a),
-			[]ledger.Run{past("1", running, GuardFile, b)},
+			[]ledger.Run{earlier("1", running, GuardFile, b)},
 			decision{Unsettled: []string{"1"}},
 		},
 	}
@@ -209,17 +209,17 @@ func TestDecide(t *testing.T) {
 
 func TestContinuesNeedsEveryFileToBeKnown(t *testing.T) {
 	a := fileAs("/a.tsv", "aaa", 1)
-	if !continues(wanted(GuardFile, a), past("1", ledger.Running, GuardFile, a)) {
+	if !continues(wanted(GuardFile, a), earlier("1", ledger.Running, GuardFile, a)) {
 		t.Error("a killed run of the same file is not continued")
 	}
 	// Neither has a hash: that makes them no more equal.
-	if continues(wanted(GuardFile, stdinFile), past("1", ledger.Running, GuardFile, stdinFile)) {
+	if continues(wanted(GuardFile, stdinFile), earlier("1", ledger.Running, GuardFile, stdinFile)) {
 		t.Error("a run over standard input is continued")
 	}
-	if continues(wanted(GuardFile, a, stdinFile), past("1", ledger.Running, GuardFile, a, stdinFile)) {
+	if continues(wanted(GuardFile, a, stdinFile), earlier("1", ledger.Running, GuardFile, a, stdinFile)) {
 		t.Error("a run partly over standard input is continued")
 	}
-	if continues(wanted(GuardPool, a), past("1", ledger.Running, GuardPool, a)) {
+	if continues(wanted(GuardPool, a), earlier("1", ledger.Running, GuardPool, a)) {
 		t.Error("a run that was cut by the pool's tasks is continued")
 	}
 }
@@ -254,8 +254,8 @@ func TestSharesFile(t *testing.T) {
 func TestBaseline(t *testing.T) {
 	a := fileAs("/a.tsv", "aaa", 1)
 	runs := []ledger.Run{
-		past("5", ledger.Running, GuardFile, a), past("4", string(Finished), GuardFile, a), past("3", ledger.Running, GuardNone, a),
-		past("2", string(Finished), GuardNone, a), past("1", string(Finished), GuardFile, a),
+		earlier("5", ledger.Running, GuardFile, a), earlier("4", string(Finished), GuardFile, a), earlier("3", ledger.Running, GuardNone, a),
+		earlier("2", string(Finished), GuardNone, a), earlier("1", string(Finished), GuardFile, a),
 	}
 	for name, tt := range map[string]struct {
 		want ledger.Run

@@ -1,51 +1,90 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"poolfill/internal/contract"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
 )
 
-// SetupError says that a run could not begin: nothing was sent and nothing was
-// written. Its text says what has to change first.
-type SetupError struct{ Err error }
+// prepared is what is found out before a task is sent.
+type prepared struct {
+	// pool is empty where the server was not asked about it.
+	pool toloka.Pool
+	// reading is how inputs are read, with the project's spec.
+	reading reader.Config
+	// stdin is standard input, which can't be opened twice; nil where it is no input,
+	// or was given away.
+	stdin *reader.Reader
+	// small says of each input whether it may share chunks with others that are.
+	small []bool
+	// order has the numbers of the inputs as they are read.
+	order []int
+	// ledger is nil where there is none.
+	ledger *ledger.Ledger
+}
 
-func (e *SetupError) Error() string { return e.Err.Error() }
+// overlap is what the pool gives a task that has none of its own; 0 where it is unknown.
+func (r *prepared) overlap() int { return r.pool.Defaults.OverlapForNewTasks }
 
-// Unwrap gives the cause.
-func (e *SetupError) Unwrap() error { return e.Err }
+// close closes what nobody has taken.
+func (r *prepared) close() error {
+	if r.stdin == nil {
+		return nil
+	}
+	return r.stdin.Close()
+}
 
-// prepare finds everything that can be found before a task is sent: whether the
+// takeStdin returns standard input where that is the input of this name, and else
+// nil. It is the taker's to close.
+func (r *prepared) takeStdin(name string) *reader.Reader {
+	if name != stdinName {
+		return nil
+	}
+	in := r.stdin
+	r.stdin = nil
+	return in
+}
+
+// preparation finds everything that can be found before a task is sent: whether the
 // pool takes tasks, what its spec is, and whether every header fits it. The
 // ledger is opened meanwhile; what fails first ends the other.
-func (p *Pipeline) prepare(ctx context.Context) error {
-	ctx, release := p.untilStop(ctx) // nothing is in flight yet that would deserve to be finished
-	defer release()
+type preparation struct {
+	set    *settings
+	client *toloka.Client
+	books  *books
+	ready  prepared
+}
+
+func (p *preparation) run(ctx context.Context) (*prepared, error) {
+	p.ready.reading, p.ready.ledger = p.set.Reader, p.set.Ledger
+	p.ready.reading.Contents = p.set.check == nil
 	group, ctx := errgroup.WithContext(ctx)
-	if p.cfg.OpenLedger != nil {
+	if p.set.OpenLedger != nil {
 		group.Go(func() (err error) {
-			p.cfg.Ledger, err = p.cfg.OpenLedger(ctx)
+			p.ready.ledger, err = p.set.OpenLedger(ctx)
 			return err
 		})
 	}
 	group.Go(func() error { return p.consult(ctx) })
-	err := group.Wait()
-	if err != nil && p.stdin != nil {
-		err = errors.Join(err, p.stdin.Close())
+	if err := group.Wait(); err != nil {
+		return nil, errors.Join(err, p.ready.close())
 	}
-	return err
+	return &p.ready, nil
 }
 
 // consult asks the server, then looks at the inputs.
-func (p *Pipeline) consult(ctx context.Context) error {
-	if p.client != nil && p.cfg.PoolID != "" {
+func (p *preparation) consult(ctx context.Context) error {
+	if p.set.PoolID != "" {
 		if err := p.consultPool(ctx); err != nil {
 			return err
 		}
@@ -55,36 +94,28 @@ func (p *Pipeline) consult(ctx context.Context) error {
 
 // consultPool asks the server about the pool and takes the spec from its
 // project.
-func (p *Pipeline) consultPool(ctx context.Context) error {
-	pool, err := p.client.Pool(ctx, p.cfg.PoolID)
+func (p *preparation) consultPool(ctx context.Context) error {
+	pool, err := p.client.Pool(ctx, p.set.PoolID)
 	if err != nil {
 		return setupUnlessPassing(err)
 	}
-	if problems := PoolProblems(pool); len(problems) > 0 && !p.cfg.Check {
+	if problems := PoolProblems(pool); len(problems) > 0 && p.set.check == nil {
 		return &SetupError{problems[0]}
 	}
-	p.pool = pool
-	if err := p.newBatcher(); err != nil {
-		return err
-	}
-	if !p.cfg.Check {
-		if err := p.newUploader(cmp.Or(p.cfg.RunKey, p.cfg.firstKey())); err != nil {
-			return err
-		}
-	}
-	if p.cfg.NoSpec || p.cfg.Reader.Spec != nil {
+	p.ready.pool = pool
+	if p.set.NoSpec || p.set.Reader.Spec != nil {
 		return nil
 	}
 	project, err := p.client.Project(ctx, pool.ProjectID)
 	if err != nil {
 		return setupUnlessPassing(err)
 	}
-	p.cfg.Reader.Spec = &project.TaskSpec
+	p.ready.reading.Spec = &project.TaskSpec
 	return nil
 }
 
-// setupUnlessPassing tells an answer that asks for a change from a server
-// that gives none just now.
+// setupUnlessPassing makes a *SetupError of an answer that asks for a change, and
+// not of a server that has no answer just now.
 func setupUnlessPassing(err error) error {
 	var api *toloka.Error
 	if errors.As(err, &api) && api.Status != 0 && !api.Retryable() {
@@ -101,13 +132,13 @@ type PoolProblem struct {
 
 func (p *PoolProblem) Error() string { return p.Message }
 
-// PoolProblems says why a pool can't be filled, as far as the pool itself tells:
+// PoolProblems returns why a pool can't be filled, as far as the pool itself shows:
 // an upload to it would end before anything is sent.
 func PoolProblems(pool toloka.Pool) []*PoolProblem {
 	var all []*PoolProblem
 	if pool.Status == toloka.PoolArchived {
 		all = append(all, &PoolProblem{contract.CodeInappropriateStatus, fmt.Sprintf(
-			"pool %s is archived: tasks can't be added to it. Clone it, or name another pool with --pool", pool.ID)})
+			"pool %s is archived: tasks can't be added to it. Clone it, or take another pool", pool.ID)})
 	}
 	if _, ok := pool.Mixer(); !ok {
 		all = append(all, &PoolProblem{contract.CodeMixerConfigRequired, fmt.Sprintf(
@@ -119,27 +150,30 @@ func PoolProblems(pool toloka.Pool) []*PoolProblem {
 // consultInputs opens each input and maps its header, so that a mistake in the
 // last file is found before the first is sent. Standard input can't be read
 // twice and stays open.
-func (p *Pipeline) consultInputs(ctx context.Context) error {
+func (p *preparation) consultInputs(ctx context.Context) error {
 	var errs []error
-	for _, name := range p.inputs {
-		r, err := p.openNew(ctx, name)
+	p.ready.small = make([]bool, len(p.set.names))
+	for i, name := range p.set.names {
+		r, err := p.set.openInput(ctx, i, p.ready.reading)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		info := r.Info()
-		p.progress.inputBytes.Add(info.Size)
-		if problem := TrainingProblem(p.pool, info); problem != nil {
+		p.books.expect(info.Size)
+		p.ready.small[i] = p.set.isPath(i) && 0 < info.Size && info.Size <= smallBytes
+		if problem := TrainingProblem(p.ready.pool, info); problem != nil {
 			errs = append(errs, problem)
 		}
 		if name == stdinName {
-			p.stdin = r
+			p.ready.stdin = r
 			continue
 		}
 		if err := r.Close(); err != nil {
 			errs = append(errs, err)
 		}
 	}
+	p.ready.order = readingOrder(p.set.names, p.ready.small)
 	switch err := errors.Join(errs...); {
 	case err == nil, reader.Passing(err):
 		return err
@@ -148,21 +182,24 @@ func (p *Pipeline) consultInputs(ctx context.Context) error {
 	}
 }
 
-// stdinName is how a user names standard input.
-const stdinName = "-"
+// smallBytes bounds the files that share chunks: so many of them are mostly given at once
+// that a request for each would take longer than their tasks.
+const smallBytes = 16 << 10
 
-// open opens an input for the run. A URL is read until ctx ends.
-func (p *Pipeline) open(ctx context.Context, name string) (*reader.Reader, error) {
-	if name == stdinName {
-		return p.stdin, nil
+// readingOrder returns the numbers of inputs in the order in which they are read. Those
+// that share chunks come first, by the names of the files alone: what chunks are made of
+// them depends neither on the order of the arguments nor on the folder.
+func readingOrder(names []string, small []bool) []int {
+	var order, rest []int
+	for i := range names {
+		if small[i] {
+			order = append(order, i)
+		} else {
+			rest = append(rest, i)
+		}
 	}
-	return p.openNew(ctx, name)
-}
-
-// openNew opens an input from its beginning. A source gives no row by that.
-func (p *Pipeline) openNew(ctx context.Context, name string) (*reader.Reader, error) {
-	if s, ok := p.sources[name]; ok {
-		return s.Open(p.cfg.Reader)
-	}
-	return reader.Open(ctx, p.cfg.Files[p.numbers[name]], p.cfg.Stdin, p.cfg.Reader)
+	slices.SortStableFunc(order, func(a, b int) int {
+		return strings.Compare(filepath.Base(names[a]), filepath.Base(names[b]))
+	})
+	return append(order, rest...)
 }

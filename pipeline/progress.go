@@ -3,7 +3,6 @@ package pipeline
 import (
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"poolfill/ratelimit"
@@ -32,18 +31,7 @@ type Progress struct {
 	Gate ratelimit.State
 }
 
-// counters are the parts of Progress that several goroutines write.
-type counters struct {
-	inputBytes atomic.Int64 // the size of all inputs
-	inFlight   atomic.Int64
-	started    atomic.Int64 // Unix nanoseconds
-
-	// Pipeline.mu guards these, so that they fit the totals.
-	doneBytes int64 // of the inputs that were closed
-	openBytes int64 // of the rows of the open input that the totals count
-}
-
-// byteScale tells how many of the stored bytes of an input belong to the rows up
+// byteScale knows how many of the stored bytes of an input belong to the rows up
 // to one of them. What was read of the input says nothing of that, as it is read
 // ahead.
 type byteScale struct {
@@ -58,12 +46,12 @@ func newByteScale(info reader.Info) byteScale {
 	return byteScale{}
 }
 
-// tellingBytes is how much of an input has to be read before it tells how well it
+// tellingBytes is how much of an input has to be read before it shows how well it
 // packs: many times of what is read ahead to unpack it.
 const tellingBytes = 512 << 10
 
 // learn looks at what was read for the rows up to last. Once all is read, it
-// tells nothing more, unless last is the last row.
+// learns nothing more, unless last is the last row.
 func (s *byteScale) learn(info reader.Info, last *reader.Row) {
 	if end := textEnd(last); !s.plain && end > 0 && (info.Bytes >= tellingBytes && info.Bytes < info.Size || info.SHA256 != "") {
 		s.ratio = float64(info.Bytes) / float64(end)
@@ -81,48 +69,20 @@ func textEnd(row *reader.Row) int64 {
 	return at.Offset + int64(len(raw)) + 1 // the line's end
 }
 
-// Progress may be called from any goroutine at any time.
-func (p *Pipeline) Progress() Progress {
-	now := Progress{
-		BytesTotal: p.progress.inputBytes.Load(),
-		InFlight:   p.progress.inFlight.Load(),
-	}
-	if started := p.progress.started.Load(); started != 0 {
-		now.Started = time.Unix(0, started)
-	}
-	select {
-	case <-p.stopping:
-		now.Stopping = true
-	default:
-	}
-	if p.client != nil {
-		now.Requests = p.client.Stats()
-		now.Gate = p.gate.State()
-	}
-	p.mu.Lock()
-	now.Totals = p.tally.totals
-	now.BytesRead = p.progress.doneBytes + p.progress.openBytes
-	p.mu.Unlock()
-	return now
-}
-
-// tellProgress calls OnProgress from time to time until the function that it
-// returns is called, which calls it once more.
-func (p *Pipeline) tellProgress() (stop func()) {
-	if p.cfg.OnProgress == nil {
-		return func() {}
-	}
+// regularly calls look each time that so long has passed as the last call has
+// returned, and once more when stop is called, which waits for that.
+func regularly(first time.Duration, look func() time.Duration) (stop func()) {
 	quit := make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
-		ticker := time.NewTicker(p.cfg.ProgressEvery)
-		defer ticker.Stop()
+		timer := time.NewTimer(first)
+		defer timer.Stop()
 		for {
 			select {
-			case <-ticker.C:
-				p.cfg.OnProgress(p.Progress())
+			case <-timer.C:
+				timer.Reset(look())
 			case <-quit:
-				p.cfg.OnProgress(p.Progress())
+				look()
 				return
 			}
 		}

@@ -8,14 +8,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
+	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // Rebuild makes the report of a run from the ledger, and hands its inputs and
-// every row to to, which may be nil, in the order of the inputs. What only the
+// every row to a Recorder, which may be nil, in the order of the inputs. What only the
 // process itself knew, such as its requests, is that of the last attempt that
 // ended; a run that was killed has none.
-func Rebuild(ctx context.Context, l *Ledger, run LedgerRun, to Recorder) (Report, error) {
+func Rebuild(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder) (Report, error) {
 	r := Report{
 		Version: ReportVersion, Rejections: []Rejection{}, Warnings: []Warning{},
 		Requests: Requests{ByStatus: map[string]int64{}}, Outputs: map[string]string{},
@@ -30,6 +32,9 @@ func Rebuild(ctx context.Context, l *Ledger, run LedgerRun, to Recorder) (Report
 	if run.State == ledger.Running {
 		r.Unread = true // as far as is known
 		r.State, r.Error = Interrupted, "the run was cut off, or is still going on: to go on with it, run "+run.Command
+	}
+	if to == nil {
+		to = nobody{}
 	}
 	t, err := recite(ctx, l, run, to, nil)
 	if err != nil {
@@ -51,10 +56,10 @@ func (r *Report) takeRows(run ledger.Run, t *tally) {
 		if info.File == "" {
 			continue // it was never opened
 		}
-		file := known[info.File]
 		delete(known, info.File)
-		file.Path, file.SHA256, file.Bytes, file.Compression = info.File, f.SHA256, info.Bytes, info.Compression
-		file.Encoding, file.Delimiter, file.Totals = info.Encoding, string(rune(info.Delimiter)), *t.file(info.File)
+		file := fileOf(info, info.Bytes)
+		file.SHA256 = f.SHA256
+		file.Totals = *t.file(info.File)
 		files = append(files, file)
 	}
 	for _, f := range r.Files {
@@ -72,13 +77,11 @@ const (
 	reciting = 3
 )
 
-// recite hands what the ledger has of a run to to, which may be nil: its inputs,
-// except for those that were announced before, and its rows. It counts the rows.
-func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, announced map[string]bool) (*tally, error) {
-	paths := make([]string, len(run.Files))
-	for i, f := range run.Files {
-		paths[i] = f.Info.File
-		if to == nil || paths[i] == "" || announced[paths[i]] {
+// recite tells a Recorder what the ledger has of a run: its inputs, except for those
+// that it was told of before, and its rows. It counts the rows.
+func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, told map[string]reader.Info) (*tally, error) {
+	for _, f := range run.Files {
+		if _, known := told[f.Info.File]; known || f.Info.File == "" {
 			continue
 		}
 		if err := to.Input(f.Info); err != nil {
@@ -88,9 +91,9 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 	t := newTally()
 	// One goroutine reads while another counts and records.
 	var group errgroup.Group
-	full, empty := make(chan []Result), make(chan []Result, reciting)
+	full, empty := make(chan []verdict.Verdict), make(chan []verdict.Verdict, reciting)
 	for range reciting {
-		empty <- make([]Result, recited)
+		empty <- make([]verdict.Verdict, recited)
 	}
 	group.Go(func() error {
 		var err error
@@ -99,7 +102,7 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 				t.read(results[i].Position.File, 1)
 				t.add(&results[i])
 			}
-			if to != nil && err == nil {
+			if err == nil {
 				err = to.Record(results)
 			}
 			empty <- results
@@ -108,15 +111,10 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 	})
 	group.Go(func() error {
 		defer close(full)
-		return l.Rows(ctx, run.ID, func(rows []ledger.Row) error {
+		return l.Rows(ctx, run, func(rows []verdict.Verdict) error {
 			for part := range slices.Chunk(rows, recited) {
 				results := (<-empty)[:len(part)]
-				for i := range part {
-					if part[i].File >= len(paths) {
-						return fmt.Errorf("run %s has a row of a file that it doesn't have", run.Name)
-					}
-					results[i].take(paths[part[i].File], &part[i])
-				}
+				copy(results, part)
 				full <- results
 			}
 			return nil
@@ -124,45 +122,4 @@ func recite(ctx context.Context, l *ledger.Ledger, run ledger.Run, to Recorder, 
 	})
 	err := group.Wait()
 	return t, err
-}
-
-// conclude gives the Recorder all that the ledger has of the run, and makes the
-// report final: its rows are then those of the ledger.
-func (p *Pipeline) conclude(ctx context.Context, r Report) (Report, error) {
-	if p.cfg.Recorder == nil {
-		return r, nil
-	}
-	if p.run != nil {
-		var err error
-		if r, err = p.fromLedger(context.WithoutCancel(ctx), r); err != nil {
-			return r, err
-		}
-	}
-	return p.cfg.Recorder.Finish(r)
-}
-
-// fromLedger makes a report agree with the ledger, which is to have what the
-// process has seen.
-func (p *Pipeline) fromLedger(ctx context.Context, r Report) (Report, error) {
-	run, err := p.cfg.Ledger.Find(ctx, p.run.Name)
-	if err != nil {
-		return r, err
-	}
-	announced := make(map[string]bool, len(p.infos))
-	for path := range p.infos {
-		announced[path] = true
-	}
-	t, err := recite(ctx, p.cfg.Ledger, run, p.cfg.Recorder, announced)
-	if err != nil {
-		return r, err
-	}
-	if r.State == Finished && t.totals != r.Totals {
-		return r, fmt.Errorf("the ledger has other rows than the run: %+v, not %+v. This is a defect of poolfill: please report it, and check the pool before you upload again", t.totals, r.Totals)
-	}
-	if t.totals.Rows < r.Totals.Rows {
-		// The ledger could not be written, which is what ended the run.
-		return r, nil
-	}
-	r.takeRows(run, t)
-	return r, nil
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -54,10 +55,13 @@ type Report struct {
 	Warnings   []Warning   `json:"warnings"`
 	Requests   Requests    `json:"requests"`
 	Quota      Quota       `json:"quota"`
-	// Outputs gives the path of each file that the run wrote, by its kind.
+	// Outputs has the path of each file that the run wrote, by its kind.
 	Outputs map[string]string `json:"outputs"`
 	// Settings are the rules of the run, as far as people ask for them.
 	Settings Settings `json:"settings"`
+	// Verification is nil where the pool was not listed at the end of the run. Where it has
+	// differences of its Own, the pool doesn't hold each row once.
+	Verification *Verification `json:"verification,omitempty"`
 	// Series is nil where the run was over before it began to send.
 	Series *Series `json:"series,omitempty"`
 }
@@ -138,7 +142,7 @@ func (r *Report) addWarnings(all []Warning) {
 	}
 }
 
-// warning gives the place of the warning of another one's kind; -1 is none.
+// warning returns the place of the warning of another one's kind; -1 is none.
 func (r *Report) warning(of Warning) int {
 	return slices.IndexFunc(r.Warnings, func(w Warning) bool { return w.File == of.File && w.Code == of.Code && w.Column == of.Column })
 }
@@ -161,6 +165,13 @@ func (t Totals) closes() bool {
 	return t.Rows == t.Created+t.Valid+t.Rejected+t.Duplicate+t.Unsent
 }
 
+// defect is the error of counts that don't close.
+func (t Totals) defect() error {
+	sum := t.Created + t.Valid + t.Rejected + t.Duplicate + t.Unsent
+	return fmt.Errorf("the counts don't close: %d rows were read, and %d created + %d valid + %d rejected + %d duplicate + %d unsent are %d. This is a defect of poolfill: please report it, and check the pool before you upload again",
+		t.Rows, t.Created, t.Valid, t.Rejected, t.Duplicate, t.Unsent, sum)
+}
+
 func (t *Totals) merge(other *Totals) {
 	t.Rows += other.Rows
 	t.Created += other.Created
@@ -170,17 +181,17 @@ func (t *Totals) merge(other *Totals) {
 	t.Unsent += other.Unsent
 }
 
-func (t *Totals) add(s Status) {
+func (t *Totals) add(s verdict.Status) {
 	switch s {
-	case Created:
+	case verdict.Created:
 		t.Created++
-	case Valid:
+	case verdict.Valid:
 		t.Valid++
-	case Rejected:
+	case verdict.Rejected:
 		t.Rejected++
-	case Duplicate:
+	case verdict.Duplicate:
 		t.Duplicate++
-	case Unsent:
+	case verdict.Unsent:
 		t.Unsent++
 	}
 }

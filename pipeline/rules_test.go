@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -35,23 +36,28 @@ func TestMaxRejectedBounds(t *testing.T) {
 	}
 }
 
-func TestChunksAreAHundredthOfTheWindow(t *testing.T) {
-	tests := []struct {
-		asked  int
-		limits ratelimit.Config
-		want   int
-	}{
-		{0, ratelimit.Config{}, 5000},
-		{0, ratelimit.Config{TasksPerMinute: 200_000, TasksPerDay: 4_000_000}, 2000},
-		{0, ratelimit.Config{TasksPerMinute: 2_000}, 20},
-		{0, ratelimit.Config{TasksPerMinute: 7}, 1},
-		{0, ratelimit.Config{TasksPerDay: 1000}, 10},
-		{7000, ratelimit.Config{TasksPerMinute: 200_000}, 7000},
-	}
-	for _, tt := range tests {
-		if got := chunkTasks(tt.asked, tt.limits); got != tt.want {
-			t.Errorf("asked for %d with %+v: %d, want %d", tt.asked, tt.limits, got, tt.want)
+func TestNoQuotaSaysHowLargeChunksAre(t *testing.T) {
+	for _, limits := range []ratelimit.Config{{}, {TasksPerMinute: 50_000}, {TasksPerMinute: 150_000, TasksPerDay: 4_000_000}, {TasksPerDay: 3000}} {
+		for asked, want := range map[int]int{0: 2000, 7: 7, 2001: 2001} {
+			cfg := Config{Target: Target{PoolID: "1", Limits: limits}, Sending: Sending{ChunkSize: asked}}
+			if got := cfg.settle().ChunkSize; got != want {
+				t.Errorf("asked for %d with %+v: %d, want %d", asked, limits, got, want)
+			}
 		}
+	}
+	cfg := Config{Target: Target{PoolID: "1", Limits: ratelimit.Config{TasksPerMinute: 100}}, Input: Input{Files: []string{"a"}}}
+	var tooMany *ratelimit.TooManyTasksError
+	if err := cfg.Validate(); !errors.As(err, &tooMany) || tooMany.Tasks != 2000 {
+		t.Errorf("a chunk that no minute has room for: %v", err)
+	}
+}
+
+// Files that share chunks are read by their names, so that neither the order of the
+// arguments nor the folder one stands in makes other chunks of them.
+func TestSmallFilesComeFirstByTheirNames(t *testing.T) {
+	names := []string{"/x/c.tsv", "big.tsv", "../b.tsv", "-", "a.tsv"}
+	if got := readingOrder(names, []bool{true, false, true, false, true}); !slices.Equal(got, []int{4, 2, 0, 1, 3}) {
+		t.Errorf("they are read in the order %v", got)
 	}
 }
 
@@ -60,8 +66,8 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 	for i := range 3 * maxGroups {
 		for range i%2 + 1 {
 			tally.read("f", 1)
-			tally.add(&Result{
-				Position: verdict.Position{File: "f"}, Status: Rejected,
+			tally.add(&verdict.Verdict{
+				Position: verdict.Position{File: "f"}, Status: verdict.Rejected,
 				Findings: []verdict.Finding{{Stage: verdict.StageCheck, Line: int64(i), Field: fmt.Sprint("INPUT:", i), Code: "C", Message: "m"}},
 			})
 		}
@@ -86,11 +92,11 @@ func TestRejectionsMergeIntoABoundedNumberOfGroups(t *testing.T) {
 }
 
 func TestCountsThatDoNotCloseAreALoudFailure(t *testing.T) {
-	p, err := New(Config{Files: []string{"-"}, Check: true, NoSpec: true})
+	p, err := New(Config{Input: Input{Files: []string{"-"}, NoSpec: true}, Job: Check{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.tally.read("f", 1)
+	p.books.read("f", 1, 0, 0)
 	r, err := p.report(time.Now())
 	if err == nil || r.State != Failed || r.Error == "" {
 		t.Errorf("%v: %s", err, r.State)

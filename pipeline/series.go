@@ -118,7 +118,7 @@ func (s *sampler) halve() {
 	s.every *= 2
 }
 
-// series gives what there is so far; nil where there is nothing.
+// series returns what there is so far; nil where there is nothing.
 func (s *sampler) series() *Series {
 	if len(s.intervals) == 0 {
 		return nil
@@ -151,21 +151,21 @@ func (s *sampler) series() *Series {
 // rounded keeps three decimals, which is all that a plot can show.
 func rounded(x float64) float64 { return math.Round(x*1000) / 1000 }
 
-// history is the sampler of a run that goes on.
-type history struct {
+// plot is the sampler of a run that goes on. It is safe for concurrent use.
+type plot struct {
 	mu      sync.Mutex
 	sampler *sampler
 }
 
-func (h *history) series() *Series {
+func (h *plot) series() *Series {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.sampler.series()
 }
 
-// look looks at the run once, and gives the time until the next look, which is
+// look looks at the run once, and returns the time until the next look, which is
 // due at the end of an interval.
-func (h *history) look(now Progress) time.Duration {
+func (h *plot) look(now Progress) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := time.Since(now.Started)
@@ -175,28 +175,4 @@ func (h *history) look(now Progress) time.Duration {
 		took: now.Requests.Took,
 	}, now.Gate.Waiting > 0 && now.Gate.Reason != "", int64(now.Gate.TasksInWindow))
 	return h.sampler.every - at%h.sampler.every
-}
-
-// keepHistory looks at the run from time to time until the function that it
-// returns is called, which looks once more.
-func (p *Pipeline) keepHistory() (stop func()) {
-	quit := make(chan struct{})
-	var done sync.WaitGroup
-	done.Go(func() {
-		timer := time.NewTimer(firstInterval)
-		defer timer.Stop()
-		for {
-			select {
-			case <-timer.C:
-				timer.Reset(p.history.look(p.Progress()))
-			case <-quit:
-				p.history.look(p.Progress())
-				return
-			}
-		}
-	})
-	return func() {
-		close(quit)
-		done.Wait()
-	}
 }

@@ -1,11 +1,15 @@
 package pipeline
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"poolfill/reader/verdict"
+
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 	"pgregory.net/rapid"
 )
 
@@ -141,18 +145,16 @@ func TestAGaugeHoldsWhereNobodyLooked(t *testing.T) {
 
 func TestAHistoryIsKeptUntilItIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &Pipeline{tally: newTally(), history: history{sampler: newSampler()}, stopping: make(chan struct{})}
-		p.progress.started.Store(time.Now().UnixNano())
-		stop := p.keepHistory()
+		p := plot{sampler: newSampler()}
+		began, books := time.Now(), newBooks(zap.NewNop())
+		stop := regularly(firstInterval, func() time.Duration { return p.look(Progress{Started: began, Totals: books.totals()}) })
 		for range 10 {
 			time.Sleep(firstInterval)
-			p.mu.Lock()
-			p.tally.totals.Created += 5
-			p.mu.Unlock()
+			books.settle(slices.Repeat([]verdict.Verdict{{Status: verdict.Created}}, 5))
 		}
 		time.Sleep(firstInterval / 4)
 		stop()
-		s := p.history.series()
+		s := p.series()
 		var sum int64
 		for _, n := range s.Accepted {
 			sum += n

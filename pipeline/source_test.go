@@ -65,9 +65,9 @@ func TestRowsOfAProgramAreUploadedOnceByTheirName(t *testing.T) {
 	upload("in another order, mended and two more", "album", reversed, 3, 29, 0)
 	upload("one of them twice", "album", append(pictures(32), pictures(1)...), 1, 32, 0)
 	upload("under another name", "album of June", pictures(30, 7), 29, 0, 1)
-	cfg.Guard = pipeline.GuardLedger
+	cfg.Job = pipeline.Upload{Guard: pipeline.GuardLedger}
 	upload("under a third name, by the ledger", "album of July", pictures(33), 1, 32, 0)
-	cfg.Guard = pipeline.GuardNone
+	cfg.Job = pipeline.Upload{Guard: pipeline.GuardNone}
 	upload("once more", "album", pictures(32), 32, 0, 0)
 	if got := server.Stats().Pools["1"]; got != 29+3+1+29+1+32 {
 		t.Errorf("%d tasks in the pool", got)

@@ -54,22 +54,11 @@ func (t *tally) pass(file string, rows int64) {
 }
 
 // add counts the outcome of a row.
-func (t *tally) add(r *Result) {
+func (t *tally) add(r *verdict.Verdict) {
 	t.totals.add(r.Status)
 	t.file(r.Position.File).add(r.Status)
 	for i := range r.Findings {
 		t.group(r.Position.File, &r.Findings[i])
-	}
-}
-
-// counting gives results on, and adds them.
-func (t *tally) counting(rows results) results {
-	return func(yield func(*Result) bool) {
-		for r := range rows {
-			if t.add(r); !yield(r) {
-				return
-			}
-		}
 	}
 }
 
@@ -99,7 +88,7 @@ func (t *tally) file(path string) *Totals {
 	return f
 }
 
-// groupOf gives the group of a kind of rejections. Those that are too many to
+// groupOf returns the group of a kind of rejections. Those that are too many to
 // have one of their own share the last.
 func (t *tally) groupOf(key groupKey, message, value string) *Rejection {
 	g, ok := t.groups[key]
@@ -125,7 +114,7 @@ func (t *tally) group(file string, f *verdict.Finding) {
 	}
 }
 
-// rejections gives the groups, the largest first.
+// rejections returns the groups, the largest first.
 func (t *tally) rejections() []Rejection {
 	all := make([]Rejection, 0, len(t.groups))
 	for _, g := range t.groups {

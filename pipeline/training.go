@@ -30,22 +30,22 @@ func TrainingProblem(pool toloka.Pool, in reader.Info) *PoolProblem {
 		return nil
 	}
 	return &PoolProblem{CodeTrainingPool, fmt.Sprintf(
-		"pool %s is a training pool, and %s has no %s column: each of its tasks needs a GOLDEN value and a HINT. Name another pool with --pool, or add what is missing",
+		"pool %s is a training pool, and %s has no %s column: each of its tasks needs a GOLDEN value and a HINT. Take another pool, or add what is missing",
 		pool.ID, in.File, strings.Join(lacks, " and no "))}
 }
 
 // trainsNobody rejects a task that has no place in a training pool; nil where it
 // has, or where the pool is none. The server may take it all the same, and then
 // performers are trained by tasks that tell them nothing.
-func (p *Pipeline) trainsNobody(t *reader.Task) *reader.RowError {
-	if p.pool.Type != toloka.PoolTraining || t.Kind == reader.Training {
+func trainsNobody(pool *toloka.Pool, t *reader.Task) *reader.RowError {
+	if pool.Type != toloka.PoolTraining || t.Kind == reader.Training {
 		return nil
 	}
 	return &reader.RowError{
 		Position: t.Position,
 		Findings: []verdict.Finding{{
 			Stage: verdict.StageCheck, Line: t.Position.Line, Code: CodeTrainingPool,
-			Message: fmt.Sprintf("pool %s is a training pool, and the row is no training task, which has a GOLDEN value and a HINT: fill both, or name another pool with --pool", p.cfg.PoolID),
+			Message: fmt.Sprintf("pool %s is a training pool, and the row is no training task, which has a GOLDEN value and a HINT: fill both, or take another pool", pool.ID),
 		}},
 		Raw: bytes.Clone(t.Raw),
 	}

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"poolfill/internal/emulator"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 )
 

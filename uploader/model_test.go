@@ -406,6 +406,7 @@ func live(t *testing.T, m *model, kept *memory, mode Mode, n int, values []strin
 	})
 	c := chunkOf(t, true, values...)
 	c.Number = n
+	c.Apart(fmt.Sprint("chunk ", n)) // as what stands before it is another
 	return u.Upload(ctx, c, kept.prior(n))
 }
 

@@ -36,7 +36,7 @@ func (j *job) operationID(s subset) string {
 		return ""
 	}
 	return OperationID(OperationName{
-		PoolID: j.cfg.PoolID, RunKey: j.cfg.RunKey, Chunk: s.chunk.Number,
+		PoolID: j.cfg.PoolID, RunKey: j.cfg.RunKey, Place: s.chunk.Place(),
 		Base: s.rows[0], Len: len(s.rows), Sum: s.sum, Generation: s.generation,
 	})
 }
@@ -190,7 +190,7 @@ func (j *job) takeOthers(s subset, items []toloka.Item) {
 			if alike == nil {
 				alike = s.byKey()
 			}
-			key := batcher.Key(item.Key)
+			key := item.Key
 			rows := alike[key]
 			for len(rows) > 0 && !j.open(rows[0]) {
 				rows = rows[1:]

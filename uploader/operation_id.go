@@ -18,9 +18,11 @@ const namespace = "5b3a0a52-8f0e-5d5c-9c39-3d9b2a2f6d41"
 type OperationName struct {
 	// PoolID is the pool, and RunKey tells uploads to it apart.
 	PoolID, RunKey string
-	// Chunk is the chunk's number; Base the index of the first task that is
-	// sent, counted in the whole chunk; Len the number of tasks.
-	Chunk, Base, Len int
+	// Place is where the chunk stands in the inputs, see batcher.Chunk.Place.
+	Place batcher.Key
+	// Base is the index of the first task that is sent, counted in the whole chunk; Len
+	// the number of tasks.
+	Base, Len int
 	// Sum stands for the tasks of the request, see batcher.Chunk.Sum.
 	Sum batcher.Key
 	// Generation counts the operations that failed with nothing done: a failed
@@ -35,7 +37,7 @@ func OperationID(n OperationName) string {
 	name := strings.Join([]string{
 		strconv.Quote(n.PoolID),
 		strconv.Quote(n.RunKey),
-		strconv.Itoa(n.Chunk),
+		hex.EncodeToString(n.Place[:]),
 		strconv.Itoa(n.Base),
 		strconv.Itoa(n.Len),
 		hex.EncodeToString(n.Sum[:]),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -429,6 +430,7 @@ func TestASearchWaitsForOperationsUnderWay(t *testing.T) {
 			wg.Go(func() {
 				c := chunkOf(t, true, "same", "same")
 				c.Number = n
+				c.Apart(strconv.Itoa(n))
 				o := upload(t, u, c)
 				mu.Lock()
 				defer mu.Unlock()

@@ -10,9 +10,9 @@ import (
 )
 
 func TestOperationIDsAreNamesForContent(t *testing.T) {
-	base := OperationName{PoolID: "12", RunKey: "run", Chunk: 3, Base: 10, Len: 5, Sum: batcher.Key{1, 2, 3}}
+	base := OperationName{PoolID: "12", RunKey: "run", Place: batcher.Key{3}, Base: 1, Len: 55, Sum: batcher.Key{1, 2, 3}}
 	// Were this value to change, uploads that are under way would be doubled.
-	if got, want := OperationID(base), "cd26f577-7299-5bbe-bc6b-1a8aca349e84"; got != want {
+	if got, want := OperationID(base), "00e02b93-80fb-5ae8-8260-e983afabe4ac"; got != want {
 		t.Errorf("the id is %s, want %s", got, want)
 	}
 	seen := map[string]string{OperationID(base): "base"}
@@ -20,12 +20,12 @@ func TestOperationIDsAreNamesForContent(t *testing.T) {
 		"pool":                 func(n *OperationName) { n.PoolID = "1" },
 		"run":                  func(n *OperationName) { n.RunKey = "other" },
 		"border of the names":  func(n *OperationName) { n.PoolID, n.RunKey = `12" "run`, "" },
-		"chunk":                func(n *OperationName) { n.Chunk = 31 },
+		"place":                func(n *OperationName) { n.Place[15] = 1 },
 		"base":                 func(n *OperationName) { n.Base = 0 },
 		"length":               func(n *OperationName) { n.Len = 6 },
 		"content":              func(n *OperationName) { n.Sum[15] = 1 },
 		"generation":           func(n *OperationName) { n.Generation = 1 },
-		"border of the counts": func(n *OperationName) { n.Chunk, n.Base = 31, 0 },
+		"border of the counts": func(n *OperationName) { n.Base, n.Len = 15, 5 },
 	} {
 		n := base
 		change(&n)

@@ -68,7 +68,7 @@ func TestAnotherOperationThanOursEndsTheRunAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := script(t, on(post, 202, `{"id":"5b3a0a52-8f0e-5d5c-9c39-3d9b2a2f6d41","type":"TASK.BATCH_CREATE","status":"RUNNING"}`))
 		o, err := uploadFails(t.Context(), t, newUploader(t, f, setup{}), chunkOf(t, true, "a", "b"))
-		if toloka.KindOf(err) != toloka.KindUnexpected || !strings.Contains(err.Error(), "answers with 5b3a0a52") || o.Attempts != 1 {
+		if toloka.KindOf(err) != toloka.KindUnexpected || !strings.Contains(err.Error(), "answers about operation 5b3a0a52") || o.Attempts != 1 {
 			t.Errorf("after %d attempts the error is: %v", o.Attempts, err)
 		}
 		expect(t, o, "unsent? "+reasonInDoubt+"; unsent? "+reasonInDoubt)

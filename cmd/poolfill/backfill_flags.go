@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/contract"
+	"poolfill/internal/visible"
+	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
 )
@@ -19,7 +22,6 @@ import (
 // The defaults of backfills.
 const (
 	defaultSegmentRows = 100_000
-	defaultChunkSize   = 5000
 	defaultJobs        = 2
 	// What the documentation of Toloka doesn't say: slow enough for a person to
 	// notice a mistake.
@@ -64,7 +66,7 @@ func (f *backfillFlags) register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.clonesPerMinute, "clones-per-minute", defaultClonesPerMinute, "the most pools that are cloned in a minute; 0 for no limit")
 	flags.IntVar(&f.clonesPerDay, "clones-per-day", defaultClonesPerDay, "the most pools that are cloned in 24 hours; 0 for no limit")
 	flags.BoolVar(&f.openPools, "open-pools", false, "open each pool when all its rows are uploaded")
-	flags.IntVar(&f.chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
+	flags.IntVar(&f.chunkSize, "chunk-size", 0, "the most tasks in a request (default: 2000)")
 	f.api.registerServer(flags)
 	f.api.registerLimits(flags)
 	f.reading.register(flags)
@@ -87,13 +89,8 @@ func (f *backfillFlags) settings(cmd *cobra.Command) (backfill.Settings, toloka.
 		ChunkSize: f.chunkSize, SegmentRows: f.segmentRows, PoolTasks: f.poolTasks, Limits: limits,
 		ClonesPerMinute: f.clonesPerMinute, ClonesPerDay: f.clonesPerDay, OpenPools: f.openPools,
 	}
-	if s.ChunkSize == 0 {
-		// Settled here, as all workers must make the same chunks.
-		s.ChunkSize = defaultChunkSize
-		if limits.TasksPerMinute > 0 {
-			s.ChunkSize = max(1, min(s.ChunkSize, limits.TasksPerMinute/100))
-		}
-	}
+	// Settled here, as all workers must make the same chunks.
+	s.ChunkSize = cmp.Or(s.ChunkSize, pipeline.DefaultChunkSize)
 	switch {
 	case s.SegmentRows < 1:
 		err = fmt.Errorf("--segment-rows is a number from 1, not %d", s.SegmentRows)
@@ -142,7 +139,7 @@ func (f *backfillFlags) plan(ctx context.Context, display io.Writer, args []stri
 	defer client.Close()
 	plan, err := backfill.MakePlan(ctx, client, sources, each, s, func(in backfill.Input) {
 		if f.output.progress != string(ui.None) {
-			fmt.Fprintf(display, "poolfill: read %s\n", in.Path)
+			visible.Fprintf(display, "poolfill: read %s\n", in.Path)
 		}
 	})
 	var refused *toloka.Error

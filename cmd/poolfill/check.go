@@ -26,14 +26,16 @@ or the file as a whole must change first; 3 some rows would be rejected.`,
   poolfill check tasks.tsv --no-spec --print-tasks | head`,
 		Args: needInputs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg := pipeline.Config{Check: true}
+			var cfg pipeline.Config
 			var err error
 			if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
 				return &usageError{err}
 			}
+			var job pipeline.Check
 			if printTasks {
-				cfg.PrintTasks = std.out
+				job.PrintTasks = std.out
 			}
+			cfg.Job = job
 			_, err = f.execute(cmd, std, args, cfg)
 			return err
 		},

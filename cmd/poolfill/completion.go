@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/cmd/poolfill/internal/backfill"
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 // completeProfiles returns the names of the profiles in the file of settings.

@@ -15,6 +15,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // crashVariable names where poolfill-crashing crashes: a step and its number,
@@ -124,7 +125,7 @@ func (c *crasher) Input(info reader.Info) error {
 }
 
 // Record is part of pipeline.Recorder.
-func (c *crasher) Record(results []pipeline.Result) error {
+func (c *crasher) Record(results []verdict.Verdict) error {
 	c.reach(crashRecord)
 	return c.Recorder.Record(results)
 }

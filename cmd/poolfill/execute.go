@@ -17,6 +17,7 @@ import (
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // runFlags are those of commands that read files as an upload does.
@@ -56,12 +57,13 @@ func (f *runFlags) execute(cmd *cobra.Command, std streams, args []string, cfg p
 		return r, err
 	}
 	cfg.RunID = newRunID()
-	if !cfg.Check || f.api.pool != "" || f.api.emulator {
+	_, isCheck := cfg.Job.(pipeline.Check)
+	if !isCheck || f.api.pool != "" || f.api.emulator {
 		if err := f.aim(cmd.Flags(), &cfg); err != nil {
 			return r, err
 		}
 	}
-	if !cfg.Check && !f.api.emulator && cfg.PoolID != "" {
+	if !isCheck && !f.api.emulator && cfg.PoolID != "" {
 		release, lockErr := f.output.state.lockPool(&cfg)
 		if lockErr != nil {
 			return r, lockErr
@@ -88,7 +90,7 @@ func newRunID() string {
 // runName is the name of a run's folder: runs sort by time.
 func runName(now time.Time, cfg pipeline.Config, id string) string {
 	what := cfg.PoolID
-	if cfg.Check {
+	if _, isCheck := cfg.Job.(pipeline.Check); isCheck {
 		what = "check"
 	}
 	return fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405Z"), what, id)
@@ -138,7 +140,7 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 	result, err := p.Run(ctx)
 	stopDisplay()
 	if failed := stopView(); failed != nil {
-		fmt.Fprintln(display, "poolfill: warning: "+failed.Error()) // the rows are no worse for it
+		fmt.Fprintln(display, "poolfill: warning: "+plainly(failed)) // the rows are no worse for it
 	}
 
 	var setup *pipeline.SetupError
@@ -149,13 +151,14 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 		err = errors.Join(err, files.discard())
 	}
 	out := std.out
-	if cfg.PrintTasks != nil {
+	check, isCheck := cfg.Job.(pipeline.Check)
+	if check.PrintTasks != nil {
 		out = std.err
 	}
 	report.AddHints(&result) // a run whose files could not be written has none yet
 	err = errors.Join(output.json.report(out, result), outcome(result, err))
 	var rejected *rejectedError
-	if err != nil && !cfg.Check && !f.api.emulator && !errors.As(err, &rejected) { // of an emulator nothing is left
+	if err != nil && !isCheck && !f.api.emulator && !errors.As(err, &rejected) { // of an emulator nothing is left
 		err = goOn(err, &cfg, result.State, &files.done)
 	}
 	return result, err
@@ -170,6 +173,8 @@ func outcome(r pipeline.Report, err error) error {
 		return &interruptedError{"interrupted"}
 	case r.Totals.Unsent > 0:
 		return fmt.Errorf("rows are unsent: %d, as results.tsv says row by row; the same command tries them again", r.Totals.Unsent)
+	case r.Verification != nil && r.Verification.Own() > 0:
+		return &differenceError{*r.Verification}
 	case r.Totals.Rejected > 0:
 		return &rejectedError{r.Totals.Rejected}
 	}
@@ -202,7 +207,7 @@ func (l *lazyWriter) Input(info reader.Info) error {
 }
 
 // Record is part of pipeline.Recorder.
-func (l *lazyWriter) Record(results []pipeline.Result) error {
+func (l *lazyWriter) Record(results []verdict.Verdict) error {
 	l.done.add(results)
 	return l.w.Record(results)
 }

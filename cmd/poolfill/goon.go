@@ -6,16 +6,26 @@ import (
 
 	"poolfill/internal/contract"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
 
 // goOn says beside the error of an upload how to go on: by the same command, or
 // by what has to be done first where that can't succeed.
 func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) error {
-	var refused *toloka.Error
+	var (
+		refused *toloka.Error
+		differs *differenceError
+		damaged *ledger.DamagedError
+	)
 	switch {
+	case errors.As(err, &differs):
+		return err // tasks can't be taken back
 	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
-		return fmt.Errorf("%w\n%s", err, elsewhere(cfg, done))
+		return advise(err, elsewhere(cfg, done))
+	case errors.As(err, &damaged):
+		return err // which says what to do first
 	case state == pipeline.Stopped:
 		return err // by a rule of the user's, which would stop it again; it says what to do
 	}
@@ -46,10 +56,10 @@ type prefix struct {
 	broken bool  // and a row after it that is not
 }
 
-func (p *prefix) add(results []pipeline.Result) {
+func (p *prefix) add(results []verdict.Verdict) {
 	for i := range results {
 		switch r := &results[i]; {
-		case r.Status == pipeline.Unsent:
+		case r.Status == verdict.Unsent:
 			p.ended = true
 		case p.ended:
 			p.broken = true

@@ -11,8 +11,8 @@ import (
 	"poolfill/cmd/poolfill/internal/plan"
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader"
 	"poolfill/uploader/toloka"
 )
@@ -50,7 +50,7 @@ would stop it, or the command must change first; 3 some rows would be rejected.`
   poolfill plan tasks.tsv --no-spec`,
 		Args: needInputs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg := pipeline.Config{Check: true, Mode: uploader.Mode(mode), ChunkSize: chunkSize}
+			cfg := pipeline.Config{Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: chunkSize}, Job: pipeline.Check{}}
 			return f.plan(cmd, std, args, cfg)
 		},
 	}
@@ -58,7 +58,7 @@ would stop it, or the command must change first; 3 some rows would be rejected.`
 	flags.SortFlags = false
 	f.api.register(flags)
 	flags.StringVar(&mode, "mode", "async", "async or sync, as the upload will be")
-	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
+	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 2000)")
 	flags.BoolVar(&f.countPool, "count-pool", true, "count the tasks that the pool has, by one request for each 1,000 of them")
 	f.reading.register(flags)
 	f.output.state.register(flags, stateOfRuns)
@@ -112,7 +112,7 @@ func (f *planFlags) plan(cmd *cobra.Command, std streams, args []string, cfg pip
 // readRows counts what the inputs hold, by a check.
 func readRows(ctx context.Context, cfg pipeline.Config, display *ui.Display) (plan.Facts, error) {
 	facts := plan.Facts{Mode: cfg.Mode, Limits: cfg.Limits}
-	cfg.Chunks = facts.Counts.Add
+	cfg.Job = pipeline.Check{Chunks: facts.Counts.Add}
 	p, err := pipeline.New(cfg)
 	if err != nil {
 		return facts, &usageError{err}

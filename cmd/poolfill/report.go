@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/cmd/poolfill/internal/report"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 )
 
 func newReportCommand(std streams) *cobra.Command {

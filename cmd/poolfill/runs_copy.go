@@ -5,12 +5,12 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/quota"
+	"poolfill/internal/visible"
+	"poolfill/pipeline/ledger"
 )
 
 // copied is what runs copy says, and with --json prints.
@@ -47,7 +47,7 @@ to all commands.`,
 			if f.json {
 				return json.NewEncoder(std.out).Encode(result)
 			}
-			_, err = fmt.Fprintf(std.out, "Copied: %d runs with %d files and %d chunks (%d attempts in doubt), and %d days of quota.\n",
+			_, err = visible.Fprintf(std.out, "Copied: %d runs with %d files and %d chunks (%d attempts in doubt), and %d days of quota.\n",
 				result.Runs, result.Files, result.Chunks, result.Attempts, result.QuotaDays)
 			return err
 		}),

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 func newRunsShowCommand(std streams) *cobra.Command {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"poolfill/cmd/poolfill/internal/backfill"
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
 )

@@ -20,7 +20,7 @@ import (
 
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/internal/emulator"
-	"poolfill/pipeline"
+	"poolfill/reader/verdict"
 )
 
 // trial is an upload by the real binary, as often as it takes, to an emulator
@@ -141,7 +141,7 @@ func (tr *trial) verify() {
 	for i, line := range lines {
 		cells := strings.Split(line, "\t")
 		record, status, id := cells[2], cells[3], cells[4]
-		if record != fmt.Sprint(i+1) || status != string(pipeline.Created) || pool[id] != tr.rows[i] {
+		if record != fmt.Sprint(i+1) || status != verdict.Created.String() || pool[id] != tr.rows[i] {
 			tr.t.Errorf("row %d has the line %q; task %q is %q, want %q", i+1, line, id, pool[id], tr.rows[i])
 		}
 		delete(pool, id)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -25,18 +28,18 @@ func newUploadCommand(std streams) *cobra.Command {
 		workers     string
 		onInvalid   string
 		maxRejected string
+		verify      string
 		openPool    bool
 		before      beforeFlags
 		onQuota     string
 	)
 	upload := func(cmd *cobra.Command, args []string) (pipeline.Report, error) {
 		cfg := pipeline.Config{
-			Mode:      uploader.Mode(mode),
-			ChunkSize: chunkSize,
-			OnInvalid: pipeline.OnInvalid(onInvalid),
-			OpenPool:  openPool,
-			Command:   commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args)))),
+			Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: chunkSize},
+			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid), Verify: pipeline.VerifyMode(verify)},
+			Keeping: pipeline.Keeping{Command: commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args))))},
 		}
+		job := pipeline.Upload{OpenPool: openPool}
 		var err error
 		if cfg.MaxRejected, err = parseMaxRejected(maxRejected); err != nil {
 			return pipeline.Report{}, &usageError{err}
@@ -44,12 +47,13 @@ func newUploadCommand(std streams) *cobra.Command {
 		if cfg.Workers, err = parseWorkers(workers); err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
-		if cfg.Guard, err = before.guard(); err == nil {
+		if job.Guard, err = before.guard(); err == nil {
 			err = before.detached(args)
 		}
 		if err != nil {
 			return pipeline.Report{}, &usageError{err}
 		}
+		cfg.Job = job
 		f.api.limits.Park = onQuota == "park" || onQuota == "auto" && !isTerminal(std.err)
 		return f.execute(cmd, std, args, cfg)
 	}
@@ -71,8 +75,8 @@ same, to look at), results.tsv (one line for each row) and rejected.tsv (the
 rejected rows as they stood, with what is wrong with them; mend them there and
 upload that file).
 
-Exit codes: 0 every row is uploaded; 1 the run could not finish, or left rows
-unsent; 2 nothing was sent, because the command, its settings or its input must
+Exit codes: 0 every row is uploaded; 1 the run could not finish, left rows
+unsent, or found at its end that the pool holds rows twice; 2 nothing was sent, because the command, its settings or its input must
 change first; 3 finished, some rows rejected; 4 the day's quota is used up, says
 when to go on; 5 another run on this machine is uploading to this pool; 130
 interrupted, can be continued.`,
@@ -98,13 +102,15 @@ interrupted, can be continued.`,
 	flags.SortFlags = false
 	f.api.register(flags)
 	flags.StringVar(&mode, "mode", "async", "async, or sync for small uploads that should be there at once")
-	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 5000, or a hundredth of the quota)")
+	flags.IntVar(&chunkSize, "chunk-size", 0, "the most tasks in a request (default: 2000)")
 	flags.StringVar(&workers, "workers", "auto", `how many chunks are uploaded at once: a number, or auto (more while that gets
 more done, fewer where the server is overloaded)`)
 	flags.StringVar(&onInvalid, "on-invalid", string(pipeline.SkipInvalid), `what an invalid row does: skip (the valid ones are uploaded), or stop
 (nothing is created after the first one)`)
 	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
 	flags.BoolVar(&openPool, "open-pool", false, "open the pool at the end")
+	flags.StringVar(&verify, "verify", string(pipeline.VerifyAuto), `list the pool at the end, and see that it holds each row once: always, never, or
+auto (after a synchronous upload that sent something again)`)
 	flags.BoolVar(&before.again, "again", false, "upload the rows once more, even if they were uploaded before")
 	flags.StringVar(&before.dedupe, "dedupe", "", `skip rows whose tasks the pool has already: --dedupe by what this machine has
 uploaded, --dedupe=pool by the pool's own tasks (rows that were uploaded from
@@ -166,18 +172,41 @@ func (f beforeFlags) detached(files []string) error {
 	return nil
 }
 
-// commandLine returns a command as a shell takes it. Arguments hold no secret.
+// commandLine returns a command as a shell takes it, on one line. Arguments hold no secret.
 func commandLine(args []string) string {
 	words := make([]string, len(args))
 	for i, arg := range args {
 		words[i] = arg
-		if arg == "" || strings.ContainsFunc(arg, func(r rune) bool {
+		if visible.Text(arg) != arg {
+			words[i] = "$'" + escaped(arg) + "'"
+		} else if arg == "" || strings.ContainsFunc(arg, func(r rune) bool {
 			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./=:,+@%", r)
 		}) {
 			words[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// escaped returns an argument as bash and zsh take it between $' and ', with an escape for
+// each byte that can't be seen.
+func escaped(arg string) string {
+	var b strings.Builder
+	for i, size := 0, 0; i < len(arg); i += size {
+		_, size = utf8.DecodeRuneInString(arg[i:])
+		char := arg[i : i+size]
+		switch {
+		case char == `\` || char == "'":
+			b.WriteString(`\` + char)
+		case visible.Text(char) != char:
+			for _, c := range []byte(char) {
+				b.WriteString(`\x` + hex.EncodeToString([]byte{c}))
+			}
+		default:
+			b.WriteString(char)
+		}
+	}
+	return b.String()
 }
 
 // withoutQueries leaves the queries of URLs out of a command line, since command

@@ -2,11 +2,9 @@ package toloka
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math/bits"
 	"slices"
 
 	"github.com/go-faster/jx"
@@ -282,32 +280,24 @@ func (s *scanner) skipWord() error {
 	}
 }
 
+// null takes the value that a peek has found, which must be null.
+func (s *scanner) null() error {
+	for _, want := range []byte("null") {
+		if err := s.expect(want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func inWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '+' || c == '.' || c == 'E'
 }
 
-const (
-	ones   = 0x0101010101010101
-	quotes = '"' * ones
-)
-
 // closingQuote returns the index of the first quote from i on that no backslash
-// escapes; -1 for none. Most strings are short: the first eight bytes are looked
-// at as one number.
+// escapes; -1 for none.
 func closingQuote(b []byte, i int) int {
-	end := i
-	if i+8 <= len(b) {
-		x := binary.LittleEndian.Uint64(b[i:]) ^ quotes
-		if zeros := (x - ones) & ^x & (ones << 7); zeros != 0 {
-			end = i + bits.TrailingZeros64(zeros)/8
-			if end == i || b[end-1] != '\\' {
-				return end
-			}
-		} else {
-			end += 8
-		}
-	}
-	for {
+	for end := i; ; end++ {
 		n := bytes.IndexByte(b[end:], '"')
 		if n < 0 {
 			return -1
@@ -315,7 +305,6 @@ func closingQuote(b []byte, i int) int {
 		if end += n; !escapesNext(b[i:end]) {
 			return end
 		}
-		end++
 	}
 }
 

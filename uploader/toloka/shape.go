@@ -15,10 +15,10 @@ const (
 	maxHoles = 32
 )
 
-// shapes are the forms in which an answer tells of tasks. A server writes one task like
+// shapes are the forms in which an answer speaks of tasks. A server writes one task like
 // the other, so that mostly it is enough to compare the next one with the one before,
 // which is several times as fast as to decode it. What is alike but for texts that
-// mean nothing here means the same; all else is decoded, and gives a new shape.
+// mean nothing here means the same; all else is decoded, and makes a new shape.
 type shapes struct {
 	known   [maxShapes]shape // those that fit most often come first
 	n       int

@@ -23,9 +23,10 @@ func ExampleStart() {
 
 	words := [][]string{{"Haus"}, {"casa"}}
 	p, err := pipeline.New(pipeline.Config{
-		Sources: []reader.Source{{Name: "words", Columns: []string{"INPUT:word"}, Rows: reader.NoError(slices.Values(words))}},
-		PoolID:  server.PoolID,
-		API:     server.API(),
+		Input: pipeline.Input{
+			Sources: []reader.Source{{Name: "words", Columns: []string{"INPUT:word"}, Rows: reader.NoError(slices.Values(words))}},
+		},
+		Target: pipeline.Target{PoolID: server.PoolID, API: server.API()},
 	})
 	if err != nil {
 		fmt.Println(err)

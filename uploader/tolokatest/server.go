@@ -30,7 +30,7 @@ type Config struct {
 	// Spec is the task_spec of the project, {"input_spec": {…}, "output_spec": {…}};
 	// nil means the fields above.
 	Spec json.RawMessage
-	// Faults says what goes wrong how often, from 0 to 1: name=probability, parted
+	// Faults says what goes wrong how often, from 0 to 1: name=probability, separated
 	// by commas, as in "lost=0.1,429=0.05,post:500=0.1". They are those of poolfill
 	// emulator --faults. Seed makes them the same for the same order of requests.
 	Faults string
@@ -125,11 +125,11 @@ func (s *Server) API() toloka.Config {
 // Task is a task of the pool.
 type Task struct {
 	ID string
-	// JSON is the task as Toloka's GET /tasks/{id} gives it.
+	// JSON is the task as Toloka's GET /tasks/{id} answers it.
 	JSON json.RawMessage
 }
 
-// Tasks gives all tasks of the pool in the order of their creation. The error is
+// Tasks returns all tasks of the pool in the order of their creation. The error is
 // one of reading the temporary file.
 func (s *Server) Tasks() ([]Task, error) {
 	var all []Task

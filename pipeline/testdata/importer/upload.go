@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
 
@@ -32,19 +34,20 @@ func Upload(ctx context.Context, api toloka.Config, pool, state, shipment string
 		return report, err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	ledger, err := pipeline.OpenLedger(ctx, state)
+	book, err := ledger.Open(ctx, state)
 	if err != nil {
 		return report, err
 	}
-	defer func() { err = errors.Join(err, ledger.Close()) }()
+	defer func() { err = errors.Join(err, book.Close()) }()
 
 	p, err := pipeline.New(pipeline.Config{
-		Sources:       []reader.Source{reader.Structs(shipment, animals)},
-		PoolID:        pool,
-		API:           api,
-		Limits:        ratelimit.Config{RequestsPerSecond: 300, TasksPerMinute: 200_000, TasksPerDay: 4_000_000},
-		Ledger:        ledger,
-		RunID:         time.Now().UTC().Format("20060102-150405.000000000"),
+		Input: pipeline.Input{Sources: []reader.Source{reader.Structs(shipment, animals)}},
+		Target: pipeline.Target{
+			PoolID: pool,
+			API:    api,
+			Limits: ratelimit.Config{RequestsPerSecond: 300, TasksPerMinute: 200_000, TasksPerDay: 4_000_000},
+		},
+		Keeping:       pipeline.Keeping{Ledger: book},
 		Recorder:      &outcomes{out: out},
 		OnProgress:    func(now pipeline.Progress) { fmt.Fprintf(out, "%d rows so far\n", now.Totals.Rows) },
 		ProgressEvery: time.Minute,
@@ -64,9 +67,9 @@ type outcomes struct{ out io.Writer }
 
 func (o *outcomes) Input(reader.Info) error { return nil }
 
-func (o *outcomes) Record(rows []pipeline.Result) error {
+func (o *outcomes) Record(rows []verdict.Verdict) error {
 	for _, row := range rows {
-		text := string(row.Status)
+		text := row.Status.String()
 		for _, f := range row.Findings {
 			text += fmt.Sprintf(", %s: %s", f.Field, f.Code)
 		}
@@ -80,11 +83,11 @@ func (o *outcomes) Record(rows []pipeline.Result) error {
 func (o *outcomes) Finish(r pipeline.Report) (pipeline.Report, error) { return r, nil }
 
 // LastRun gives the latest run that the ledger knows, and its report.
-func LastRun(ctx context.Context, ledger *pipeline.Ledger) (run pipeline.LedgerRun, report pipeline.Report, err error) {
-	if run, err = ledger.Find(ctx, ""); err != nil {
+func LastRun(ctx context.Context, book *ledger.Ledger) (run ledger.Run, report pipeline.Report, err error) {
+	if run, err = book.Find(ctx, ""); err != nil {
 		return run, report, err
 	}
-	report, err = pipeline.Rebuild(ctx, ledger, run, nil)
+	report, err = pipeline.Rebuild(ctx, book, run, nil)
 	return run, report, err
 }
 

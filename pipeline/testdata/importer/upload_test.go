@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"
@@ -45,17 +46,17 @@ func TestTheLedgerTellsOfTheLastRun(t *testing.T) {
 	if _, err := Upload(t.Context(), server.API(), server.PoolID, state, "may", rows, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	ledger, err := pipeline.OpenLedger(t.Context(), state)
+	book, err := ledger.Open(t.Context(), state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = ledger.Close() }()
-	run, report, err := LastRun(t.Context(), ledger)
+	defer func() { _ = book.Close() }()
+	run, report, err := LastRun(t.Context(), book)
 	if err != nil || report.Totals.Created != 1 || report.Totals.Rejected != 1 || run.Files[0].Path != "may" {
 		t.Errorf("%v, %+v, %+v", err, run, report.Totals)
 	}
-	_, err = ledger.Find(t.Context(), "nothing like it")
-	var unknown *pipeline.UnknownRunError
+	_, err = book.Find(t.Context(), "nothing like it")
+	var unknown *ledger.UnknownRunError
 	if !errors.As(err, &unknown) {
 		t.Errorf("an unknown run: %v", err)
 	}

@@ -3,7 +3,7 @@ package backfill
 import (
 	"errors"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 // alarm reports the first error that no waiting fixes: the ledger is a file, and

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 )
 
 // Only what waiting doesn't mend ends a worker, and only in its own ledger.

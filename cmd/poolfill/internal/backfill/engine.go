@@ -26,7 +26,7 @@ import (
 	_ "modernc.org/sqlite" // the driver of the queue's file
 	"riverqueue.com/riverui"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/toloka"
 )
 

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 	"poolfill/uploader/toloka"
 	"poolfill/uploader/tolokatest"

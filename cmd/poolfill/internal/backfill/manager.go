@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"poolfill/internal/ledger"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
 )
@@ -167,7 +167,7 @@ func (m *Manager) Repeats(ctx context.Context, p Plan, s Settings) error {
 		}
 		before, err := list(ctx, m.store.db, (*Backfill).fields, `SELECT `+backfillColumns+` FROM backfill b JOIN backfill_file f ON f.backfill = b.id
 			JOIN backfill_segment s ON s.backfill = b.id AND s.file = f.number JOIN backfill_pool p ON p.backfill = b.id AND p.number = s.pool
-			WHERE b.server = $1 AND b.state <> $2 AND (in.Path = $3 OR f.size = $4 AND f.ends = $5)
+			WHERE b.server = $1 AND b.state <> $2 AND (f.path = $3 OR f.size = $4 AND f.ends = $5)
 			AND ($6 <> '' AND p.template = $6 OR $7 <> '' AND p.pool = $7) LIMIT 1`,
 			s.Server, Cancelled, in.Path, in.identity.Size, hex.EncodeToString(in.identity.Ends), in.Template, in.Pool)
 		if err != nil {

@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/pgtest"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/toloka"
 )
 

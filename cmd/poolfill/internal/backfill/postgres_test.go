@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/pgtest"
+	"poolfill/pipeline/ledger"
 	"poolfill/uploader/tolokatest"
 )
 

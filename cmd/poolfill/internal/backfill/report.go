@@ -9,6 +9,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // reported is a segment as a report needs it.
@@ -131,7 +132,7 @@ func (o once) Input(info reader.Info) error {
 }
 
 // Record is part of pipeline.Recorder.
-func (o once) Record(results []pipeline.Result) error {
+func (o once) Record(results []verdict.Verdict) error {
 	for i := range results {
 		results[i].Position.File = o.name
 	}

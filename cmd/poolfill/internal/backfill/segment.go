@@ -173,10 +173,12 @@ func (w *worker) config(g segment, pool string) pipeline.Config {
 	limits := s.Limits
 	limits.Park = true
 	return pipeline.Config{
-		Files: []string{g.file.path}, Reader: reading, NoSpec: s.NoSpec,
-		PoolID: pool, API: w.api, Limits: limits, Mode: uploader.Async, ChunkSize: s.ChunkSize, Buffers: &w.buffers,
-		Part: g.run, Ledger: w.store.ledger, Command: "poolfill backfill resume " + g.backfill.Name,
-		Log: w.log.With(zap.String("segment", g.run)),
+		Input:   pipeline.Input{Files: []string{g.file.path}, Reader: reading, NoSpec: s.NoSpec},
+		Target:  pipeline.Target{PoolID: pool, API: w.api, Limits: limits},
+		Sending: pipeline.Sending{Mode: uploader.Async, ChunkSize: s.ChunkSize, Buffers: &w.buffers},
+		Keeping: pipeline.Keeping{Ledger: w.store.ledger, Command: "poolfill backfill resume " + g.backfill.Name},
+		Job:     pipeline.Part{Name: g.run},
+		Log:     w.log.With(zap.String("segment", g.run)),
 	}
 }
 

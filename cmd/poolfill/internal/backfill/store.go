@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"poolfill/internal/ledger"
+	"poolfill/pipeline/ledger"
 	"poolfill/ratelimit"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"poolfill/internal/ledger"
 	"poolfill/internal/postgres"
+	"poolfill/pipeline/ledger"
 )
 
 // schema is repeated at each start, so all of it must bear that. Times are

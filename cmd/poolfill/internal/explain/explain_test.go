@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,6 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
+	"poolfill/ratelimit"
+	"poolfill/uploader/toloka"
 )
 
 // codesIn gives the values of all constants of a package whose names begin with
@@ -57,7 +63,7 @@ func codesIn(t *testing.T, dir string) map[string]string {
 
 func TestEveryCodeIsExplained(t *testing.T) {
 	for dir, least := range map[string]int{
-		"../../../../reader": 33, "../../../../internal/contract": 28, "../plan": 6, "../../../../pipeline": 3, "../../../../uploader": 1,
+		"../../../../reader": 19, "../../../../reader/table": 14, "../../../../internal/contract": 27, "../plan": 6, "../../../../pipeline": 3, "../../../../uploader/toloka": 1,
 	} {
 		codes := codesIn(t, dir)
 		if len(codes) < least {
@@ -214,5 +220,18 @@ func TestCauses(t *testing.T) {
 				t.Errorf("the cause is %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestFlagsAreNamedOnce(t *testing.T) {
+	for _, err := range []error{
+		pipeline.ErrNoPool, pipeline.ErrNoSpec, pipeline.ErrTwoSpecs, &pipeline.InvalidRowError{}, &pipeline.TooManyRejectedError{},
+		&toloka.StalledError{Tasks: 2}, &toloka.Error{Kind: toloka.KindTooLarge}, &ratelimit.TooManyTasksError{},
+		&ledger.OlderError{}, &ledger.DamagedError{Err: errors.New("torn")}, &ledger.NewerError{},
+	} {
+		once := WithFlags(err.Error())
+		if strings.Contains(err.Error(), "--") || !strings.Contains(once, "--") || WithFlags(once) != once {
+			t.Errorf("%v is %s", err, once)
+		}
 	}
 }

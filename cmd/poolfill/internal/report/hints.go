@@ -6,7 +6,7 @@ import (
 )
 
 // AddHints fills the hints of a report's rejections: what has probably gone wrong,
-// and what to do.
+// and what to do; and has its texts name the flags of the command.
 func AddHints(r *pipeline.Report) {
 	groups := make([]explain.Group, len(r.Rejections))
 	for i, g := range r.Rejections {
@@ -14,5 +14,7 @@ func AddHints(r *pipeline.Report) {
 	}
 	for i, hint := range explain.Causes(groups, r.Totals.Rows) {
 		r.Rejections[i].Hint = hint
+		r.Rejections[i].Message = explain.WithFlags(r.Rejections[i].Message)
 	}
+	r.Error = explain.WithFlags(r.Error)
 }

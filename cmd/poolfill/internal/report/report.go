@@ -25,6 +25,7 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/reader"
+	"poolfill/reader/verdict"
 )
 
 // The names of the files that a run writes.
@@ -110,7 +111,7 @@ func (w *Writer) shapeOf(info reader.Info) *shape {
 }
 
 // Record writes results. It is part of pipeline.Recorder.
-func (w *Writer) Record(results []pipeline.Result) error {
+func (w *Writer) Record(results []verdict.Verdict) error {
 	for i := range results {
 		if err := w.write(&results[i]); err != nil {
 			return w.fail(err)
@@ -128,7 +129,7 @@ func (w *Writer) fail(err error) error {
 }
 
 // write writes the line of a row, and the row itself where it is rejected.
-func (w *Writer) write(r *pipeline.Result) error {
+func (w *Writer) write(r *verdict.Verdict) error {
 	in := w.last
 	if in == nil || len(w.inputs) > 1 {
 		var ok bool
@@ -146,7 +147,7 @@ func (w *Writer) write(r *pipeline.Result) error {
 	w.line.set(r.Position.Line)
 	w.number.set(r.Position.Record)
 	line := appendResult(w.results.AvailableBuffer(), in.cell, w.line.text, w.number.text, r)
-	if _, err := w.results.Write(line); err != nil || r.Status != pipeline.Rejected {
+	if _, err := w.results.Write(line); err != nil || r.Status != verdict.Rejected {
 		return err
 	}
 	f, err := w.openRejected(in.shape)

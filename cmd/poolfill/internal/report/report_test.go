@@ -25,16 +25,16 @@ func tsv(file string) reader.Info {
 	return reader.Info{File: file, Delimiter: '\t', Quotes: reader.QuotesAuto, Header: []string{"INPUT:a", "INPUT:b"}, HeaderRaw: "INPUT:a\tINPUT:b"}
 }
 
-func row(file string, record int64, status pipeline.Status) pipeline.Result {
-	r := pipeline.Result{Position: verdict.Position{File: file, Line: record + 1, Record: record}, Status: status}
-	if status == pipeline.Created {
+func row(file string, record int64, status verdict.Status) verdict.Verdict {
+	r := verdict.Verdict{Position: verdict.Position{File: file, Line: record + 1, Record: record}, Status: status}
+	if status == verdict.Created {
 		r.TaskID = fmt.Sprintf("task-%d", record)
 	}
 	return r
 }
 
-func rejected(file string, record int64, raw string, findings ...verdict.Finding) pipeline.Result {
-	r := row(file, record, pipeline.Rejected)
+func rejected(file string, record int64, raw string, findings ...verdict.Finding) verdict.Verdict {
+	r := row(file, record, verdict.Rejected)
 	r.Findings = findings
 	if raw != "" {
 		r.Raw = []byte(raw)
@@ -56,7 +56,7 @@ func create(t *testing.T, dir string, inputs ...reader.Info) *report.Writer {
 	return w
 }
 
-func record(t *testing.T, w *report.Writer, results ...pipeline.Result) {
+func record(t *testing.T, w *report.Writer, results ...verdict.Verdict) {
 	t.Helper()
 	if err := w.Record(results); err != nil {
 		t.Fatal(err)
@@ -97,9 +97,9 @@ func names(t *testing.T, dir string) []string {
 func TestEachRowHasItsLine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	w := create(t, dir, tsv("a.tsv"), tsv("b.tsv"))
-	record(t, w, row("a.tsv", 1, pipeline.Created))
-	record(t, w, rejected("a.tsv", 2, "x\ty", verdict.Finding{Line: 3, Field: "INPUT:a", Code: "VALUE_REQUIRED", Message: "say \"it\""}), row("a.tsv", 3, pipeline.Valid))
-	record(t, w, row("b.tsv", 1, pipeline.Created), row("b.tsv", 2, pipeline.Unsent))
+	record(t, w, row("a.tsv", 1, verdict.Created))
+	record(t, w, rejected("a.tsv", 2, "x\ty", verdict.Finding{Line: 3, Field: "INPUT:a", Code: "VALUE_REQUIRED", Message: "say \"it\""}), row("a.tsv", 3, verdict.Valid))
+	record(t, w, row("b.tsv", 1, verdict.Created), row("b.tsv", 2, verdict.Unsent))
 	finish(t, w)
 	want := strings.Join([]string{
 		"file\tline\trecord\tstatus\ttask_id\tfield\tcode\tmessage",
@@ -119,15 +119,15 @@ func TestEachRowHasItsLine(t *testing.T) {
 }
 
 func TestRowsOutOfOrderAreAnError(t *testing.T) {
-	for name, second := range map[string]pipeline.Result{
-		"the same row again": row("b.tsv", 5, pipeline.Created),
-		"an earlier row":     row("b.tsv", 4, pipeline.Created),
-		"an earlier file":    row("a.tsv", 9, pipeline.Created),
+	for name, second := range map[string]verdict.Verdict{
+		"the same row again": row("b.tsv", 5, verdict.Created),
+		"an earlier row":     row("b.tsv", 4, verdict.Created),
+		"an earlier file":    row("a.tsv", 9, verdict.Created),
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := create(t, t.TempDir(), tsv("a.tsv"), tsv("b.tsv"))
-			record(t, w, row("b.tsv", 5, pipeline.Created))
-			err := w.Record([]pipeline.Result{second})
+			record(t, w, row("b.tsv", 5, verdict.Created))
+			err := w.Record([]verdict.Verdict{second})
 			if err == nil {
 				t.Error("no error")
 			}
@@ -156,13 +156,13 @@ func TestResultsAreWrittenAsGocsvWritesThem(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		file := text.Draw(t, "file")
-		results := make([]pipeline.Result, rapid.IntRange(1, 4).Draw(t, "rows"))
+		results := make([]verdict.Verdict, rapid.IntRange(1, 4).Draw(t, "rows"))
 		want := make([]resultRow, len(results))
 		for i := range results {
-			r := row(file, int64(i+1), pipeline.Created)
+			r := row(file, int64(i+1), verdict.Created)
 			r.TaskID, r.Reason = text.Draw(t, "id"), text.Draw(t, "reason")
 			results[i] = r
-			want[i] = resultRow{file, r.Position.Line, r.Position.Record, string(r.Status), r.TaskID, "", "", r.Reason}
+			want[i] = resultRow{file, r.Position.Line, r.Position.Record, r.Status.String(), r.TaskID, "", "", r.Reason}
 		}
 		w, err := report.Create(dir, "r1", 1)
 		if err != nil {
@@ -197,7 +197,7 @@ func TestRejectedRowsStandAsTheyWere(t *testing.T) {
 	plain.File, plain.Quotes = "c.csv", reader.QuotesNone
 	tests := map[string]struct {
 		info   reader.Info
-		result pipeline.Result
+		result verdict.Verdict
 		want   string
 	}{
 		"with every finding of the row": {
@@ -268,7 +268,7 @@ func TestEachHeaderGetsItsOwnFileOfRejectedRows(t *testing.T) {
 func TestTheReportNamesItsFiles(t *testing.T) {
 	dir := t.TempDir()
 	w := create(t, dir, tsv("a.tsv"))
-	record(t, w, row("a.tsv", 1, pipeline.Created))
+	record(t, w, row("a.tsv", 1, verdict.Created))
 	r := finish(t, w)
 	var onDisk pipeline.Report
 	if err := json.Unmarshal([]byte(content(t, filepath.Join(dir, report.ReportFile))), &onDisk); err != nil {
@@ -285,7 +285,7 @@ func TestTheReportNamesItsFiles(t *testing.T) {
 func TestADiscardedReportLeavesNothing(t *testing.T) {
 	parent := t.TempDir()
 	w := create(t, filepath.Join(parent, "runs", "run"), tsv("a.tsv"))
-	record(t, w, row("a.tsv", 1, pipeline.Created))
+	record(t, w, row("a.tsv", 1, verdict.Created))
 	if err := w.Discard(); err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func TestAFolderThatCannotBeMadeIsAnError(t *testing.T) {
 
 func TestARowOfAnUnannouncedInputIsAnError(t *testing.T) {
 	w := create(t, t.TempDir())
-	if err := w.Record([]pipeline.Result{row("x.tsv", 1, pipeline.Created)}); err == nil {
+	if err := w.Record([]verdict.Verdict{row("x.tsv", 1, verdict.Created)}); err == nil {
 		t.Error("no error")
 	}
 }
@@ -319,9 +319,9 @@ func BenchmarkRecord(b *testing.B) {
 	if err := w.Input(tsv("a.tsv")); err != nil {
 		b.Fatal(err)
 	}
-	results := make([]pipeline.Result, 1000)
+	results := make([]verdict.Verdict, 1000)
 	for i := range results {
-		results[i] = row("a.tsv", int64(i), pipeline.Created)
+		results[i] = row("a.tsv", int64(i), verdict.Created)
 	}
 	b.ReportAllocs()
 	for b.Loop() {

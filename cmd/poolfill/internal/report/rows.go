@@ -8,7 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"poolfill/pipeline"
+	"poolfill/cmd/poolfill/internal/explain"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
 )
@@ -35,11 +35,11 @@ func (c *counter) set(value int64) {
 // appendResult appends the line of results.tsv for a row of the file that has
 // the name cell, with its line and record. It is written by hand since there is
 // one for every row: it costs a tenth of what reflection does.
-func appendResult(dst, cell, line, record []byte, r *pipeline.Result) []byte {
+func appendResult(dst, cell, line, record []byte, r *verdict.Verdict) []byte {
 	dst = append(dst, cell...)
 	dst = append(append(dst, '\t'), line...)
 	dst = append(append(dst, '\t'), record...)
-	dst = append(append(dst, '\t'), r.Status...)
+	dst = append(append(dst, '\t'), r.Status.String()...)
 	dst = appendResultCell(append(dst, '\t'), r.TaskID)
 	if r.Reason == "" && len(r.Findings) == 0 {
 		return append(dst, "\t\t\t\n"...)
@@ -91,7 +91,7 @@ func describe(findings []verdict.Finding) (field, code, message string) {
 	codes := make([]string, len(findings))
 	messages := make([]string, len(findings))
 	for i, f := range findings {
-		fields[i], codes[i], messages[i] = f.Field, f.Code, oneLine(f.Message)
+		fields[i], codes[i], messages[i] = f.Field, f.Code, oneLine(explain.WithFlags(f.Message))
 	}
 	return strings.Join(fields, "; "), strings.Join(codes, "; "), strings.Join(messages, "; ")
 }
@@ -141,7 +141,7 @@ func (s *shape) header() []byte {
 
 // render gives the line of a rejected row: what is wrong, then the row as it
 // stood.
-func (s *shape) render(r *pipeline.Result, several bool) []byte {
+func (s *shape) render(r *verdict.Verdict, several bool) []byte {
 	field, code, message := describe(r.Findings)
 	line := strconv.FormatInt(r.Position.Line, 10)
 	if several {

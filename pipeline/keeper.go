@@ -1,0 +1,192 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"poolfill/pipeline/ledger"
+	"poolfill/reader"
+	"poolfill/reader/verdict"
+	"poolfill/uploader"
+)
+
+// keeper is where a run leaves what it is about to send and what came of its rows.
+// It is safe for concurrent use.
+type keeper interface {
+	// Journal is told of each request to create tasks.
+	uploader.Journal
+	// input keeps what is known of an input, when it is opened and at its end.
+	input(info reader.Info) error
+	// aside keeps rows that are in no chunk.
+	aside(rows []verdict.Verdict) error
+	// finish keeps what came of a chunk. kept says that later calls of what named
+	// returns find its tasks. claimed are the ids of strays that are rows of it.
+	finish(o uploader.Outcome, claimed []string) (kept bool, err error)
+	// chunk returns what an earlier attempt of the run has left of a chunk, and
+	// whether it has left anything.
+	chunk(ctx context.Context, number int) (c ledger.Chunk, found bool, err error)
+	// named returns how to find the tasks that were created since a time and belong
+	// to rows.
+	named(ctx context.Context, since time.Time) uploader.Named
+	// tell tells the Recorder what it has not heard yet, and returns the report as
+	// it is then. told has the inputs that it was told of.
+	tell(ctx context.Context, r Report, told map[string]reader.Info) (Report, error)
+	// end keeps how the run ended.
+	end(r Report) error
+	// abandon forgets a run that has sent nothing.
+	abandon() error
+}
+
+// memoryKeeper keeps nothing: its Recorder is told of rows as they come.
+type memoryKeeper struct{ to Recorder }
+
+func (memoryKeeper) Sending(context.Context, uploader.Attempt) error { return nil }
+func (memoryKeeper) input(reader.Info) error                         { return nil }
+func (k memoryKeeper) aside(rows []verdict.Verdict) error            { return k.to.Record(rows) }
+
+func (k memoryKeeper) finish(o uploader.Outcome, _ []string) (bool, error) {
+	return false, k.to.Record(o.Rows)
+}
+
+func (memoryKeeper) chunk(context.Context, int) (c ledger.Chunk, found bool, err error) {
+	return c, false, nil
+}
+
+func (memoryKeeper) named(context.Context, time.Time) uploader.Named { return nil }
+
+func (memoryKeeper) tell(_ context.Context, r Report, _ map[string]reader.Info) (Report, error) {
+	return r, nil
+}
+
+func (memoryKeeper) end(Report) error { return nil }
+func (memoryKeeper) abandon() error   { return nil }
+
+// ledgerKeeper keeps an attempt at a run in the ledger.
+type ledgerKeeper struct {
+	ledger *ledger.Ledger
+	run    ledger.Run
+	// resumed says that the run is an earlier one, which is gone on with.
+	resumed bool
+	to      Recorder
+	ending  *ending
+}
+
+// Sending is part of uploader.Journal.
+func (k *ledgerKeeper) Sending(_ context.Context, a uploader.Attempt) error {
+	positions := func(yield func(verdict.Position) bool) {
+		for i := range a.Chunk.Len() {
+			if !yield(a.Chunk.Position(i)) {
+				return
+			}
+		}
+	}
+	err := k.ledger.Entry(k.run).Sending(ledger.Attempt{
+		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Positions: positions,
+		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
+	})
+	if isTakenOver(err) {
+		return k.ending.fail(err) // which says why better than that nothing was sent
+	}
+	return err
+}
+
+func (k *ledgerKeeper) input(info reader.Info) error { return k.ledger.Entry(k.run).Opened(info) }
+
+func (k *ledgerKeeper) aside(rows []verdict.Verdict) error { return k.ledger.Entry(k.run).Aside(rows) }
+
+func (k *ledgerKeeper) finish(o uploader.Outcome, claimed []string) (bool, error) {
+	if !o.Noted && !slices.ContainsFunc(o.Rows, func(v verdict.Verdict) bool { return v.Status != verdict.Unsent || v.InDoubt }) {
+		return true, k.aside(o.Rows) // nothing of it was sent
+	}
+	return true, k.ledger.Entry(k.run).Finish(ledger.Result{
+		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: o.Rows, Claimed: claimed,
+	})
+}
+
+func (k *ledgerKeeper) chunk(ctx context.Context, number int) (ledger.Chunk, bool, error) {
+	if !k.resumed {
+		return ledger.Chunk{}, false, nil
+	}
+	return k.ledger.Entry(k.run).Chunk(ctx, number)
+}
+
+func (k *ledgerKeeper) named(ctx context.Context, since time.Time) uploader.Named {
+	return named(ctx, k.ledger, k.run, since)
+}
+
+// namedMargin is how much earlier than a request the tasks of others are looked
+// for: the clocks may differ, and a name too many does no harm.
+const namedMargin = time.Hour
+
+// named asks the ledger which tasks of a run's pool belong to rows already.
+func named(ctx context.Context, l *ledger.Ledger, run ledger.Run, since time.Time) uploader.Named {
+	return func(ids []string) (map[string]bool, error) {
+		return l.Named(ctx, run.Server, run.Pool, since.Add(-namedMargin), ids)
+	}
+}
+
+// tell makes a report agree with the ledger, which is to have what the process has
+// counted.
+func (k *ledgerKeeper) tell(ctx context.Context, r Report, told map[string]reader.Info) (Report, error) {
+	if !listens(k.to) {
+		return r, nil
+	}
+	run, err := k.ledger.Find(ctx, k.run.Name)
+	if err != nil {
+		return r, err
+	}
+	t, err := recite(ctx, k.ledger, run, k.to, told)
+	if err != nil {
+		return r, err
+	}
+	if r.State == Finished && t.totals != r.Totals {
+		return r, fmt.Errorf("the ledger has other rows than the run: %+v, not %+v. This is a defect of poolfill: please report it, and check the pool before you upload again", t.totals, r.Totals)
+	}
+	if t.totals.Rows < r.Totals.Rows {
+		// The ledger could not be written, which is what ended the run.
+		return r, nil
+	}
+	r.takeRows(run, t)
+	return r, nil
+}
+
+// incomplete is the state in the ledger of a run that read everything and left rows
+// unsent. Its other states are those of a report.
+const incomplete = "incomplete"
+
+func (k *ledgerKeeper) end(r Report) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	state := string(r.State)
+	if r.State == Finished && r.Totals.Unsent > 0 {
+		state = incomplete
+	}
+	err = k.ledger.Entry(k.run).End(state, text)
+	if isTakenOver(err) && isTakenOver(k.ending.cause()) {
+		return nil // it is said already
+	}
+	return err
+}
+
+func (k *ledgerKeeper) abandon() error {
+	if k.resumed {
+		return nil
+	}
+	return k.ledger.Entry(k.run).Abandon()
+}
+
+// isTakenOver reports an error that says that another process has the run, or its
+// pool, now.
+func isTakenOver(err error) bool {
+	var (
+		run  *ledger.TakenOverError
+		pool *ledger.PoolTakenError
+	)
+	return errors.As(err, &run) || errors.As(err, &pool)
+}
