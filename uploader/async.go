@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -71,18 +70,11 @@ func (j *job) submit(ctx context.Context, s subset, id string) (op toloka.Operat
 			}
 		}, j.acquire(ctx)
 	}}
-	what := "sending " + s.String()
 	op, effort, err := j.client.Submit(ctx, j.entity, j.batch(s), id, hooks)
 	j.out.Attempts += effort.Attempts
 	j.out.QuotaWait += effort.QuotaWait
 	failed, ok := errors.AsType[*toloka.Error](err)
 	switch {
-	case err == nil && op.ID != "" && !strings.EqualFold(op.ID, id):
-		// Whether our operation exists besides, nobody knows: a repetition could create
-		// all rows once more.
-		failed := j.client.Failure(toloka.KindUnexpected, what, fmt.Errorf("the tasks were sent as operation %s, and the server answers with %s", id, op.ID))
-		failed.InDoubt, failed.Attempts = true, j.out.Attempts
-		return op, false, failed
 	case !ok:
 	case failed.Kind == toloka.KindConflict && failed.Code == contract.CodeOperationAlreadyExists:
 		return toloka.Operation{ID: id, Status: toloka.OperationPending}, effort.Attempts == 1, nil
