@@ -78,14 +78,14 @@ func (j *job) submit(ctx context.Context, s subset, id string) (op toloka.Operat
 	case !ok:
 	case failed.Kind == toloka.KindConflict && failed.Code == contract.CodeOperationAlreadyExists:
 		return toloka.Operation{ID: id, Status: toloka.OperationPending}, effort.Attempts == 1, nil
-	case failed.Kind == toloka.KindTooLarge && failed.InDoubt:
-		// Something between here and the server may have refused only the
-		// repetition. The halves have other ids: be sure that nothing exists.
+	case failed.InDoubt && (failed.Kind == toloka.KindTooLarge || failed.Kind == toloka.KindInvalid):
+		// Only the repetition may have been refused. What is sent instead of the rows has
+		// other ids: be sure that nothing exists.
 		found, err := j.client.Operation(ctx, id)
 		if err == nil {
 			return found, false, nil
 		}
-		failed.InDoubt = false
+		failed.InDoubt = failed.Kind == toloka.KindInvalid
 		if lost, ok := errors.AsType[*toloka.Error](err); ok && lost.Kind != toloka.KindNotFound {
 			lost.InDoubt = true
 			return op, false, lost
