@@ -171,6 +171,9 @@ type Rules struct {
 	// VerifyAfter is how long after rows were sent again the pool is listed, as those
 	// that were sent first may yet turn up; 0 means DefaultVerifyAfter.
 	VerifyAfter time.Duration
+	// KeepGoing sends further chunks even if the server has refused all rows of one, which
+	// are more than a few, for the same reason. Mostly that is no matter of single rows.
+	KeepGoing bool
 }
 
 // Keeping is what is remembered of the run.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -67,4 +68,20 @@ type TooManyRejectedError struct {
 func (e *TooManyRejectedError) Error() string {
 	return fmt.Sprintf("stopped: more rows were rejected than the bound of %s allows: %d of %d; mend them in the input, as rejected.tsv says, or allow more, and run the command again",
 		e.Max, e.Rejected, e.Rows)
+}
+
+// AllRefusedError ends a run without KeepGoing before the chunk that comes next.
+type AllRefusedError struct {
+	Rows   int
+	First  verdict.Position // of the rows
+	Reason verdict.Finding  // of all of them
+}
+
+func (e *AllRefusedError) Error() string {
+	about := ""
+	if field := cmp.Or(e.Reason.Field, e.Reason.Path); field != "" {
+		about = " of " + field
+	}
+	return fmt.Sprintf("stopped: the server refused all %d rows from %s:%d on for the same reason (%s%s: %s). Mend that and run the same command again, or have it go on all the same",
+		e.Rows, e.First.File, e.First.Line, e.Reason.Code, about, e.Reason.Message)
 }

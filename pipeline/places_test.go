@@ -305,3 +305,34 @@ func TestAFileThatIsRewrittenWhileItIsReadEndsTheRun(t *testing.T) {
 		})
 	}
 }
+
+// What is wrong with all rows of a chunk is not tried with all other rows, too.
+func TestARunStopsWhereAllRowsOfAChunkAreRefusedAlike(t *testing.T) {
+	for _, mode := range []uploader.Mode{uploader.Async, uploader.Sync} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			var bad atomic.Bool
+			bad.Store(true)
+			server, url := serve(t, emulator.Config{}, garbling(&bad))
+			b := openBook(t)
+			cfg := config(url, write(t, "a.tsv", images(2000)))
+			cfg.Mode, cfg.ChunkSize, cfg.Workers = mode, 20, 1
+			cfg.RunID, cfg.Ledger = "refused", b.Ledger
+			r, err := run(t, cfg)
+			var all *pipeline.AllRefusedError
+			if !errors.As(err, &all) || r.State != pipeline.Stopped || r.Totals.Rejected > 60 || r.Totals.Unsent == 0 {
+				t.Fatalf("%v: %s with %+v", err, r.State, r.Totals)
+			}
+			cfg.KeepGoing = true
+			if r, err = run(t, cfg); err != nil || r.Totals.Rejected != 2000 {
+				t.Errorf("%v: %s with %+v", err, r.State, r.Totals)
+			}
+			bad.Store(false)
+			r, _ = b.upload(t, t.Context(), cfg)
+			wantTotals(t, "when it is mended", r, 2000, 0, 0)
+			if got := server.Stats().Pools["1"]; got != 2000 {
+				t.Errorf("%d tasks in the pool", got)
+			}
+		})
+	}
+}

@@ -39,7 +39,7 @@ type sender struct {
 // for a place until taking ends; with StopAtInvalid it waits for the outcome, so that
 // no later row is even looked at before.
 func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
-	s.rules.enforce(false)
+	s.rules.beforeChunk()
 	if s.past.sent[c.Sum()] {
 		c.Apart(s.past.name)
 	}
@@ -121,6 +121,7 @@ func (s *sender) conclude(o uploader.Outcome, err error) error {
 	case err != nil:
 		return s.ending.fail(err)
 	}
+	s.rules.learn(o.Rows)
 	if i := slices.IndexFunc(o.Rows, refused); i >= 0 {
 		s.rules.see(&o.Rows[i])
 	}

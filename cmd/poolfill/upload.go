@@ -27,6 +27,7 @@ func newUploadCommand(std streams) *cobra.Command {
 		chunkSize   int
 		workers     string
 		onInvalid   string
+		keepGoing   bool
 		maxRejected string
 		verify      string
 		openPool    bool
@@ -36,7 +37,7 @@ func newUploadCommand(std streams) *cobra.Command {
 	upload := func(cmd *cobra.Command, args []string) (pipeline.Report, error) {
 		cfg := pipeline.Config{
 			Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: chunkSize},
-			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid), Verify: pipeline.VerifyMode(verify)},
+			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid), Verify: pipeline.VerifyMode(verify), KeepGoing: keepGoing},
 			Keeping: pipeline.Keeping{Command: commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args))))},
 		}
 		job := pipeline.Upload{OpenPool: openPool}
@@ -108,6 +109,7 @@ more done, fewer where the server is overloaded)`)
 	flags.StringVar(&onInvalid, "on-invalid", string(pipeline.SkipInvalid), `what an invalid row does: skip (the valid ones are uploaded), or stop
 (nothing is created after the first one)`)
 	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
+	flags.BoolVar(&keepGoing, "keep-going", false, "go on even if the server refuses all rows of a request for the same reason")
 	flags.BoolVar(&openPool, "open-pool", false, "open the pool at the end")
 	flags.StringVar(&verify, "verify", string(pipeline.VerifyAuto), `list the pool at the end, and see that it holds each row once: always, never, or
 auto (after a synchronous upload that sent something again)`)

@@ -225,7 +225,7 @@ func TestCauses(t *testing.T) {
 
 func TestFlagsAreNamedOnce(t *testing.T) {
 	for _, err := range []error{
-		pipeline.ErrNoPool, pipeline.ErrNoSpec, pipeline.ErrTwoSpecs, &pipeline.InvalidRowError{}, &pipeline.TooManyRejectedError{},
+		pipeline.ErrNoPool, pipeline.ErrNoSpec, pipeline.ErrTwoSpecs, &pipeline.InvalidRowError{}, &pipeline.TooManyRejectedError{}, &pipeline.AllRefusedError{},
 		&toloka.StalledError{Tasks: 2}, &toloka.Error{Kind: toloka.KindTooLarge}, &ratelimit.TooManyTasksError{},
 		&ledger.OlderError{}, &ledger.DamagedError{Err: errors.New("torn")}, &ledger.NewerError{},
 	} {

@@ -10,6 +10,7 @@ var flagWords = strings.NewReplacer(
 	"a spec and no spec exclude each other", "--spec and --no-spec exclude each other",
 	"make the chunks smaller, or raise the limit", "give a smaller --chunk-size, or raise the limit",
 	"upload everything again on purpose", "give --again, which uploads every row once more",
+	"or have it go on all the same", "or use --keep-going",
 	"or have invalid rows skipped", "or use --on-invalid skip",
 	"stopped: more rows were rejected than the bound of ", "stopped: more rows were rejected than --max-rejected ",
 	"or take another pool", "or name another pool with --pool",

@@ -16,5 +16,8 @@ func AddHints(r *pipeline.Report) {
 		r.Rejections[i].Hint = hint
 		r.Rejections[i].Message = explain.WithFlags(r.Rejections[i].Message)
 	}
+	for i := range r.Warnings {
+		r.Warnings[i].Message = explain.WithFlags(r.Warnings[i].Message)
+	}
 	r.Error = explain.WithFlags(r.Error)
 }
