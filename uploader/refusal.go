@@ -41,18 +41,31 @@ func (j *job) refused(s subset, err error) (rest []subset, inDoubt bool, _ error
 	return nil, inDoubt, err
 }
 
-// fitting cuts off what the day's quota still has room for; nil where that is nothing.
+// fitting cuts off as many rows as the quota lets pass: what the day still has room for,
+// or what it ever lets pass at once; nil where that is nothing.
 //
 // An operation of a part has another name than that of all rows: only a journal knows
 // of it later. Without one, the rows wait for the next day together.
 func (j *job) fitting(s subset, failed *toloka.Error) []subset {
-	quota, ok := errors.AsType[*ratelimit.DayQuotaError](failed)
 	_, forgets := j.cfg.Journal.(noJournal)
 	open := j.opens(s.rows)
-	if !ok || failed.InDoubt || quota.Room < 1 || quota.Room >= len(open) || forgets && j.cfg.Mode == Async {
+	room := roomOf(failed)
+	if failed.InDoubt || room < 1 || room >= len(open) || forgets && j.cfg.Mode == Async {
 		return nil
 	}
-	return []subset{only(s.chunk, open[:quota.Room]), only(s.chunk, open[quota.Room:])}
+	return []subset{only(s.chunk, open[:room]), only(s.chunk, open[room:])}
+}
+
+// roomOf returns how many tasks a quota that refused a request would let pass; 0 where no
+// quota did.
+func roomOf(failed *toloka.Error) int {
+	if day, ok := errors.AsType[*ratelimit.DayQuotaError](failed); ok {
+		return day.Room
+	}
+	if never, ok := errors.AsType[*ratelimit.TooManyTasksError](failed); ok {
+		return never.Limit
+	}
+	return 0
 }
 
 // tooLarge halves what the server finds too large. A single row that is too large is
