@@ -158,7 +158,7 @@ const DefaultChunkSize = 2000
 
 func (s Sending) chunkSize() int { return cmp.Or(s.ChunkSize, DefaultChunkSize) }
 
-// Rules say what rejected rows do to the run.
+// Rules say what rejected rows do to the run, and when it is verified.
 type Rules struct {
 	// OnInvalid is the rule for invalid rows; empty means SkipInvalid.
 	OnInvalid OnInvalid
@@ -167,6 +167,13 @@ type Rules struct {
 	// KeepGoing sends further chunks even if the server has refused all rows of one, which
 	// are more than a few, for the same reason. Mostly that is no matter of single rows.
 	KeepGoing bool
+	// Verify says whether the pool is listed at the end of the run, to see that it holds
+	// each row once; empty means VerifyAuto. What is found is in Report.Verification.
+	// Without a ledger nothing is verified.
+	Verify VerifyMode
+	// VerifyAfter is how long after rows were sent again the pool is listed, as those
+	// that were sent first may yet turn up; 0 means DefaultVerifyAfter.
+	VerifyAfter time.Duration
 }
 
 // Keeping is what is remembered of the run.
@@ -286,6 +293,18 @@ func (c Config) Validate() error {
 	if _, part := c.Job.(Part); part {
 		errs = append(errs, c.validatePart(j.part))
 	}
+	switch c.Verify {
+	case "", VerifyAuto, VerifyNever:
+	case VerifyAlways:
+		if !c.hasLedger() && j.check == nil {
+			report("to be verified, a run needs a ledger")
+		}
+	default:
+		report("a run is verified %s, %s or %s, not %q", VerifyAuto, VerifyAlways, VerifyNever, c.Verify)
+	}
+	if c.VerifyAfter < 0 {
+		report("the time until a run is verified is negative: %v", c.VerifyAfter)
+	}
 	switch c.OnInvalid {
 	case "", SkipInvalid, StopAtInvalid:
 	default:
@@ -361,6 +380,7 @@ func (c Config) settle() settings {
 	s.Mode = cmp.Or(c.Mode, uploader.Async)
 	s.OnInvalid = cmp.Or(c.OnInvalid, SkipInvalid)
 	s.ChunkSize = c.chunkSize()
+	s.Verify, s.VerifyAfter = cmp.Or(c.Verify, VerifyAuto), cmp.Or(c.VerifyAfter, DefaultVerifyAfter)
 	if s.OnInvalid == StopAtInvalid {
 		s.Workers = 1
 	}

@@ -26,6 +26,9 @@
 // where its file or its settings are not what they were, and fails where the file
 // changes while it is read.
 //
+// An auditor lists the pool at the end of a run that may have sent a row twice, and accounts
+// for each task (accounts.go); Verify does the same for a run that has ended, and for files.
+//
 // It is the only package with an errgroup: one goroutine reads and batches, and each
 // chunk is uploaded in one of its own, as soon as package concurrency has a place.
 //

@@ -201,3 +201,68 @@ func ExampleSetupError() {
 	// pictures:1: no column fills the required input field "image": add INPUT:image, or say which column it is with --map COLUMN=INPUT:image
 	// pictures:1, column 1 (INPUT:imagis): the project has no input field "imagis": did you mean image? Rename the column, or use --map INPUT:imagis=INPUT:image
 }
+
+// A pool is listed and accounted for: here another program has uploaded to it, too.
+func ExampleVerify() {
+	server, err := tolokatest.Start(tolokatest.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = server.Close() }() // a test server: nothing is lost
+	state, err := os.MkdirTemp("", "poolfill")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(state) }() // only temporary files are left behind
+	ctx := context.Background()
+	book, err := ledger.Open(ctx, state)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = book.Close() }() // all that Run has returned from is on disk
+
+	upload := func(keeping pipeline.Keeping, rows ...[]string) error {
+		p, err := pipeline.New(pipeline.Config{
+			Input: pipeline.Input{Sources: []reader.Source{{
+				Name: "pictures", Columns: []string{"INPUT:image", "INPUT:title"}, Rows: reader.NoError(slices.Values(rows)),
+			}}},
+			Target:  pipeline.Target{PoolID: server.PoolID, API: server.API()},
+			Keeping: keeping,
+		})
+		if err != nil {
+			return err
+		}
+		_, err = p.Run(ctx)
+		return err
+	}
+	cat, dog := []string{"https://example.com/1.jpg", "A cat"}, []string{"https://example.com/2.jpg", "A dog"}
+	err = upload(pipeline.Keeping{Ledger: book}, cat, dog)
+	if err == nil {
+		err = upload(pipeline.Keeping{}, dog) // it knows nothing of the ledger
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	run, err := book.Find(ctx, "") // the latest
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	found, err := pipeline.Verify(ctx, pipeline.Verifying{Rows: pipeline.RowsOfRun{Ledger: book, Run: run}, API: server.API()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%d rows, %d tasks, all is well: %v\n", found.Rows, found.Tasks, found.Well())
+	for _, d := range found.Differences {
+		fmt.Printf("%s: row %d of %s\n", d.Kind, d.Record, d.File)
+	}
+	// Output:
+	// 2 rows, 3 tasks, all is well: false
+	// doubled: row 2 of pictures
+}

@@ -22,6 +22,8 @@ type history struct {
 	// server is asked what became of requests of earlier runs.
 	server *uploader.Uploader
 	ending *ending
+	// searched says that the pool was searched for what earlier requests created.
+	searched bool
 }
 
 // enter finds out which run this is and enters it in the ledger. Where that fails,
@@ -30,8 +32,12 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 	p = &past{keeper: memoryKeeper{h.set.Recorder}, unchanged: make(map[int]string), present: make(map[int][]*former)}
 	defer func() {
 		if err != nil {
-			if h.ending.byUser() {
+			var damaged *ledger.DamagedError
+			switch {
+			case h.ending.byUser():
 				err = ErrInterrupted
+			case errors.As(err, &damaged):
+				err = &SetupError{err} // nothing is sent by it
 			}
 			err = errors.Join(err, p.keeper.abandon())
 		}
@@ -67,7 +73,7 @@ func (h *history) enter(ctx context.Context, reading reader.Config) (p *past, er
 		run = *plan.resume
 		p.retry = run.State != ledger.Running
 		run.Command, run.Names = want.Command, want.Names
-		run, err = h.ledger.Continue(run)
+		run, err = h.ledger.Continue(ctx, run)
 	} else {
 		if h.set.guard == GuardNone {
 			run.Key += "/" + run.Name
@@ -165,6 +171,9 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 			return err
 		}
 		p.strays.known.sort()
+	}
+	if h.searched || plan.resume != nil {
+		p.again.suspect()
 	}
 	if h.set.guard == GuardPool {
 		err := h.server.Tasks(ctx, func(t toloka.Task) error {

@@ -92,7 +92,7 @@ func (k *ledgerKeeper) Sending(_ context.Context, a uploader.Attempt) error {
 			}
 		}
 	}
-	err := k.ledger.Sending(k.run, ledger.Attempt{
+	err := k.ledger.Entry(k.run).Sending(ledger.Attempt{
 		Read:  k.unkept,
 		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Positions: positions,
 		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
@@ -105,7 +105,7 @@ func (k *ledgerKeeper) Sending(_ context.Context, a uploader.Attempt) error {
 
 func (k *ledgerKeeper) input(info reader.Info) error {
 	k.note(nil)
-	return k.ledger.Opened(k.run, info)
+	return k.ledger.Entry(k.run).Opened(info)
 }
 
 func (k *ledgerKeeper) reading(info reader.Info) { k.note(&info) }
@@ -124,13 +124,13 @@ func (k *ledgerKeeper) unkept() *reader.Info {
 	return k.read
 }
 
-func (k *ledgerKeeper) aside(rows []verdict.Verdict) error { return k.ledger.Aside(k.run, rows) }
+func (k *ledgerKeeper) aside(rows []verdict.Verdict) error { return k.ledger.Entry(k.run).Aside(rows) }
 
 func (k *ledgerKeeper) finish(o uploader.Outcome, claimed []string) (bool, error) {
 	if !o.Noted && !slices.ContainsFunc(o.Rows, func(v verdict.Verdict) bool { return v.Status != verdict.Unsent || v.InDoubt }) {
 		return true, k.aside(o.Rows) // nothing of it was sent
 	}
-	return true, k.ledger.Finish(k.run, ledger.Result{
+	return true, k.ledger.Entry(k.run).Finish(ledger.Result{
 		Chunk: o.Chunk.Number, Sum: o.Chunk.Sum(), Keys: o.Chunk.Keys(), Rows: o.Rows, Claimed: claimed,
 	})
 }
@@ -139,7 +139,7 @@ func (k *ledgerKeeper) chunk(ctx context.Context, number int) (ledger.Chunk, boo
 	if !k.resumed {
 		return ledger.Chunk{}, false, nil
 	}
-	return k.ledger.Chunk(ctx, k.run, number)
+	return k.ledger.Entry(k.run).Chunk(ctx, number)
 }
 
 func (k *ledgerKeeper) named(ctx context.Context, since time.Time) uploader.Named {
@@ -183,7 +183,8 @@ func (k *ledgerKeeper) tell(ctx context.Context, r Report, told map[string]reade
 }
 
 // incomplete is the state in the ledger of a run that read everything and left rows
-// unsent. Its other states are those of a report.
+// unsent, or found that the pool doesn't hold each of them once: the same command looks
+// again. Its other states are those of a report.
 const incomplete = "incomplete"
 
 func (k *ledgerKeeper) end(r Report) error {
@@ -192,10 +193,10 @@ func (k *ledgerKeeper) end(r Report) error {
 		return err
 	}
 	state := string(r.State)
-	if r.State == Finished && r.Totals.Unsent > 0 {
+	if r.State == Finished && (r.Totals.Unsent > 0 || r.Verification.own() > 0) {
 		state = incomplete
 	}
-	err = k.ledger.End(k.run, state, text)
+	err = k.ledger.Entry(k.run).End(state, text)
 	if isTakenOver(err) && isTakenOver(k.ending.cause()) {
 		return nil // it is said already
 	}
@@ -206,7 +207,7 @@ func (k *ledgerKeeper) abandon() error {
 	if k.resumed {
 		return nil
 	}
-	return k.ledger.Abandon(k.run)
+	return k.ledger.Entry(k.run).Abandon()
 }
 
 // isTakenOver reports an error that says that another process has the run, or its

@@ -28,7 +28,7 @@ func TestTasksAreNamedThoughTheClocksDiffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := []verdict.Verdict{{Position: verdict.Position{File: "f", Record: 1}, Status: verdict.Created, TaskID: "task"}}
-	if err := l.Finish(run, ledger.Result{Keys: make([]ledger.Key, 1), Rows: rows}); err != nil {
+	if err := l.Entry(run).Finish(ledger.Result{Keys: make([]ledger.Key, 1), Rows: rows}); err != nil {
 		t.Fatal(err)
 	}
 	for ahead, want := range map[time.Duration]bool{0: true, namedMargin - time.Minute: true, namedMargin + time.Minute: false} {

@@ -101,7 +101,7 @@ func newExaminer(check *Check, b *batcher.Batcher, pool string, pass func(*reade
 }
 
 func (e *examiner) begin(in source) error {
-	if !(e.sharing && in.small) && e.Chunks != nil {
+	if (!e.sharing || !in.small) && e.Chunks != nil {
 		e.show(e.batcher.Flush())
 	}
 	e.sharing = in.small

@@ -66,7 +66,7 @@ func (h *history) enterPart(ctx context.Context, p *past, want ledger.Run) error
 		return nil
 	}
 	run.Command, run.Names = want.Command, want.Names
-	if run, err = h.ledger.Continue(run); err == nil {
+	if run, err = h.ledger.Continue(ctx, run); err == nil {
 		h.settled(p, run, true)
 	}
 	return err

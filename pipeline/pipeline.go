@@ -28,6 +28,7 @@ type Pipeline struct {
 
 	started atomic.Int64         // Unix nanoseconds; 0 until the first row is read
 	which   atomic.Pointer[past] // which run it is, once that is settled
+	found   atomic.Pointer[Verification]
 }
 
 // New prepares a run without I/O. Its error joins everything that is wrong with
@@ -235,11 +236,29 @@ func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
 	if err := cmp.Or(p.gate.Err(), closed); err != nil {
 		p.ending.stop(Failed, err)
 	}
-	if !p.ending.stopped() {
-		if err := p.openPool(ctx); err != nil {
-			p.ending.stop(Failed, err)
+	if err := p.finish(ctx, &auditor{set: &p.set, client: p.client, pool: ready.pool, ledger: ready.ledger, past: past, books: p.books}); err != nil {
+		p.ending.stop(Failed, err)
+	}
+}
+
+// finish does what comes after the last row of a run that was not stopped.
+func (p *Pipeline) finish(ctx context.Context, audit *auditor) error {
+	if p.ending.stopped() {
+		return nil
+	}
+	taking, release := p.ending.bind(ctx)
+	defer release()
+	if at, due := audit.due(); due {
+		found, err := audit.run(taking, at)
+		if err != nil {
+			return err
+		}
+		p.found.Store(&found)
+		if found.Own() > 0 {
+			return nil // performers would be paid for what is wrong
 		}
 	}
+	return p.openPool(ctx)
 }
 
 // openPool opens the pool, where that is asked for.
@@ -323,7 +342,7 @@ func (p *Pipeline) complete(r *Report, started time.Time) {
 	r.RunID, r.PoolID, r.Mode = p.RunID(), p.set.PoolID, p.set.mode()
 	r.Started, r.Finished, r.Seconds = stamp(started), stamp(finished), finished.Sub(started).Seconds()
 	r.Quota.RequestsPerSecond, r.Quota.TasksPerMinute, r.Quota.TasksPerDay = p.set.Limits.RequestsPerSecond, p.set.Limits.TasksPerMinute, p.set.Limits.TasksPerDay
-	r.Settings, r.Series = p.set.shown(), p.plot.series()
+	r.Settings, r.Series, r.Verification = p.set.shown(), p.plot.series(), p.found.Load()
 	if which := p.which.Load(); which != nil {
 		for i, name := range p.set.names {
 			if since := which.unchanged[i]; since != "" {

@@ -100,7 +100,7 @@ func (e *former) row(ctx context.Context, line int64) (*sent, error) {
 
 // load returns the rows of the file that a chunk has.
 func (e *former) load(ctx context.Context, number int) ([]sent, error) {
-	c, found, err := e.ledger.Chunk(ctx, e.run, number)
+	c, found, err := e.ledger.Entry(e.run).Chunk(ctx, number)
 	if err != nil || !found {
 		return nil, err
 	}

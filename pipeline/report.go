@@ -59,6 +59,9 @@ type Report struct {
 	Outputs map[string]string `json:"outputs"`
 	// Settings are the rules of the run, as far as people ask for them.
 	Settings Settings `json:"settings"`
+	// Verification is nil where the pool was not listed at the end of the run. Where it has
+	// differences of its Own, the pool doesn't hold each row once.
+	Verification *Verification `json:"verification,omitempty"`
 	// Series is nil where the run was over before it began to send.
 	Series *Series `json:"series,omitempty"`
 }

@@ -29,6 +29,7 @@ func (h *history) settle(ctx context.Context, r ledger.Run) error {
 		return err
 	}
 	if len(search) > 0 {
+		h.searched = true
 		since := search[0].Sent
 		for _, d := range search {
 			if d.Sent.Before(since) {
@@ -110,7 +111,7 @@ func (h *history) resolve(ctx context.Context, r ledger.Run, doubts []ledger.Dou
 			continue
 		}
 		seen[d.Chunk] = true
-		c, found, err := h.ledger.Chunk(ctx, r, d.Chunk)
+		c, found, err := h.ledger.Entry(r).Chunk(ctx, d.Chunk)
 		if err != nil || !found {
 			return err
 		}
@@ -125,7 +126,7 @@ func (h *history) resolve(ctx context.Context, r ledger.Run, doubts []ledger.Dou
 				delete(created.tasks, id)
 			}
 		}
-		if err := h.ledger.Finish(r, ledger.Result{Chunk: d.Chunk, Sum: c.Sum, Keys: c.Keys, Rows: c.Rows}); err != nil {
+		if err := h.ledger.Entry(r).Finish(ledger.Result{Chunk: d.Chunk, Sum: c.Sum, Keys: c.Keys, Rows: c.Rows}); err != nil {
 			return err
 		}
 	}

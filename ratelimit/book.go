@@ -48,14 +48,15 @@ func (noBook) Settle(context.Context, int64, Use) error { return nil }
 func (noBook) Today(context.Context) (int, error)       { return 0, nil }
 func (noBook) Sharers() int                             { return 1 }
 
-// DayQuotaError is returned where nothing more can be sent today. It comes only with
-// Config.Park.
+// DayQuotaError is returned where so many tasks can't be sent today any more. It comes
+// only with Config.Park.
 type DayQuotaError struct {
 	// Limit is our own limit of tasks a day; 0 where only the server knows one.
 	Limit int
 	// Until is when the next tasks can be sent, UTC, in whole seconds.
 	Until time.Time
-	// Room is how many tasks can still be sent before; 0 where that isn't known.
+	// Room is how many tasks there is still room for today: a smaller request can pass.
+	// Those under way count as used, and may turn out to be refused.
 	Room int
 }
 
@@ -63,6 +64,9 @@ func (e *DayQuotaError) Error() string {
 	quota := "the day's quota of tasks"
 	if e.Limit > 0 {
 		quota = fmt.Sprintf("the day's quota of %d tasks", e.Limit)
+	}
+	if e.Room > 0 {
+		return fmt.Sprintf("%s has room for %d more, and the next request has more: run the same command again after %s", quota, e.Room, e.Until.Format(time.RFC3339))
 	}
 	return fmt.Sprintf("%s is used up: run the same command again after %s", quota, e.Until.Format(time.RFC3339))
 }

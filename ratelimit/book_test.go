@@ -244,6 +244,33 @@ const (
 	parked    = "the day's quota of tasks is used up: run the same command again after 2000-01-02T00:00:00Z"
 )
 
+// wantRoom wants the day's error to say how many tasks can still be sent.
+func wantRoom(t *testing.T, g *ratelimit.Gate, tasks, want int) {
+	t.Helper()
+	var parked *ratelimit.DayQuotaError
+	if _, err := g.Acquire(t.Context(), tasks); !errors.As(err, &parked) || parked.Room != want {
+		t.Errorf("there is said to be room for %+v, want %d", parked, want)
+	}
+}
+
+// What is left of the day is less than a request: a smaller one takes it.
+func TestTheRestOfTheDayCanBeUsed(t *testing.T) {
+	evening(t, func(t *testing.T) {
+		for _, book := range []ratelimit.Book{nil, &memoryBook{}} {
+			g := newGate(t, ratelimit.Config{TasksPerDay: 3000, Park: true, Book: book})
+			for range 24 {
+				acquire(t, g, 120).Done()
+			}
+			open := acquire(t, g, 100)
+			wantRoom(t, g, 120, 20)
+			open.Refund()
+			wantRoom(t, g, 121, 120)
+			acquire(t, g, 120).Done()
+			wantRoom(t, g, 1, 0)
+		}
+	})
+}
+
 func TestParkedByOurOwnCount(t *testing.T) {
 	evening(t, func(t *testing.T) {
 		g := newGate(t, ratelimit.Config{TasksPerMinute: 50, TasksPerDay: 100, TasksToday: 50, Park: true})
@@ -262,7 +289,8 @@ func TestParkedByOurOwnCount(t *testing.T) {
 // otherClock is a full Book whose day ends at another time than the local one.
 type otherClock struct{ ratelimit.Book }
 
-func (otherClock) Sharers() int { return 1 }
+func (otherClock) Sharers() int                       { return 1 }
+func (otherClock) Today(context.Context) (int, error) { return 100, nil }
 
 func (otherClock) Take(context.Context, int, ratelimit.Limits) (int64, time.Duration, ratelimit.Reason, error) {
 	return 0, 1500 * time.Millisecond, ratelimit.ReasonDay, nil
@@ -280,7 +308,8 @@ func TestParkedByTheBook(t *testing.T) {
 		book := &memoryBook{day: 70}
 		cfg := ratelimit.Config{TasksPerDay: 100, Park: true, Book: book}
 		g := newGate(t, cfg)
-		wantParked(t, g, 31, parked100)
+		wantParked(t, g, 31, "the day's quota of 100 tasks has room for 30 more, and the next request has more: run the same command again after 2000-01-02T00:00:00Z")
+		wantRoom(t, g, 31, 30)
 		acquire(t, g, 30).Done()
 		wantParked(t, g, 1, parked100)
 		acquire(t, g, 0).Done()

@@ -294,7 +294,7 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		return 0, fmt.Errorf("the quota's book can't be asked for room for %d tasks: %w", grant.tasks, err)
 	case wait > 0 && reason == ReasonDay && g.cfg.Park:
 		// The book knows the day's end, by a clock that may be another one.
-		return 0, &DayQuotaError{g.cfg.TasksPerDay, wholeSeconds(now.Add(wait)), 0}
+		return 0, g.bookFull(ctx, wholeSeconds(now.Add(wait)))
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -312,6 +312,17 @@ func (g *Gate) take(ctx context.Context, grant *Grant) (time.Duration, error) {
 		g.block("", time.Time{})
 	}
 	return min(wait, bookPoll), nil
+}
+
+// bookFull returns the error of a request for which the Book has no room today.
+func (g *Gate) bookFull(ctx context.Context, until time.Time) error {
+	used, err := g.book.Today(ctx)
+	if err != nil {
+		return fmt.Errorf("the quota's book can't be asked for what is left of the day: %w", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return &DayQuotaError{g.cfg.TasksPerDay, until, max(0, min(g.cfg.TasksPerDay-used, g.day.room()))}
 }
 
 // share leaves the other processes of the account their share of the requests a
@@ -523,8 +534,8 @@ func (gr *Grant) Refund() { gr.end(Unused, gr.refund) }
 // count, and no request passes for as long as PauseAfter returns. Refusals of requests
 // that were already under way when a pause began don't count as further ones in a row.
 // Where the interval is the day, Park makes requests fail until the pause's end,
-// without its jitter.
-func (gr *Grant) Refused(r Refusal) {
+// without its jitter. It returns the time until the pause is over.
+func (gr *Grant) Refused(r Refusal) (pause time.Duration) {
 	gr.end(Unused, func(g *Gate, now time.Time) {
 		r.Day = g.cfg.Day
 		gr.refund(g, now)
@@ -532,12 +543,18 @@ func (gr *Grant) Refused(r Refusal) {
 			g.epoch++
 			g.refusals++
 		}
-		g.pause(PauseAfter(r, g.refusals, now, rand.Float64()))
+		g.pause(PauseAfter(r, g.refusals, now, jitter(now)))
 		if strings.EqualFold(r.Interval, IntervalDay) {
 			g.endDay(base(r, g.refusals, now).For)
 		}
+		pause = g.pausedUntil.Sub(now)
 	})
+	return pause
 }
+
+// jitter is made of the time: processes that were refused at different moments wait for
+// different times, and a test whose clock is its own can be repeated.
+func jitter(now time.Time) float64 { return rand.New(rand.NewPCG(uint64(now.UnixNano()), 0)).Float64() }
 
 func (gr *Grant) refund(g *Gate, now time.Time) {
 	g.window.refund(gr.tasks)

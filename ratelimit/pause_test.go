@@ -17,6 +17,9 @@ func TestPauseAfter(t *testing.T) {
 		{"seconds", Refusal{RetryAfter: "7"}, 1, Pause{7 * time.Second, ReasonRetryAfter}},
 		{"a fraction of seconds", Refusal{RetryAfter: " 0.5 "}, 1, Pause{500 * time.Millisecond, ReasonRetryAfter}},
 		{"a date", Refusal{RetryAfter: now.Add(90 * time.Second).Format(http.TimeFormat)}, 1, Pause{90 * time.Second, ReasonRetryAfter}},
+		{"a date by the server's clock, a day ahead", Refusal{RetryAfter: now.AddDate(0, 0, 1).Add(3 * time.Second).Format(http.TimeFormat), Date: now.AddDate(0, 0, 1).Format(http.TimeFormat)}, 1, Pause{3 * time.Second, ReasonRetryAfter}},
+		{"a date by the server's clock, a day behind", Refusal{RetryAfter: now.AddDate(0, 0, -1).Add(3 * time.Second).Format(http.TimeFormat), Date: now.AddDate(0, 0, -1).Format(http.TimeFormat)}, 1, Pause{3 * time.Second, ReasonRetryAfter}},
+		{"a date beside one that can't be read", Refusal{RetryAfter: now.Add(90 * time.Second).Format(http.TimeFormat), Date: "today"}, 1, Pause{90 * time.Second, ReasonRetryAfter}},
 		{"Retry-After wins over the interval", Refusal{RetryAfter: "7", Interval: IntervalHour}, 1, Pause{7 * time.Second, ReasonRetryAfter}},
 		{"a huge number", Refusal{RetryAfter: "99999999999999999999"}, 1, Pause{24 * time.Hour, ReasonRetryAfter}},
 		{"a number beyond floats", Refusal{RetryAfter: "1e999"}, 1, Pause{24 * time.Hour, ReasonRetryAfter}},
@@ -39,7 +42,7 @@ func TestPauseAfter(t *testing.T) {
 			if got := PauseAfter(tc.refusal, tc.inARow, now, 0); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
-			most := tc.want.For + tc.want.For/20 + 100*time.Millisecond
+			most := tc.want.For + min(tc.want.For/20, 3*time.Second) + 100*time.Millisecond
 			if got := PauseAfter(tc.refusal, tc.inARow, now, 0.999).For; got <= tc.want.For || got > most {
 				t.Errorf("with jitter it is %v, want more than %v and at most %v", got, tc.want.For, most)
 			}

@@ -182,9 +182,6 @@ func (d *day) roll(now time.Time) {
 	}
 }
 
-// room returns how many tasks can still be granted today, where they are limited.
-func (d *day) room() int { return max(0, d.limit-d.used) }
-
 // wait returns how long a grant of so many tasks has to wait.
 func (d *day) wait(now time.Time, tasks int) time.Duration {
 	d.roll(now)
@@ -193,6 +190,9 @@ func (d *day) wait(now time.Time, tasks int) time.Duration {
 	}
 	return untilNextDay(now, d.length)
 }
+
+// room returns how many tasks the day has room for. It needs a limit.
+func (d *day) room() int { return max(0, d.limit-d.used) }
 
 // DayOf is the beginning of the quota's day in which t lies, UTC, by the wall
 // clock. length is as in Limits.Day.

@@ -127,8 +127,9 @@ func (b *rowBuilder) addContent(at identity.Place, c *column, name, value int) {
 		return
 	}
 	switch first := b.json[value]; {
-	case first == '"' && (c.field == nil || c.field.typ != typeJSON), first == 't', first == 'f':
-		b.content.Add(at, b.json[name:]) // it has no other form
+	case first == '"' && (c.field == nil || c.field.typ != typeJSON), first == 't', first == 'f',
+		first >= '-' && first <= '9' && identity.IsInteger(b.json[value:]):
+		b.content.Add(at, b.json[name:]) // it has this form already
 	default:
 		// What is no JSON is refused already.
 		b.scratch, _ = b.content.AddMember(at, b.json[name:value-1], b.json[value:], b.scratch)

@@ -115,7 +115,7 @@ func (j *job) finish(ctx context.Context, s subset, id string, op toloka.Operati
 	if err != nil {
 		return nil, true, err
 	}
-	open := j.opens(s.rows)
+	open := j.untold(s.rows)
 	if len(open) > 0 && (gone || succeeded) {
 		from := j.span(existed)
 		if succeeded {
@@ -154,12 +154,12 @@ func (j *job) finish(ctx context.Context, s subset, id string, op toloka.Operati
 	} else {
 		again.generation++
 	}
-	if existed {
+	if existed && s.generation < maxGenerations {
 		j.log.Info("what an earlier operation didn't create is sent again",
 			zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)))
 		return []subset{again}, false, nil
 	}
-	j.log.Warn("an operation failed; what it didn't create is sent again",
+	j.log.Warn("an operation failed, at least in part; what it didn't create is sent again",
 		zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)), zap.Int("generation", s.generation))
 	j.release()
 	delay, ok := j.retries.Next(0, backoff.Jitter())
@@ -167,7 +167,7 @@ func (j *job) finish(ctx context.Context, s subset, id string, op toloka.Operati
 		return []subset{again}, false, nil
 	}
 	gaveUp := j.client.Failure(toloka.KindTransient, fmt.Sprintf("creating the tasks of %s", s),
-		fmt.Errorf("operation %s ended with FAIL and created %d of its %d tasks%s", id, created, len(s.rows), op.Explain()))
+		fmt.Errorf("operation %s ended with %s and created %d of its %d tasks%s", id, op.Status, created, len(s.rows), op.Explain()))
 	if gaveUp.Attempts = j.out.Attempts; ctx.Err() != nil {
 		return nil, false, toloka.Canceled(ctx, gaveUp.What, gaveUp)
 	}

@@ -22,6 +22,7 @@ const (
 	existing = `{"request_id":"r","code":"OPERATION_ALREADY_EXISTS","message":"exists"}`
 	archived = `{"code":"OPERATION_LOGS_ARCHIVED","message":"gone"}`
 	missing  = `{"code":"DOES_NOT_EXIST","message":"no such"}`
+	tooBig   = `{"code":"REQUEST_TOO_LARGE"}`
 	html502  = `<html><body>502 Bad Gateway</body></html>`
 
 	post = "POST /tasks"
@@ -263,8 +264,8 @@ func TestAsync(t *testing.T) {
 			cfg:  Config{SkipInvalid: true},
 			rows: []string{"a", "b", "c"},
 			steps: []step{
-				on(post, 413, ""), on(post, 202, success), on(logs, 200, logOf(0)),
-				on(post, 413, ""), on(post, 413, `<html>`), on(post, 202, success), on(logs, 200, logOf(2)),
+				on(post, 413, tooBig), on(post, 202, success), on(logs, 200, logOf(0)),
+				on(post, 413, tooBig), on(post, 413, tooBig), on(post, 202, success), on(logs, 200, logOf(2)),
 			},
 			want: "created t0; rejected :REQUEST_TOO_LARGE; created t2",
 		},
@@ -368,9 +369,9 @@ func TestAsyncErrorsEndTheRun(t *testing.T) {
 		{"a wrong content type", []step{on(post, 415, ``)}, toloka.KindUnexpected, "unexpected answer", sent},
 		{"a redirect", []step{on(post, 302, ``, "Location", "https://elsewhere.example")}, toloka.KindUnexpected, "check the address", sent},
 		{"a token that is refused after a lost answer", []step{broken(io.EOF), on(post, 401, "")}, toloka.KindAuth, "token", doubt},
-		{"a token that is refused while polling", []step{on(post, 202, running), on(poll, 401, "")}, toloka.KindAuth, "token", doubt},
-		{"a log that is refused", []step{on(post, 202, success), on(logs, 403, "")}, toloka.KindAuth, "denied", doubt},
-		{"a failed operation's log that is refused", []step{on(post, 202, failed), on(logs, 403, "")}, toloka.KindAuth, "denied", doubt},
+		{"a token that is refused while polling", []step{on(post, 202, running), on(poll, 401, `{"code":"AUTHENTICATION_ERROR"}`)}, toloka.KindAuth, "token", doubt},
+		{"a log that is refused", []step{on(post, 202, success), on(logs, 403, `{"code":"ACCESS_DENIED"}`)}, toloka.KindAuth, "denied", doubt},
+		{"a failed operation's log that is refused", []step{on(post, 202, failed), on(logs, 403, `{"code":"ACCESS_DENIED"}`)}, toloka.KindAuth, "denied", doubt},
 		{"a lost answer whose repetition is too large, and no word of it", []step{broken(io.EOF), on(post, 413, ""), on(poll, 403, "")}, toloka.KindAuth, "denied", doubt},
 		{
 			"answers that make no sense", []step{

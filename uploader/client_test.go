@@ -133,7 +133,7 @@ func TestEachAttemptIsObserved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := script(t, slow(429, ""), slow(201, itemsOf("t0", "t1")), slow(413, ""), slow(201, itemsOf("t0")), slow(201, itemsOf("t1")))
+		f := script(t, slow(429, ""), slow(201, itemsOf("t0", "t1")), slow(413, tooBig), slow(201, itemsOf("t0")), slow(201, itemsOf("t1")))
 		u := newUploader(t, f, setup{
 			cfg: Config{Mode: Sync},
 			client: toloka.Config{Gate: gate, Observe: func(e toloka.Exchange) {

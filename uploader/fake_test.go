@@ -63,16 +63,25 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp, err := handle(req)
 	f.mu.Unlock()
-	if err == nil && resp != nil {
-		body, broke := io.ReadAll(resp.Body)
-		text := strings.ReplaceAll(string(body), "OPID", r.URL.Query().Get("operation_id"))
-		resp.Body = breaking(0, text, cmp.Or(broke, io.EOF)).Body
-	}
 	if err == nil && resp == nil { // no answer at all
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
+	if err == nil {
+		nameOperation(resp, req)
+	}
 	return resp, err
+}
+
+// nameOperation puts the id that a request names in place of OPID.
+func nameOperation(resp *http.Response, r request) {
+	body, err := io.ReadAll(resp.Body)
+	body = bytes.ReplaceAll(body, []byte("OPID"), []byte(cmp.Or(r.URL.Query().Get("operation_id"), lastID(r))))
+	rest := io.Reader(bytes.NewReader(body))
+	if err != nil {
+		rest = io.MultiReader(rest, errReader{err})
+	}
+	resp.Body = io.NopCloser(rest)
 }
 
 func (f *fakeServer) posts() []request {

@@ -2,6 +2,7 @@ package uploader
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"poolfill/internal/backoff"
@@ -25,8 +26,9 @@ const (
 type job struct {
 	*Uploader
 	prior   Prior
-	told    map[int]bool                // of its rows, those that a log says were refused
+	told    map[int]bool                // of its rows, those that a log says were not created
 	asked   map[string]toloka.Operation // of the earlier upload, those that exist
+	failed  map[int]bool                // rows that the last log says the server failed with
 	out     Outcome
 	retries backoff.Budget // for operations that fail with nothing done
 
@@ -127,6 +129,15 @@ func (j *job) opens(rows []int) []int {
 		}
 	}
 	return open
+}
+
+// untold returns those of the rows of which a log that was read says nothing.
+func (j *job) untold(rows []int) []int {
+	open := j.opens(rows)
+	if len(j.failed) == 0 {
+		return open
+	}
+	return slices.DeleteFunc(slices.Clone(open), func(row int) bool { return j.failed[row] })
 }
 
 // nameCreated keeps the tasks of rows from being taken for other rows.

@@ -73,7 +73,10 @@ const (
 	logVanished        // for good
 	killBefore         // the program is killed, the request not carried out
 	killAfter
-	tooLarge // for a proxy, this once
+	tooLarge   // for a proxy, this once
+	emptyAfter // 204
+	fewerAfter // the answer to a synchronous request names only some rows
+	alikeAfter // and here all have one id
 	faults
 )
 
@@ -113,7 +116,7 @@ func (m *model) handle(r request) (*http.Response, error) {
 	case r.Method == http.MethodPost && r.URL.Query().Get("async_mode") == "true":
 		resp = m.submit(r, f)
 	case r.Method == http.MethodPost:
-		resp = m.create(r)
+		resp = m.create(r, f)
 	case strings.HasSuffix(path, "/log"):
 		resp = m.log(lastID(r), f)
 	case path == "/tasks":
@@ -133,6 +136,10 @@ func (m *model) handle(r request) (*http.Response, error) {
 		return answer(502, html502), nil
 	case silentAfter:
 		return nil, nil
+	case emptyAfter:
+		if r.Method == http.MethodPost && r.URL.Query().Get("async_mode") == "false" {
+			return answer(204, ""), nil
+		}
 	case nonsenseAfter:
 		if resp.StatusCode < 300 {
 			return answer(200, `"fine"`), nil
@@ -168,7 +175,7 @@ func (m *model) add(value string) string {
 }
 
 // create answers a synchronous upload.
-func (m *model) create(r request) *http.Response {
+func (m *model) create(r request, f fault) *http.Response {
 	values, _ := valuesOf(r.body)
 	var created, refused []string
 	for i, v := range values {
@@ -179,10 +186,19 @@ func (m *model) create(r request) *http.Response {
 	if len(refused) == len(values) || len(refused) > 0 && !m.skip {
 		return answer(400, `{"code":"VALIDATION_ERROR","payload":{`+strings.Join(refused, ",")+`}}`)
 	}
+	first := fmt.Sprintf("t%06d", len(m.tasks))
 	for i, v := range values {
-		if !invalidValue(v) {
-			created = append(created, fmt.Sprintf(`"%d":{"id":%q}`, i, m.add(v)))
+		if invalidValue(v) {
+			continue
 		}
+		id := m.add(v)
+		switch {
+		case f == alikeAfter:
+			id = first
+		case f == fewerAfter && i%2 == 1:
+			continue
+		}
+		created = append(created, fmt.Sprintf(`"%d":{"id":%q}`, i, id))
 	}
 	return answer(201, `{"items":{`+strings.Join(created, ",")+`},"validation_errors":{`+strings.Join(refused, ",")+`}}`)
 }

@@ -26,6 +26,9 @@ const (
 	// lack.
 	rereadsAfterSuccess = 3
 	rereadsAfterFail    = 1
+	// So many generations of an operation can have failed in earlier uploads. Each of
+	// them is asked for at once, until one is met that the server doesn't know.
+	maxGenerations = 1000
 )
 
 func (j *job) operationID(s subset) string {
@@ -129,6 +132,7 @@ func (j *job) readLog(ctx context.Context, s subset, id string, rereads int) (go
 		if n > 0 {
 			j.takeBack(s.rows) // nothing is kept of an earlier reading
 		}
+		j.failed = map[int]bool{}
 		var others []toloka.Item
 		effort, err := j.client.Log(ctx, j.entity, id, j.batch(s), func(items iter.Seq[toloka.Item]) { others = j.take(s, items) })
 		j.out.QuotaWait += effort.QuotaWait
@@ -140,7 +144,7 @@ func (j *job) readLog(ctx context.Context, s subset, id string, rereads int) (go
 		case !gone:
 			return false, err
 		}
-		if len(j.opens(s.rows)) == 0 || n == rereads || forGood {
+		if len(j.untold(s.rows)) == 0 || n == rereads || forGood {
 			j.nameCreated(s.rows)
 			return gone, nil
 		}
@@ -186,7 +190,7 @@ func (j *job) takeOthers(s subset, items []toloka.Item) {
 			if alike == nil {
 				alike = s.byKey()
 			}
-			key := batcher.Key(item.Key)
+			key := item.Key
 			rows := alike[key]
 			for len(rows) > 0 && !j.open(rows[0]) {
 				rows = rows[1:]
@@ -201,6 +205,8 @@ func (j *job) takeOthers(s subset, items []toloka.Item) {
 		case item.Created:
 			j.created(row, item.ID)
 			taken[item.ID] = true
+		case passes(item.Findings):
+			j.failed[row] = true
 		default:
 			j.rejected(row, item.Findings)
 		}

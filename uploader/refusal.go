@@ -15,6 +15,12 @@ import (
 	"poolfill/uploader/toloka"
 )
 
+// The codes of what is the server's own fault.
+const (
+	codeInternalError = "INTERNAL_ERROR"
+	codeUnavailable   = "REMOTE_SERVICE_UNAVAILABLE"
+)
+
 // refused takes an answer that means that nothing was created, returns what is to
 // be sent instead, and fails where that is no matter of single rows.
 func (j *job) refused(s subset, err error) (rest []subset, inDoubt bool, _ error) {
@@ -27,8 +33,8 @@ func (j *job) refused(s subset, err error) (rest []subset, inDoubt bool, _ error
 		rest, err = j.invalid(s, failed)
 		return rest, false, err
 	default:
-		if rest = j.fitting(s, failed); rest != nil {
-			return rest, false, nil
+		if parts := j.fitting(s, failed); parts != nil {
+			return parts, false, nil
 		}
 		inDoubt = failed.InDoubt
 	}
@@ -98,6 +104,13 @@ func (j *job) invalid(s subset, failed *toloka.Error) ([]subset, error) {
 		j.rejected(row, all)
 	}
 	return nil, nil
+}
+
+// passes reports whether findings say that the server failed, and nothing of the row.
+func passes(findings []verdict.Finding) bool {
+	return !slices.ContainsFunc(findings, func(f verdict.Finding) bool {
+		return f.Path != "" || f.Code != codeInternalError && f.Code != codeUnavailable
+	})
 }
 
 // namesMember reports whether a finding is about a member of a task. All rows have the

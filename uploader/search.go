@@ -111,7 +111,7 @@ func sift(tasks []toloka.Task, rows map[batcher.Key][]int, elsewhere ...map[batc
 	taken := map[batcher.Key]int{}
 	left := map[batcher.Key]int{}
 	for _, t := range tasks {
-		key := batcher.Key(t.Key)
+		key := t.Key
 		if of := rows[key]; taken[key] < len(of) {
 			s.found = append(s.found, match{of[taken[key]], t.ID})
 			taken[key]++
@@ -255,7 +255,7 @@ func (l *look) sift(tasks []toloka.Task) sifted {
 }
 
 // concerns reports whether a task with this key can be that of a row that is looked for.
-func (l *look) concerns(key identity.Key) bool { return len(l.rows[batcher.Key(key)]) > 0 }
+func (l *look) concerns(key identity.Key) bool { return len(l.rows[key]) > 0 }
 
 // list returns those of the wanted tasks of the pool that nobody is known to have.
 func (l *look) list(ctx context.Context, from toloka.From, wanted func(t toloka.Task, hash uint64) bool) (tasks []toloka.Task, err error) {

@@ -26,7 +26,7 @@ func TestARequestThatNeverLeavesKeepsNoSearchWaiting(t *testing.T) {
 				if mode == Async {
 					steps = []step{on(post, 202, success), on(logs, 400, archived), on(list, 200, tasksOf(false, "t0", "a"))}
 				}
-				f := script(t, append([]step{on("GET /pools/12", 200, "{}")}, steps...)...)
+				f := script(t, append([]step{on("GET /pools/12", 200, `{"id":"12"}`)}, steps...)...)
 				ready := make(chan struct{}, 2)
 				journal := journalFunc(func(context.Context, Attempt) error {
 					ready <- struct{}{}

@@ -3,6 +3,7 @@ package uploader
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"poolfill/batcher"
 	"poolfill/internal/backoff"
@@ -210,6 +211,7 @@ func (j *job) recall(ctx context.Context) (gone bool, err error) {
 		for _, row := range refused {
 			j.told[row] = true
 		}
+		maps.Copy(j.told, j.failed)
 	}
 	return gone, nil
 }

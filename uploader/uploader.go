@@ -8,7 +8,6 @@ import (
 	"go.uber.org/zap"
 
 	"poolfill/batcher"
-	"poolfill/internal/identity"
 	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
@@ -37,7 +36,7 @@ func New(client *toloka.Client, cfg Config) (*Uploader, error) {
 		return nil, err
 	}
 	return &Uploader{
-		client: client, entity: toloka.Tasks().With(identity.Defaults{Overlap: cfg.DefaultOverlap}), cfg: cfg.withDefaults(),
+		client: client, entity: toloka.Tasks().WithOverlap(cfg.DefaultOverlap), cfg: cfg.withDefaults(),
 		log: client.Config().Log, recent: newRecent(), marks: newMarks(),
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/ui"
+	"poolfill/internal/visible"
 )
 
 // backfillChange changes a backfill, and says so in a sentence.
@@ -29,7 +30,7 @@ func newBackfillRetryCommand(std streams) *cobra.Command {
 	cmd := newBackfillChangeCommand(std, "retry", "Try the segments again that failed",
 		func(ctx context.Context, m *backfill.Manager, name string) (backfill.Backfill, string, error) {
 			b, n, err := m.Retry(ctx, name)
-			return b, fmt.Sprintf("Backfill %s: %d failed segments are tried again.", b.Name, n), err
+			return b, visible.Sprintf("Backfill %s: %d failed segments are tried again.", b.Name, n), err
 		})
 	cmd.Long = ""
 	return cmd
@@ -38,7 +39,7 @@ func newBackfillRetryCommand(std streams) *cobra.Command {
 func toState(change func(*backfill.Manager, context.Context, string) (backfill.Backfill, error)) backfillChange {
 	return func(ctx context.Context, m *backfill.Manager, name string) (backfill.Backfill, string, error) {
 		b, err := change(m, ctx, name)
-		return b, fmt.Sprintf("Backfill %s is %s.", b.Name, b.State), err
+		return b, visible.Sprintf("Backfill %s is %s.", b.Name, b.State), err
 	}
 }
 

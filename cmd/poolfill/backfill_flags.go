@@ -13,6 +13,7 @@ import (
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/contract"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
@@ -138,7 +139,7 @@ func (f *backfillFlags) plan(ctx context.Context, display io.Writer, args []stri
 	defer client.Close()
 	plan, err := backfill.MakePlan(ctx, client, sources, each, s, func(in backfill.Input) {
 		if f.output.progress != string(ui.None) {
-			fmt.Fprintf(display, "poolfill: read %s\n", in.Path)
+			visible.Fprintf(display, "poolfill: read %s\n", in.Path)
 		}
 	})
 	var refused *toloka.Error

@@ -16,6 +16,7 @@ import (
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/report"
 	"poolfill/cmd/poolfill/internal/ui"
+	"poolfill/internal/visible"
 	"poolfill/reader"
 	"poolfill/uploader/toloka"
 )
@@ -81,7 +82,7 @@ func (f *backfillStart) run(cmd *cobra.Command, std streams, args []string) erro
 			return err
 		}
 		if f.detach {
-			fmt.Fprintf(std.out, "Backfill %s is entered: 'poolfill worker' does it, 'poolfill backfill status %s' shows it.\n", b.Name, b.Name)
+			visible.Fprintf(std.out, "Backfill %s is entered: 'poolfill worker' does it, 'poolfill backfill status %s' shows it.\n", b.Name, b.Name)
 			return nil
 		}
 		if b.State != backfill.Running {
@@ -89,7 +90,7 @@ func (f *backfillStart) run(cmd *cobra.Command, std streams, args []string) erro
 			if f.output.json {
 				beside = std.err
 			}
-			fmt.Fprintf(beside, "Backfill %s has ended before (%s): nothing was sent this time. What came of it then:\n\n", b.Name, b.State)
+			visible.Fprintf(beside, "Backfill %s has ended before (%s): nothing was sent this time. What came of it then:\n\n", b.Name, b.State)
 		}
 		err = f.work.work(ctx, std, &f.output, at, m, api, func(ctx context.Context) (bool, error) {
 			now, err := m.Find(ctx, b.Name)
@@ -108,7 +109,7 @@ func (f *backfillStart) begin(ctx context.Context, std streams, m *backfill.Mana
 	if err == nil {
 		switch {
 		case b.Command != command:
-			return b, &usageError{fmt.Errorf("backfill %s was begun by another command:\n  %s\nRun that to go on with it, or choose another --name", b.Name, b.Command)}
+			return b, &usageError{advise(fmt.Errorf("backfill %s was begun by another command", b.Name), "  "+b.Command, "Run that to go on with it, or choose another --name")}
 		case b.State == backfill.Paused || b.State == backfill.Cancelled:
 			return b, &usageError{fmt.Errorf("backfill %s is %s: 'poolfill backfill resume %s' goes on with a paused one; choose another --name for a new one", b.Name, b.State, b.Name)}
 		}
@@ -128,7 +129,7 @@ func (f *backfillStart) begin(ctx context.Context, std streams, m *backfill.Mana
 	}
 	b, err = m.Begin(ctx, f.name, command, settings, plan)
 	if err == nil && f.output.progress != string(ui.None) {
-		fmt.Fprintf(std.err, "poolfill: backfill %s begins: %s\n", b.Name, ui.NewBackfillPlan(plan, settings, time.Now()).Size())
+		visible.Fprintf(std.err, "poolfill: backfill %s begins: %s\n", b.Name, ui.NewBackfillPlan(plan, settings, time.Now()).Size())
 	}
 	return b, err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,8 +54,8 @@ func watchBackfill(ctx context.Context, std streams, m *backfill.Manager, name s
 		if err != nil {
 			return err
 		}
-		if isTerminal(std.out) && !bool(json) {
-			fmt.Fprint(std.out, "\x1b[H\x1b[2J") // from the top of an empty screen
+		if !json {
+			ui.Clear(std.out)
 		}
 		if err := json.show(std.out, ui.BackfillStatus{Status: s}); err != nil {
 			return err

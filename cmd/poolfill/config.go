@@ -15,6 +15,7 @@ import (
 
 	"poolfill/cmd/poolfill/internal/config"
 	"poolfill/internal/postgres"
+	"poolfill/internal/visible"
 )
 
 func newConfigCommand(std streams) *cobra.Command {
@@ -45,7 +46,7 @@ a command it shows those of upload. The token is never shown, only where it is.`
 			}
 			target, rest, err := cmd.Root().Find(args)
 			if err != nil || target == cmd.Root() || target == cmd || isCobras(target) {
-				return &usageError{fmt.Errorf("there is no command %q with settings\nSee 'poolfill --help'", args[0])}
+				return misuse(cmd.Root(), "there is no command %q with settings", args[0])
 			}
 			if err := target.ParseFlags(rest); err != nil {
 				return misuse(target, "%s", flagProblem(target, err))
@@ -176,11 +177,11 @@ func (in inForce) Text(w io.Writer) error {
 	case in.File == "":
 		fmt.Fprintln(w, "Configuration file: none")
 	case in.Profile == "":
-		fmt.Fprintf(w, "Configuration file: %s\n", in.File)
+		visible.Fprintf(w, "Configuration file: %s\n", in.File)
 	default:
-		fmt.Fprintf(w, "Configuration file: %s, profile %s\n", in.File, in.Profile)
+		visible.Fprintf(w, "Configuration file: %s, profile %s\n", in.File, in.Profile)
 	}
-	fmt.Fprintf(w, "In force for '%s':\n\n", in.Command)
+	visible.Fprintf(w, "In force for '%s':\n\n", in.Command)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SETTING\tVALUE\tFROM")
 	if t := in.Token; t != nil {
@@ -191,14 +192,14 @@ func (in inForce) Text(w io.Writer) error {
 		case "file", "keyring":
 			from = fmt.Sprintf("the %s %s", t.Held, t.Name)
 		}
-		fmt.Fprintf(table, "(token)\t%s\t%s\n", value, from)
+		visible.Fprintf(table, "(token)\t%s\t%s\n", value, from)
 	}
 	for _, s := range in.Settings {
 		from, value := cmp.Or(s.Place, string(s.Source)), shownText(s.Value)
 		if s.Means != "" {
 			value = "(" + s.Means + ")"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, value, from)
+		visible.Fprintf(table, "%s\t%s\t%s\n", s.Name, value, from)
 	}
 	return table.Flush()
 }

@@ -21,6 +21,7 @@ import (
 	"poolfill/internal/quota"
 	"poolfill/internal/spelling"
 	"poolfill/internal/state"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 	"poolfill/pipeline/ledger"
 	"poolfill/uploader/toloka"
@@ -125,14 +126,14 @@ func (d *doctor) settings(cmd *cobra.Command) {
 		d.found(finding{"settings", failed, plainly(err), ""})
 		return
 	} else if file != nil {
-		message = file.Path
+		message = visible.Text(file.Path)
 		if profile := cmp.Or(stringFlag(cmd, "profile"), file.Profile); profile != "" {
-			message += ", profile " + profile
+			message += ", profile " + visible.Text(profile)
 		}
 	}
 	if unknown := unknownVariables(os.Environ(), variables(cmd.Root())); len(unknown) > 0 {
 		d.found(finding{
-			"settings", odd, message + "; but the environment has " + strings.Join(unknown, ", "),
+			"settings", odd, message + "; but the environment has " + visible.Text(strings.Join(unknown, ", ")),
 			"no setting has this name: correct it, or unset it",
 		})
 		return
@@ -208,11 +209,11 @@ func (d *doctor) server(ctx context.Context) {
 	if err != nil && !refused {
 		d.found(finding{"server", failed, plainly(err), "check --url, the network and the proxy (HTTPS_PROXY)"})
 	} else {
-		d.found(finding{"server", right, fmt.Sprintf("%s answers in %v", d.address, took.Round(time.Millisecond)), ""})
+		d.found(finding{"server", right, visible.Sprintf("%s answers in %v", d.address, took.Round(time.Millisecond)), ""})
 	}
 	switch {
 	case tokenErr != nil:
-		d.found(finding{"token", failed, tokenErr.Error(), ""})
+		d.found(finding{"token", failed, plainly(tokenErr), ""})
 	case refused:
 		d.found(finding{"token", failed, plainly(err), ""})
 	case err != nil:
@@ -229,16 +230,16 @@ func (d *doctor) server(ctx context.Context) {
 // judgeToken names the account of a token that the server took. file is where the
 // token is kept, if it is in a file.
 func judgeToken(r toloka.Requester, file string) finding {
-	message := "accepted; account " + r.ID
+	message := visible.Sprintf("accepted; account %s", r.ID)
 	if name := r.PublicName["EN"]; name != "" {
-		message += " (" + name + ")"
+		message += visible.Sprintf(" (%s)", name)
 	}
 	if r.Balance != "" {
-		message += ", balance " + r.Balance.String()
+		message += visible.Sprintf(", balance %s", r.Balance)
 	}
 	if file != "" && runtime.GOOS != "windows" {
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-			return finding{"token", odd, message + "; but others on this machine can read " + file, "chmod 600 " + commandLine([]string{file})}
+			return finding{"token", odd, message + "; but others on this machine can read " + visible.Text(file), "chmod 600 " + commandLine([]string{file})}
 		}
 	}
 	return finding{"token", right, message, ""}
@@ -270,12 +271,12 @@ func (d *doctor) state() (usable bool) {
 		err = tryToWrite(folder)
 	}
 	if err != nil {
-		d.found(finding{"state", failed, fmt.Sprintf("%s can't be written: %s", d.at.dir, plainly(err)), "name another folder with --state-dir, or let this user write it"})
+		d.found(finding{"state", failed, visible.Sprintf("%s can't be written: %s", d.at.dir, plainly(err)), "name another folder with --state-dir, or let this user write it"})
 		return false
 	}
-	message := d.at.dir + " is writable"
+	message := visible.Sprintf("%s is writable", d.at.dir)
 	if folder != d.at.dir {
-		message = d.at.dir + " can be made"
+		message = visible.Sprintf("%s can be made", d.at.dir)
 	}
 	disk, err := state.DiskOf(folder)
 	if err != nil {
@@ -355,7 +356,7 @@ func (d *doctor) ledger(ctx context.Context) {
 	if info, err := os.Stat(where); err == nil { // a database has no size to tell
 		where += ", " + humanize.IBytes(uint64(info.Size()))
 	}
-	d.found(finding{"ledger", right, fmt.Sprintf("%s, runs: %d", where, len(runs)), ""})
+	d.found(finding{"ledger", right, visible.Sprintf("%s, runs: %d", where, len(runs)), ""})
 	if d.account == "" {
 		d.found(finding{"quota", odd, "not looked up, as the account is not known", "mend what the lines above name"})
 		return
@@ -421,10 +422,11 @@ func (d diagnosis) Text(w io.Writer) error {
 	var b strings.Builder
 	for _, f := range d.Checks {
 		colour := map[checkResult]ui.Colour{right: ui.Green, odd: ui.Yellow, failed: ui.Red}[f.Verdict]
-		fmt.Fprintf(&b, "%s  %-8s  %s\n", palette.Paint(colour, fmt.Sprintf("%-4s", f.Verdict)), f.Check,
-			strings.ReplaceAll(f.Message, "\n", "\n                "))
+		b.WriteString(palette.Paint(colour, fmt.Sprintf("%-4s", f.Verdict)))
+		visible.Fprintf(&b, "  %-8s  ", f.Check)
+		b.WriteString(strings.ReplaceAll(f.Message, "\n", "\n                ") + "\n")
 		if f.Advice != "" {
-			fmt.Fprintf(&b, "                → %s\n", f.Advice)
+			visible.Fprintf(&b, "                → %s\n", f.Advice)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

@@ -17,6 +17,7 @@ import (
 
 	"poolfill/internal/contract"
 	"poolfill/internal/emulator"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/reader/verdict"
@@ -62,7 +63,7 @@ archived), loglacks (it lacks entries the first time it is read).`,
   poolfill emulator --spec spec.json --faults lost=0.1,502html=0.05,429=0.02 --seed 7`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &usageError{fmt.Errorf("emulator takes no arguments, only flags\nSee '%s --help'", cmd.CommandPath())}
+				return misuse(cmd, "emulator takes no arguments, only flags")
 			}
 			return nil
 		},
@@ -159,9 +160,9 @@ func serveEmulator(ctx context.Context, std streams, cfg emulator.Config, listen
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer stopOnSignals(cancel, cancel, 0)()
-	fmt.Fprintf(std.out, "http://%s\n", listener.Addr())
+	visible.Fprintf(std.out, "http://%s\n", listener.Addr())
 	open := append([]string{server.DemoPool()}, cfg.Pools...)
-	fmt.Fprintf(std.err, "poolfill emulator: %s open; Ctrl-C ends it\n", poolsAre(open))
+	visible.Fprintf(std.err, "poolfill emulator: %s open; Ctrl-C ends it\n", poolsAre(open))
 	return errors.Join(serve(ctx, server, listener), server.Close())
 }
 
@@ -246,7 +247,7 @@ func aboutDemoProject(err, cause error, cfg pipeline.Config) error {
 	}) {
 		return err
 	}
-	return fmt.Errorf("%w\nThat is the demo project of the emulator: use --no-spec to take the file's own columns, or --spec FILE for those of your project", err)
+	return advise(err, "That is the demo project of the emulator: use --no-spec to take the file's own columns, or --spec FILE for those of your project")
 }
 
 // passingLedger lets a run use a ledger that is removed with the emulator, as

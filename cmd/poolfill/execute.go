@@ -140,7 +140,7 @@ func (f *runFlags) carryOut(ctx context.Context, std streams, cfg pipeline.Confi
 	result, err := p.Run(ctx)
 	stopDisplay()
 	if failed := stopView(); failed != nil {
-		fmt.Fprintln(display, "poolfill: warning: "+failed.Error()) // the rows are no worse for it
+		fmt.Fprintln(display, "poolfill: warning: "+plainly(failed)) // the rows are no worse for it
 	}
 
 	var setup *pipeline.SetupError
@@ -173,6 +173,8 @@ func outcome(r pipeline.Report, err error) error {
 		return &interruptedError{"interrupted"}
 	case r.Totals.Unsent > 0:
 		return fmt.Errorf("rows are unsent: %d, as results.tsv says row by row; the same command tries them again", r.Totals.Unsent)
+	case r.Verification != nil && r.Verification.Own() > 0:
+		return &differenceError{*r.Verification}
 	case r.Totals.Rejected > 0:
 		return &rejectedError{r.Totals.Rejected}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"syscall"
 
 	"poolfill/cmd/poolfill/internal/backfill"
@@ -53,6 +54,19 @@ func (e *unfinishedError) Error() string { return e.err.Error() + "\nTo go on: "
 
 func (e *unfinishedError) Unwrap() error { return e.err }
 
+// advisedError is an error with lines of ours below it that say what to do.
+type advisedError struct {
+	err    error
+	advice []string
+}
+
+// advise adds lines to an error.
+func advise(err error, lines ...string) error { return &advisedError{err, lines} }
+
+func (e *advisedError) Error() string { return e.err.Error() + "\n" + strings.Join(e.advice, "\n") }
+
+func (e *advisedError) Unwrap() error { return e.err }
+
 // exitCode is the one place where errors become exit codes.
 func exitCode(err error) int {
 	var (
@@ -94,8 +108,9 @@ func known(err error) error {
 	var (
 		run *ledger.UnknownRunError
 		now *backfill.StateError
+		bad *ledger.DamagedError
 	)
-	if errors.As(err, &run) || errors.Is(err, backfill.ErrUnknown) || errors.As(err, &now) {
+	if errors.As(err, &run) || errors.As(err, &bad) || errors.Is(err, backfill.ErrUnknown) || errors.As(err, &now) {
 		return &usageError{err}
 	}
 	return err

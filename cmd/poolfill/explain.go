@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"poolfill/cmd/poolfill/internal/explain"
+	"poolfill/internal/visible"
 )
 
 func newExplainCommand(std streams) *cobra.Command {
@@ -53,7 +54,7 @@ func entriesOf(codes []string) ([]explain.Entry, error) {
 			if near := explain.Near(code); len(near) > 0 {
 				hint = "; did you mean " + strings.Join(near, ", ") + "?"
 			}
-			return nil, fmt.Errorf("there is no code %q%s\n'poolfill explain' lists them all", code, hint)
+			return nil, advise(fmt.Errorf("there is no code %q%s", code, hint), "'poolfill explain' lists them all")
 		}
 		entries[i] = entry
 	}
@@ -69,7 +70,7 @@ func (entries codes) Text(w io.Writer) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		if _, err := fmt.Fprintf(w, "%s (%s)\n\n%s\n\nFor example:  %s\nWhat to do:   %s\n", e.Code, e.Where, e.Means, e.Example, e.Do); err != nil {
+		if _, err := visible.Fprintf(w, "%s (%s)\n\n%s\n\nFor example:  %s\nWhat to do:   %s\n", e.Code, e.Where, e.Means, e.Example, e.Do); err != nil {
 			return err
 		}
 	}
@@ -88,11 +89,11 @@ func (entries codeList) Text(w io.Writer) error {
 			if last != "" {
 				fmt.Fprintln(table)
 			}
-			fmt.Fprintf(table, "%s\n", titleOf(e.Where))
+			visible.Fprintf(table, "%s\n", titleOf(e.Where))
 			last = e.Where
 		}
 		first, _, _ := strings.Cut(e.Means, ". ")
-		fmt.Fprintf(table, "  %s\t%s\n", e.Code, strings.TrimSuffix(first, "."))
+		visible.Fprintf(table, "  %s\t%s\n", e.Code, strings.TrimSuffix(first, "."))
 	}
 	fmt.Fprint(table, "\nMore on one of them: poolfill explain CODE\n")
 	return table.Flush()

@@ -26,7 +26,7 @@ func TestALedgerThatCannotBeUsedIsLeftAsItIs(t *testing.T) {
 	}{
 		"not a database": {func(tr *trial, _ string) {
 			tr.write("state/ledger.db", strings.Repeat("what was here is gone\n", 500))
-		}, "is damaged", exitFailed},
+		}, "is damaged", exitUsage},
 		"pages overwritten": {func(tr *trial, path string) {
 			text, err := os.ReadFile(path)
 			if err != nil {
@@ -36,12 +36,12 @@ func TestALedgerThatCannotBeUsedIsLeftAsItIs(t *testing.T) {
 				text[i] = 0xa5
 			}
 			tr.write("state/ledger.db", string(text))
-		}, "is damaged", exitFailed},
+		}, "is damaged", exitUsage},
 		"cut off": {func(tr *trial, path string) {
 			if err := os.Truncate(path, 6000); err != nil {
 				tr.t.Fatal(err)
 			}
-		}, "is damaged", exitFailed},
+		}, "is damaged", exitUsage},
 		"of a newer version": {func(tr *trial, path string) {
 			execSQL(tr.t, path, "PRAGMA user_version = 99")
 		}, "was written by a newer poolfill", exitUsage},
@@ -53,7 +53,7 @@ func TestALedgerThatCannotBeUsedIsLeftAsItIs(t *testing.T) {
 				tr.t.Fatal(err)
 			}
 			execSQL(tr.t, path, "CREATE TABLE theirs (x TEXT); PRAGMA application_id = 5")
-		}, "is a database of another program", exitFailed},
+		}, "is a database of another program", exitUsage},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

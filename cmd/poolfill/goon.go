@@ -6,6 +6,7 @@ import (
 
 	"poolfill/internal/contract"
 	"poolfill/pipeline"
+	"poolfill/pipeline/ledger"
 	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
@@ -13,10 +14,18 @@ import (
 // goOn says beside the error of an upload how to go on: by the same command, or
 // by what has to be done first where that can't succeed.
 func goOn(err error, cfg *pipeline.Config, state pipeline.State, done *prefix) error {
-	var refused *toloka.Error
+	var (
+		refused *toloka.Error
+		differs *differenceError
+		damaged *ledger.DamagedError
+	)
 	switch {
+	case errors.As(err, &differs):
+		return err // tasks can't be taken back
 	case errors.As(err, &refused) && refused.Code == contract.CodePoolTasksCountExceeded:
-		return fmt.Errorf("%w\n%s", err, elsewhere(cfg, done))
+		return advise(err, elsewhere(cfg, done))
+	case errors.As(err, &damaged):
+		return err // which says what to do first
 	case state == pipeline.Stopped:
 		return err // by a rule of the user's, which would stop it again; it says what to do
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/live"
+	"poolfill/internal/visible"
 )
 
 // liveFlags say whether a run is shown over HTTP while it goes on.
@@ -47,7 +48,7 @@ func (f liveFlags) serve(ctx context.Context, w io.Writer, says string, handler 
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	fmt.Fprintf(w, says, listener.Addr())
+	visible.Fprintf(w, says, listener.Addr())
 	return live.Serve(ctx, listener, h), nil
 }
 

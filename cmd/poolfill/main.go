@@ -5,13 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"poolfill/internal/visible"
 )
 
 // run carries out one command line and returns its exit code.
 func run(args []string, std streams) int {
+	std, closeGates := std.gated()
+	defer closeGates()
 	if len(args) == 1 && args[0] == "--version" {
 		// Cobra does the same, after all commands are made: a quarter of the time.
-		fmt.Fprintf(std.out, versionFormat, version())
+		visible.Fprintf(std.out, versionFormat, version())
 		return exitOK
 	}
 	var profiling profiles

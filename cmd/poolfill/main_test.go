@@ -48,6 +48,11 @@ func TestMain(m *testing.M) {
 //	schedule FILE           runs the commands of a file of examples/
 //	webhook FILE [STATUS]   starts a webhook that outlives the command under test,
 //	                        writes what it gets into the file, and sets $WEBHOOK
+//	hostile                 starts a server with forged texts in all that it says, and
+//	                        sets $URL
+//	wild VARIABLE NAME TEXT makes a file of both as Go strings without quotes, and
+//	                        sets the variable to its name
+//	tame FILE               asserts that the forged text is there, and does no harm
 //	json FILE KEY WANT      asserts a value of a JSON file, keys parted by dots
 func TestScripts(t *testing.T) {
 	scripts(t, testscript.Params{Dir: "testdata/script"}, nil)
@@ -100,6 +105,9 @@ func scripts(t *testing.T, params testscript.Params, variables map[string]string
 		"files":    serveFiles,
 		"schedule": runSchedule,
 		"get":      getLive,
+		"hostile":  startHostile,
+		"wild":     wildFile,
+		"tame":     assertTame,
 
 		"hold-elsewhere": holdElsewhere,
 	}

@@ -11,43 +11,90 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"poolfill/cmd/poolfill/internal/explain"
+	"poolfill/internal/visible"
+	"poolfill/reader"
 )
 
 // plainly returns an error's text, with words for people in place of what the system
 // says of files and addresses: "the spec can't be read: spec.json: there is no such
 // file or folder".
 func plainly(err error) string {
-	text := err.Error()
-	for _, cause := range systemErrors(err) {
-		if words := systemWords(cause); words != "" {
-			text = strings.ReplaceAll(text, cause.Error(), words)
-		}
-	}
-	return explain.WithFlags(text)
+	return explain.WithFlags(lines(err))
 }
 
-// systemErrors finds the errors of the system that an error was made of.
-func systemErrors(err error) []error {
+// lines returns the text of an error as it is shown. It has more than one line only where
+// the error is made of several, has advice below it, or is of several findings: whatever
+// else begins a line, in the name of a file or the message of a server, is not ours.
+func lines(err error) string {
 	switch e := err.(type) { //nolint:errorlint // it walks the chain itself
-	case *fs.PathError, *os.LinkError:
-		return []error{err}
-	case *net.OpError:
-		if e.Op == "listen" {
-			return []error{err}
+	case *unfinishedError:
+		return lines(e.err) + "\nTo go on: " + visible.Text(e.command)
+	case *advisedError:
+		text := lines(e.err)
+		for _, line := range e.advice {
+			text += "\n" + visible.Text(line)
 		}
-		return nil // of requests: they come with a sentence
-	case interface{ Unwrap() []error }:
-		var found []error
-		for _, part := range e.Unwrap() {
-			found = append(found, systemErrors(part)...)
+		return text
+	case *pgconn.ConnectError: // which has a line for each address
+		return visible.Text(strings.Join(strings.Fields(e.Error()), " "))
+	case *reader.InputError:
+		findings := make([]string, len(e.Findings))
+		for i, f := range e.Findings {
+			findings[i] = visible.Text(f.Describe(e.File))
 		}
-		return found
+		return strings.Join(findings, "\n")
 	}
-	if inner := errors.Unwrap(err); inner != nil {
-		return systemErrors(inner)
+	if words := systemWords(err); words != "" && isSystems(err) {
+		return visible.Text(words)
+	}
+	return linesAround(err.Error(), madeOf(err))
+}
+
+// linesAround returns a text with the causes in it as they are shown.
+func linesAround(text string, causes []error) string {
+	var b strings.Builder
+	for _, cause := range causes {
+		before, after, found := strings.Cut(text, cause.Error())
+		switch {
+		case !found:
+			continue
+		case before == "\n" && b.Len() > 0: // as errors.Join parts them
+			b.WriteString(before)
+		default:
+			b.WriteString(visible.Text(before))
+		}
+		b.WriteString(lines(cause))
+		text = after
+	}
+	return b.String() + visible.Text(text)
+}
+
+// madeOf returns the errors that an error was made of.
+func madeOf(err error) []error {
+	switch e := err.(type) { //nolint:errorlint // it walks the chain itself
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	case interface{ Unwrap() error }:
+		if cause := e.Unwrap(); cause != nil {
+			return []error{cause}
+		}
 	}
 	return nil
+}
+
+// isSystems reports whether an error is what the system says of a file or an address. Of
+// requests it isn't wanted: they come with a sentence.
+func isSystems(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // it is one of a chain
+	case *fs.PathError, *os.LinkError:
+		return true
+	case *net.OpError:
+		return e.Op == "listen"
+	}
+	return false
 }
 
 // systemWords says what a system's error means; empty where it has no words for it.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"poolfill/cmd/poolfill/internal/notify"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 )
 
@@ -59,10 +59,10 @@ func (f *notifyFlags) tell(stderr io.Writer, r pipeline.Report, pool string, out
 			Target:      f.target,
 			Environment: withoutSecrets(os.Environ()),
 			Output:      stderr, // standard output is the report's
-		}, text, code)
+		}, visible.JSON(text), code)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "poolfill: warning: nobody was notified: %v\n", err)
+		visible.Fprintf(stderr, "poolfill: warning: nobody was notified: %s\n", err)
 	}
 }
 
@@ -71,7 +71,7 @@ func notBegun(pool string, why error, now time.Time) pipeline.Report {
 	return pipeline.Report{
 		Version: pipeline.ReportVersion,
 		State:   pipeline.Failed,
-		Error:   why.Error(),
+		Error:   plainly(why),
 		PoolID:  pool,
 		Started: now.UTC(), Finished: now.UTC(),
 		Files: []pipeline.File{}, Rejections: []pipeline.Rejection{}, Warnings: []pipeline.Warning{},

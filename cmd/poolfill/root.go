@@ -51,7 +51,7 @@ Colours are for terminals only; with NO_COLOR set there are none.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return misuse(cmd, "%s", flagProblem(cmd, err))
 	})
-	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std),
+	root.AddCommand(newUploadCommand(std), newCheckCommand(std), newPlanCommand(std), newRunsCommand(std), newReportCommand(std), newVerifyCommand(std),
 		newBackfillCommand(std), newWorkerCommand(std, newRootCommand), newScheduleCommand(std), newExplainCommand(std), newConfigCommand(std), newDoctorCommand(std), newTokenCommand(std), newEmulatorCommand(std))
 	root.SetOut(std.out) // the command for completions keeps it
 	root.InitDefaultCompletionCmd()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/visible"
 	"poolfill/pipeline/ledger"
 )
 
@@ -23,8 +24,9 @@ state, or with --db a database that many machines share; it is what keeps rows
 from being uploaded twice.`
 	cmd.Example = `  poolfill runs
   poolfill runs show 5c0f
+  poolfill runs check
   poolfill runs prune --older-than 2160h`
-	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsPruneCommand(std), newRunsCopyCommand(std))
+	cmd.AddCommand(newRunsListCommand(std), newRunsShowCommand(std), newRunsCheckCommand(std), newRunsPruneCommand(std), newRunsCopyCommand(std))
 	return cmd
 }
 
@@ -75,7 +77,7 @@ func (list runList) Text(w io.Writer) error {
 		if len(names) > shown {
 			names = append(names[:shown], fmt.Sprintf("and %d more", len(r.Files)-shown))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", r.Run, r.Started.Format("2006-01-02 15:04:05Z"), r.Pool, r.State,
+		visible.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", r.Run, r.Started.Format("2006-01-02 15:04:05Z"), r.Pool, r.State,
 			r.Totals.Created, r.Totals.Rejected, r.Totals.Unsent, strings.Join(names, ", "))
 	}
 	return table.Flush()

@@ -5,11 +5,11 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"poolfill/internal/quota"
+	"poolfill/internal/visible"
 	"poolfill/pipeline/ledger"
 )
 
@@ -47,7 +47,7 @@ to all commands.`,
 			if f.json {
 				return json.NewEncoder(std.out).Encode(result)
 			}
-			_, err = fmt.Fprintf(std.out, "Copied: %d runs with %d files and %d chunks (%d attempts in doubt), and %d days of quota.\n",
+			_, err = visible.Fprintf(std.out, "Copied: %d runs with %d files and %d chunks (%d attempts in doubt), and %d days of quota.\n",
 				result.Runs, result.Files, result.Chunks, result.Attempts, result.QuotaDays)
 			return err
 		}),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"poolfill/cmd/poolfill/internal/ui"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 	"poolfill/pipeline/ledger"
 )
@@ -67,16 +68,16 @@ func describeRun(r ledger.Run) (runJSON, error) {
 // Text is part of ui.Result.
 func (r runJSON) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "run\t%s\nstate\t%s\npool\t%s at %s\nmode\t%s\nattempts\t%d\nstarted\t%s\n",
+	visible.Fprintf(table, "run\t%s\nstate\t%s\npool\t%s at %s\nmode\t%s\nattempts\t%d\nstarted\t%s\n",
 		r.Run, r.State, r.Pool, r.Server, r.Mode, r.Attempts, r.Started.Format(time.RFC3339))
 	if r.Ended != nil {
-		fmt.Fprintf(table, "ended\t%s\n", r.Ended.Format(time.RFC3339))
+		visible.Fprintf(table, "ended\t%s\n", r.Ended.Format(time.RFC3339))
 	}
 	for _, f := range r.Files {
-		fmt.Fprintf(table, "file\t%s (%d bytes)\n", f.Path, f.Size)
+		visible.Fprintf(table, "file\t%s (%d bytes)\n", f.Path, f.Size)
 	}
 	if r.State != string(pipeline.Finished) {
-		fmt.Fprintf(table, "to go on\t%s\n", r.Command)
+		visible.Fprintf(table, "to go on\t%s\n", r.Command)
 	}
 	if err := table.Flush(); err != nil || r.report == nil {
 		return err

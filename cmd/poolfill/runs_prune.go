@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/visible"
 	"poolfill/pipeline/ledger"
 )
 
@@ -39,7 +39,7 @@ to the same pools, are uploaded whole (--dedupe=pool still finds their tasks).`,
 			if f.json {
 				return json.NewEncoder(std.out).Encode(map[string]int64{"pruned": n})
 			}
-			_, err = fmt.Fprintf(std.out, "%d runs were forgotten.\n", n)
+			_, err = visible.Fprintf(std.out, "%d runs were forgotten.\n", n)
 			return err
 		}),
 	}

@@ -11,6 +11,7 @@ import (
 
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/ui"
+	"poolfill/internal/visible"
 	"poolfill/reader"
 )
 
@@ -49,7 +50,7 @@ func newScheduleAddCommand(std streams) *cobra.Command {
 				if f.json {
 					return f.json.show(std.out, ui.NewSchedules([]backfill.Scheduled{s}, time.Now()))
 				}
-				_, err := fmt.Fprintf(std.out, "Schedule %s: next at %s, if 'poolfill worker' is running then.\n", s.Name, next.Format(time.RFC3339))
+				_, err := visible.Fprintf(std.out, "Schedule %s: next at %s, if 'poolfill worker' is running then.\n", s.Name, next.Format(time.RFC3339))
 				return err
 			})
 		},

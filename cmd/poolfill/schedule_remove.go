@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"poolfill/cmd/poolfill/internal/backfill"
+	"poolfill/internal/visible"
 )
 
 func newScheduleRemoveCommand(std streams) *cobra.Command {
@@ -26,7 +26,7 @@ func newScheduleRemoveCommand(std streams) *cobra.Command {
 			if err := m.Unschedule(ctx, name); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(std.out, "Schedule %s is removed.\n", name)
+			_, err := visible.Fprintf(std.out, "Schedule %s is removed.\n", name)
 			return err
 		}),
 	}

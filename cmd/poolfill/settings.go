@@ -12,10 +12,12 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
+	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 
 	"poolfill/cmd/poolfill/internal/ui"
 	"poolfill/internal/contract"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 	"poolfill/ratelimit"
 	"poolfill/reader"
@@ -252,8 +254,21 @@ func (f *outputFlags) display(std streams) (*ui.Display, *zap.Logger) {
 	if f.logFormat == "json" {
 		encoder = zapcore.NewJSONEncoder(encoding)
 	}
+	encoder = oneLine{encoder}
 	level, _ := zapcore.ParseLevel(f.logLevel)
 	return display, zap.New(zapcore.NewCore(encoder, zapcore.AddSync(display), level))
+}
+
+// oneLine has messages of the log stay on their line. Its fields are JSON in any format.
+type oneLine struct{ zapcore.Encoder }
+
+// Clone is part of zapcore.Encoder.
+func (e oneLine) Clone() zapcore.Encoder { return oneLine{e.Encoder.Clone()} }
+
+// EncodeEntry is part of zapcore.Encoder.
+func (e oneLine) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+	entry.Message = visible.Text(entry.Message)
+	return e.Encoder.EncodeEntry(entry, fields)
 }
 
 // parseMaxRejected reads the value of --max-rejected: a number or a share.

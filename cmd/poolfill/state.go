@@ -150,8 +150,9 @@ func openLedger(ctx context.Context, db, dir string) (*ledger.Ledger, error) {
 		address *postgres.AddressError
 		newer   *ledger.NewerError
 		older   *ledger.OlderError
+		damaged *ledger.DamagedError
 	)
-	if unusable(err) || errors.As(err, &address) || errors.As(err, &newer) || errors.As(err, &older) {
+	if unusable(err) || errors.As(err, &damaged) || errors.As(err, &address) || errors.As(err, &newer) || errors.As(err, &older) {
 		return nil, &usageError{err}
 	}
 	return l, err

@@ -1,14 +1,15 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
-	"golang.org/x/term"
-
+	"poolfill/cmd/poolfill/internal/ui"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 )
 
@@ -25,9 +26,17 @@ type streams struct {
 	reported func(pipeline.Report)
 }
 
+// gated returns the streams with a gate before each that people read, which lets nothing
+// hidden pass.
+func (s streams) gated() (gated streams, closeGates func()) {
+	out, err := visible.NewWriter(s.out), visible.NewWriter(s.err)
+	s.out, s.err = out, err
+	return s, func() { _ = errors.Join(out.Close(), err.Close()) } // half a character, at most
+}
+
 func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
+	_, ok := ui.Terminal(w)
+	return ok
 }
 
 // stopOnSignals calls soft at the first signal, and hard at the second or when

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"poolfill/internal/visible"
+
 	"github.com/spf13/cobra"
 	"github.com/zalando/go-keyring"
 	"golang.org/x/term"
@@ -45,7 +47,7 @@ input where that is no terminal.`,
 			if err := keyring.Set(keyringService, args[0], token); err != nil {
 				return noKeyring(err)
 			}
-			_, err = fmt.Fprintf(std.err, "The keyring has the token %q now. Use it with --token-keyring %s.\n", args[0], args[0])
+			_, err = visible.Fprintf(std.err, "The keyring has the token %q now. Use it with --token-keyring %s.\n", args[0], args[0])
 			return err
 		},
 	}, &cobra.Command{
@@ -62,7 +64,7 @@ input where that is no terminal.`,
 			if err != nil {
 				return noKeyring(err)
 			}
-			_, err = fmt.Fprintf(std.err, "The keyring has the token %q no more.\n", args[0])
+			_, err = visible.Fprintf(std.err, "The keyring has the token %q no more.\n", args[0])
 			return err
 		},
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 	"poolfill/reader"
 	"poolfill/uploader"
@@ -26,6 +29,7 @@ func newUploadCommand(std streams) *cobra.Command {
 		onInvalid   string
 		keepGoing   bool
 		maxRejected string
+		verify      string
 		openPool    bool
 		before      beforeFlags
 		onQuota     string
@@ -33,7 +37,7 @@ func newUploadCommand(std streams) *cobra.Command {
 	upload := func(cmd *cobra.Command, args []string) (pipeline.Report, error) {
 		cfg := pipeline.Config{
 			Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: chunkSize},
-			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid), KeepGoing: keepGoing},
+			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid), KeepGoing: keepGoing, Verify: pipeline.VerifyMode(verify)},
 			Keeping: pipeline.Keeping{Command: commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args))))},
 		}
 		job := pipeline.Upload{OpenPool: openPool}
@@ -72,8 +76,8 @@ same, to look at), results.tsv (one line for each row) and rejected.tsv (the
 rejected rows as they stood, with what is wrong with them; mend them there and
 upload that file).
 
-Exit codes: 0 every row is uploaded; 1 the run could not finish, or left rows
-unsent; 2 nothing was sent, because the command, its settings or its input must
+Exit codes: 0 every row is uploaded; 1 the run could not finish, left rows
+unsent, or found at its end that the pool holds rows twice; 2 nothing was sent, because the command, its settings or its input must
 change first; 3 finished, some rows rejected; 4 the day's quota is used up, says
 when to go on; 5 another run on this machine is uploading to this pool; 130
 interrupted, can be continued.`,
@@ -107,6 +111,8 @@ more done, fewer where the server is overloaded)`)
 	flags.StringVar(&maxRejected, "max-rejected", "", "stop when more rows than this are rejected: a number, or a share such as 2%")
 	flags.BoolVar(&keepGoing, "keep-going", false, "go on even if the server refuses all rows of a request for the same reason")
 	flags.BoolVar(&openPool, "open-pool", false, "open the pool at the end")
+	flags.StringVar(&verify, "verify", string(pipeline.VerifyAuto), `list the pool at the end, and see that it holds each row once: always, never, or
+auto (after a synchronous upload that sent something again)`)
 	flags.BoolVar(&before.again, "again", false, "upload the rows once more, even if they were uploaded before")
 	flags.StringVar(&before.dedupe, "dedupe", "", `skip rows whose tasks the pool has already: --dedupe by what this machine has
 uploaded, --dedupe=pool by the pool's own tasks (rows that were uploaded from
@@ -168,18 +174,41 @@ func (f beforeFlags) detached(files []string) error {
 	return nil
 }
 
-// commandLine returns a command as a shell takes it. Arguments hold no secret.
+// commandLine returns a command as a shell takes it, on one line. Arguments hold no secret.
 func commandLine(args []string) string {
 	words := make([]string, len(args))
 	for i, arg := range args {
 		words[i] = arg
-		if arg == "" || strings.ContainsFunc(arg, func(r rune) bool {
+		if visible.Text(arg) != arg {
+			words[i] = "$'" + escaped(arg) + "'"
+		} else if arg == "" || strings.ContainsFunc(arg, func(r rune) bool {
 			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./=:,+@%", r)
 		}) {
 			words[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// escaped returns an argument as bash and zsh take it between $' and ', with an escape for
+// each byte that can't be seen.
+func escaped(arg string) string {
+	var b strings.Builder
+	for i, size := 0, 0; i < len(arg); i += size {
+		_, size = utf8.DecodeRuneInString(arg[i:])
+		char := arg[i : i+size]
+		switch {
+		case char == `\` || char == "'":
+			b.WriteString(`\` + char)
+		case visible.Text(char) != char:
+			for _, c := range []byte(char) {
+				b.WriteString(`\x` + hex.EncodeToString([]byte{c}))
+			}
+		default:
+			b.WriteString(char)
+		}
+	}
+	return b.String()
 }
 
 // withoutQueries leaves the queries of URLs out of a command line, since command

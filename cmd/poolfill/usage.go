@@ -15,7 +15,7 @@ import (
 // misuse is the error of a command whose arguments or flags don't fit it, with where to
 // read how they do.
 func misuse(cmd *cobra.Command, format string, args ...any) error {
-	return &usageError{fmt.Errorf("%s\nSee '%s --help'", fmt.Sprintf(format, args...), cmd.CommandPath())}
+	return &usageError{advise(fmt.Errorf(format, args...), "See '"+cmd.CommandPath()+" --help'")}
 }
 
 // atMostOne is the rule for the arguments of commands about the latest of something, or
@@ -72,7 +72,7 @@ func flagProblem(cmd *cobra.Command, err error) string {
 		return fmt.Sprintf("--%s is %s, not %q", value.GetFlag().Name, allowed(value.GetFlag()), value.GetValue())
 	case errors.As(err, &missing):
 		f := missing.GetFlag()
-		return fmt.Sprintf("--%s lacks its value: %s", f.Name, f.Usage)
+		return fmt.Sprintf("--%s lacks its value: %s", f.Name, strings.Join(strings.Fields(f.Usage), " "))
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		return unknownFlag(cmd, "--", unknown.GetSpecifiedName())
 	case errors.As(err, &unknown):

@@ -27,6 +27,7 @@ func valuesOf() map[string]values {
 		"mode":            {choices: []string{"async", "sync"}},
 		"on-invalid":      {choices: []string{"skip", "stop"}},
 		"on-quota":        {choices: []string{"auto", "wait", "park"}},
+		"verify":          {choices: []string{"auto", "always", "never"}},
 		"dedupe":          {choices: []string{"ledger", "pool"}},
 		"notify-on":       {choices: []string{notifyFailures, notifyAlways}},
 		"quotes":          {choices: []string{"auto", "toloka", "none"}},

@@ -200,7 +200,7 @@ func (t *teller) progress(ctx context.Context, now time.Time) {
 }
 
 func (t *teller) trouble(err error) {
-	if text := "poolfill: warning: the database doesn't answer: " + err.Error(); text != t.last {
+	if text := "poolfill: warning: the database doesn't answer: " + plainly(err); text != t.last {
 		t.last = text
 		fmt.Fprintln(t.w, text)
 	}

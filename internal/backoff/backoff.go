@@ -25,8 +25,9 @@ func Delay(n int, jitter float64) time.Duration {
 	return time.Duration(jitter * float64(min(ceiling, Max)))
 }
 
-// Jitter returns a jitter for Delay and Poll.
-func Jitter() float64 { return rand.Float64() }
+// Jitter returns a jitter for Delay and Poll. It is made of the time: what failed at different
+// moments waits for different times, and a test whose clock is its own can be repeated.
+func Jitter() float64 { return rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)).Float64() }
 
 // Sleep waits so long, or until ctx ends, which is an error: its cause.
 func Sleep(ctx context.Context, d time.Duration) error {

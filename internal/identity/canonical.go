@@ -98,6 +98,19 @@ func AppendString(dst, text []byte) []byte {
 	return append(dst, '"')
 }
 
+// IsInteger reports whether a number is written as an integer in canonical form.
+func IsInteger(number []byte) bool {
+	if len(number) > 1 && (number[0] == '0' || number[0] == '-' && number[1] == '0') {
+		return false
+	}
+	for _, c := range number[min(1, len(number)):] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(number) <= maxPlain
+}
+
 // maxPlain bounds the zeros that a number is written with instead of an exponent.
 const maxPlain = 40
 

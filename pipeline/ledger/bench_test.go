@@ -70,9 +70,9 @@ func benchmarkChunk(b *testing.B, tasks int, id func(int) string) {
 		for pb.Next() {
 			r := r
 			r.Chunk = int(number.Add(1))
-			err := l.Sending(run, Attempt{Chunk: r.Chunk, Keys: r.Keys, Positions: positions(r.Rows), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
+			err := l.Entry(run).Sending(Attempt{Chunk: r.Chunk, Keys: r.Keys, Positions: positions(r.Rows), Operation: fmt.Sprint(r.Chunk), Tasks: tasks})
 			if err == nil {
-				err = l.Finish(run, r)
+				err = l.Entry(run).Finish(r)
 			}
 			if err != nil {
 				b.Error(err)
@@ -126,7 +126,7 @@ func BenchmarkOpen(b *testing.B) {
 				b.Fatal(err)
 			}
 			for number := range chunks {
-				if err := l.Finish(run, chunkOf(number, 5000, emulatorID)); err != nil {
+				if err := l.Entry(run).Finish(chunkOf(number, 5000, emulatorID)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -3,8 +3,10 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -31,5 +33,27 @@ func TestALockedLedgerIsBusy(t *testing.T) {
 	begin(t, l, "b")
 	if runs, err := l.Runs(ctx, "", ""); err != nil || len(runs) != 1 {
 		t.Errorf("%v: %d runs, want the one after the lock", err, len(runs))
+	}
+}
+
+// Those that open one new ledger at the same moment wait for each other.
+func TestManyOpenANewLedgerAtOnce(t *testing.T) {
+	for range 30 {
+		dir := t.TempDir()
+		var group sync.WaitGroup
+		for i := range 8 {
+			group.Go(func() {
+				l, err := Open(context.Background(), dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, err = l.Begin(Run{Name: fmt.Sprint(i)})
+				if err := errors.Join(err, l.Close()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
 	}
 }

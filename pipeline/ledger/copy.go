@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Copied counts what CopyTo has copied.
@@ -20,25 +19,6 @@ type Copied struct {
 	Strays   int64 `json:"strays"`
 }
 
-// ofRuns returns the tables with what belongs to a run, those first to which others
-// refer, and where each is counted.
-func (c *Copied) ofRuns() []tableCount {
-	return []tableCount{
-		{"file", &c.Files},
-		{"chunk", &c.Chunks},
-		{"chunk_keys", &c.Keys},
-		{"attempt", &c.Attempts},
-		{"segment", &c.Segments},
-		{"stray", &c.Strays},
-	}
-}
-
-// tableCount is a table and the number of its rows.
-type tableCount struct {
-	table string
-	count *int64
-}
-
 // RunExistsError is a run that would be there twice.
 type RunExistsError struct{ Name, Path string }
 
@@ -47,163 +27,107 @@ func (e *RunExistsError) Error() string {
 }
 
 // CopyTo copies all runs into another ledger, and with also what other packages
-// keep in the same database: all of it or nothing. Uploads that use this ledger,
-// where it is a file, wait meanwhile. The error is a *RunExistsError where to has
-// a run of the same name.
+// keep in the same database: all of it as of one moment, or nothing. What is copied is
+// verified. The error is a *RunExistsError where to has a run of the same name, and a
+// *DamagedError where this ledger is damaged.
 //
 // Memory: one chunk.
 func (l *Ledger) CopyTo(ctx context.Context, to *Ledger, also func(ctx context.Context, from, into *sql.Tx) error) (c Copied, err error) {
-	var options sql.TxOptions
-	if l.Shared() {
-		options.Isolation = sql.LevelRepeatableRead // all as of one moment
-	}
-	from, err := l.db.BeginTx(ctx, &options)
+	err = l.store.look(ctx, func(v *view) error {
+		c = Copied{}
+		into, err := to.store.db.BeginTx(ctx, nil)
+		if err != nil {
+			return to.store.explain(err)
+		}
+		v.yielded = true // is not to be done again
+		if err := copying(ctx, v, to, into, &c); err != nil {
+			return errors.Join(to.store.explain(err), rollback(into))
+		}
+		if err := also(ctx, v.tx, into); err != nil {
+			return errors.Join(err, rollback(into))
+		}
+		return to.store.explain(into.Commit())
+	})
 	if err != nil {
-		return c, l.explain(err)
+		return Copied{}, err
 	}
-	defer func() { err = errors.Join(err, l.explain(rollback(from))) }()
-	into, err := to.db.BeginTx(ctx, nil)
-	if err != nil {
-		return c, to.explain(err)
-	}
-	err = c.copy(ctx, source{l, from}, source{to, into})
-	if err == nil {
-		err = also(ctx, from, into)
-	}
-	if err != nil {
-		return Copied{}, errors.Join(err, rollback(into))
-	}
-	return c, to.explain(into.Commit())
+	return c, nil
 }
 
-// source is one end of a copy.
-type source struct {
-	*Ledger
-	tx *sql.Tx
-}
-
-func (c *Copied) copy(ctx context.Context, from, into source) error {
-	ids, err := from.runIDs(ctx)
+// copying copies all runs, in the order in which they began.
+func copying(ctx context.Context, v *view, to *Ledger, into *sql.Tx, c *Copied) error {
+	all, err := v.identities(ctx)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		var copied int64
-		if _, err := from.rows(ctx, "run", id, func(columns []string, values []any) error {
-			copied, err = into.addRun(ctx, columns, values)
+	names, err := names(ctx, to.store.verifier, into)
+	if err != nil {
+		return err
+	}
+	for _, one := range slices.Backward(all) {
+		if names[one.name] {
+			return &RunExistsError{one.name, to.Path()}
+		}
+		from, err := v.known(ctx, one)
+		if err != nil {
 			return err
-		}); err != nil {
+		}
+		copied := *from
+		copied.tallies = tallies{} // as the blocks are added
+		run, err := to.store.verifier.enter(ctx, into, &copied)
+		if err != nil {
+			return err
+		}
+		if err := c.blocks(ctx, v, from, run); err != nil {
+			return err
+		}
+		if err := run.save(ctx); err != nil {
 			return err
 		}
 		c.Runs++
-		for _, of := range c.ofRuns() {
-			n, err := from.rows(ctx, of.table, id, func(columns []string, values []any) error {
-				values[slices.Index(columns, "run_id")] = copied
-				into.adapt(values)
-				_, err := into.tx.ExecContext(ctx, insert(of.table, columns), values...)
-				return into.explain(err)
-			})
-			if err != nil {
-				return err
-			}
-			*of.count += n
+	}
+	return nil
+}
+
+// names returns those of all runs, as they are within a transaction.
+func names(ctx context.Context, r verifier, tx *sql.Tx) (map[string]bool, error) {
+	all, err := (&view{verifier: r, tx: tx, damage: func(err error) error { return err }}).identities(ctx)
+	names := make(map[string]bool, len(all))
+	for _, one := range all {
+		names[one.name] = true
+	}
+	return names, err
+}
+
+// blocks copies all that belongs to a run, what others refer to first.
+func (c *Copied) blocks(ctx context.Context, v *view, from *runBlock, to *change) error {
+	for _, one := range []struct {
+		copy  func(context.Context, *view, *runBlock, *change, *int64) error
+		count *int64
+	}{
+		{copyEach[fileBlock], &c.Files},
+		{copyEach[chunkBlock], &c.Chunks},
+		{copyEach[keysBlock], &c.Keys},
+		{copyEach[attemptBlock], &c.Attempts},
+		{copyEach[segmentBlock], &c.Segments},
+		{copyEach[strayBlock], &c.Strays},
+		{copyEach[reportBlock], new(int64)},
+	} {
+		if err := one.copy(ctx, v, from, to, one.count); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// runIDs returns the runs in the order in which they began.
-func (s source) runIDs(ctx context.Context) (ids []int64, err error) {
-	rows, err := s.tx.QueryContext(ctx, `SELECT id FROM run ORDER BY id`)
-	if err != nil {
-		return nil, s.explain(err)
-	}
-	defer func() { err = errors.Join(err, s.explain(rows.Close())) }()
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, s.explain(rows.Err())
-}
-
-// rows calls yield for each row of a table that belongs to a run. The row's own
-// number is left out, as another ledger has its own.
-func (s source) rows(ctx context.Context, table string, run int64, yield func(columns []string, values []any) error) (n int64, err error) {
-	query := `SELECT * FROM ` + table
-	switch table {
-	case "run":
-		query += ` WHERE id = $1`
-	case "segment":
-		query += ` WHERE run_id = $1 ORDER BY id`
-	default:
-		query += ` WHERE run_id = $1`
-	}
-	rows, err := s.tx.QueryContext(ctx, query, run)
-	if err != nil {
-		return 0, s.explain(err)
-	}
-	defer func() { err = errors.Join(err, s.explain(rows.Close())) }()
-	columns, err := rows.Columns()
-	if err != nil {
-		return 0, s.explain(err)
-	}
-	own := slices.Index(columns, "id")
-	if own >= 0 {
-		columns = slices.Delete(columns, own, own+1)
-	}
-	for rows.Next() {
-		values := make([]any, len(columns))
-		into := make([]any, len(columns))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		if own >= 0 {
-			into = slices.Insert(into, own, any(new(int64)))
-		}
-		if err := rows.Scan(into...); err != nil {
-			return n, err
-		}
-		if err := yield(columns, values); err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, s.explain(rows.Err())
-}
-
-// addRun enters a run as it is, and returns its new id.
-func (s source) addRun(ctx context.Context, columns []string, values []any) (id int64, err error) {
-	s.adapt(values)
-	err = s.tx.QueryRowContext(ctx, insert("run", columns)+` ON CONFLICT (name) DO NOTHING RETURNING id`, values...).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, &RunExistsError{fmt.Sprint(values[slices.Index(columns, "name")]), s.Path()}
-	}
-	return id, s.explain(err)
-}
-
-// adapt makes values those that the database takes. No column may be empty but in
-// length.
-func (s source) adapt(values []any) {
-	for i, value := range values {
-		switch v := value.(type) {
-		case nil:
-			values[i] = []byte{}
-		case string:
-			values[i] = s.dialect.text(v)
-		case []byte:
-			values[i] = notNil(v)
-		}
-	}
-}
-
-// insert is the statement that adds a row to a table.
-func insert(table string, columns []string) string {
-	places := make([]string, len(columns))
-	for i := range places {
-		places[i] = fmt.Sprintf("$%d", i+1)
-	}
-	return `INSERT INTO ` + table + ` (` + strings.Join(columns, ", ") + `) VALUES (` + strings.Join(places, ", ") + `)`
+// copyEach copies the blocks of a kind, and counts them.
+func copyEach[B any, P interface {
+	*B
+	ofRun
+}](ctx context.Context, v *view, from *runBlock, to *change, count *int64) error {
+	return each(ctx, v, from, "", func(b P) error {
+		_, err := to.add(ctx, b)
+		*count++
+		return err
+	})
 }

@@ -1,8 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"poolfill/reader/verdict"
@@ -15,47 +19,98 @@ type Task struct {
 	// which is empty where it isn't known.
 	File string
 	ID   string
+	// Line and Record say where the row stands in the file, as in a verdict.Position.
+	Line, Record int64
 }
 
 // Tasks calls yield with the tasks that a run has created, as far as that is known.
 func (l *Ledger) Tasks(ctx context.Context, run Run, yield func(Task) error) error {
 	var rows []verdict.Verdict
-	return l.each(ctx, `SELECT keys, results FROM chunk JOIN chunk_keys k ON k.run_id = chunk.run_id AND k.chunk = number
-		WHERE chunk.run_id = $1 AND created > 0 ORDER BY number`, []any{run.ID}, func(scan func(...any) error) error {
-		var keys, blob sql.RawBytes
-		if err := scan(&keys, &blob); err != nil {
+	err := l.store.look(ctx, func(v *view) error {
+		r, err := v.run(ctx, run.ID)
+		if err != nil {
 			return err
 		}
-		var err error
-		if rows, err = l.unpack(run.Names, blob, rows); err != nil {
-			return err
-		}
-		for i := range rows[:min(len(rows), len(keys)/len(Key{}))] {
-			if rows[i].Status != verdict.Created {
-				continue
+		return v.chunks(ctx, r, func(c *chunkBlock, k *keysBlock) error {
+			if c.created == 0 {
+				return nil
 			}
-			if err := yield(Task{Key: Key(keys[i*len(Key{}):]), File: rows[i].Position.File, ID: rows[i].TaskID}); err != nil {
+			if rows, err = v.unpack(run.Names, c.results, rows); err != nil {
 				return err
 			}
-		}
-		return nil
+			for i := range rows[:min(len(rows), len(k.keys)/len(Key{}))] {
+				if rows[i].Status != verdict.Created {
+					continue
+				}
+				at := rows[i].Position
+				if err := yield(Task{Key: Key(k.keys[i*len(Key{}):]), File: at.File, ID: rows[i].TaskID, Line: at.Line, Record: at.Record}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
+	return takenOver(err, run)
+}
+
+// chunks calls yield with each chunk of a run and its keys, which are valid until yield
+// returns, and finds out whether those are all.
+func (v *view) chunks(ctx context.Context, run *runBlock, yield func(*chunkBlock, *keysBlock) error) error {
+	var (
+		chunk            chunkBlock
+		keys             keysBlock
+		ofChunks, ofKeys tally
+		sum, sumOfKeys   int64
+	)
+	fields := append(append(append(chunk.fields(), &sum), keys.fields()...), &sumOfKeys)
+	err := v.asked(ctx, `SELECT `+qualified("c", &chunk)+`, `+qualified("k", &keys)+`
+		FROM chunk c LEFT JOIN chunk_keys k ON k.run_id = c.run_id AND k.chunk = c.number WHERE c.run_id = $1 ORDER BY c.number`, []any{run.id}, func(scan func(...any) error) error {
+		if err := v.scanned(scan(fields...), &chunk, run.name); err != nil {
+			return v.tell(err)
+		}
+		ofChunks.add(sum)
+		ofKeys.add(sumOfKeys)
+		if err := cmp.Or(v.verify(&chunk, run.name, sum), v.verify(&keys, run.name, sumOfKeys)); err != nil {
+			return v.tell(err)
+		}
+		v.yielded = true
+		return yield(&chunk, &keys)
+	})
+	return v.complete(run, &keys, ofKeys, v.complete(run, &chunk, ofChunks, err))
+}
+
+// qualified are the columns of blocks like b in a table with this name, and their
+// checksum.
+func qualified(as string, b block) string {
+	return as + `.` + strings.ReplaceAll(b.columns()+`, checksum`, `, `, `, `+as+`.`)
 }
 
 // Sums returns the sums of the chunks that the runs of a pool have sent, but for one run.
 func (l *Ledger) Sums(ctx context.Context, except Run) (map[Key]bool, error) {
 	sums := map[Key]bool{}
-	err := l.each(ctx, `SELECT sum FROM chunk WHERE run_id <> $1 AND run_id IN (SELECT id FROM run WHERE server = $2 AND pool = $3)`,
-		[]any{except.ID, except.Server, except.Pool}, func(scan func(...any) error) error {
-			var sum sql.RawBytes
-			if err := scan(&sum); err != nil {
+	err := l.store.look(ctx, func(v *view) error {
+		all, err := v.identities(ctx)
+		if err != nil {
+			return err
+		}
+		for _, one := range ofPool(all, except.Server, except.Pool) {
+			if one.id == except.ID {
+				continue
+			}
+			run, err := v.known(ctx, one)
+			if err != nil {
 				return err
 			}
-			var key Key
-			copy(key[:], sum)
-			sums[key] = true
-			return nil
-		})
+			err = each(ctx, v, run, "", func(c *chunkBlock) error {
+				sums[Key(c.sum)] = true
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	return sums, err
 }
 
@@ -69,15 +124,21 @@ type Place struct {
 
 // Places returns where the chunks of a run begin, in the order of the inputs.
 func (l *Ledger) Places(ctx context.Context, run Run) (all []Place, err error) {
-	err = l.each(ctx, `SELECT number, first_file, first_record FROM chunk WHERE run_id = $1 ORDER BY first_file, first_record`, []any{run.ID}, func(scan func(...any) error) error {
-		var p Place
-		if err := scan(&p.Number, &p.File, &p.Record); err != nil {
+	err = l.store.look(ctx, func(v *view) error {
+		all = nil
+		r, err := v.run(ctx, run.ID)
+		if err != nil {
 			return err
 		}
-		all = append(all, p)
-		return nil
+		return each(ctx, v, r, "", func(c *chunkBlock) error {
+			all = append(all, Place{c.number, c.first.file, c.first.record})
+			return nil
+		})
 	})
-	return all, err
+	slices.SortFunc(all, func(a, b Place) int {
+		return position{a.File, a.Record}.compare(position{b.File, b.Record})
+	})
+	return all, takenOver(err, run)
 }
 
 // Stray is a task that an attempt has created whose row is not known: only what
@@ -89,14 +150,16 @@ type Stray struct {
 
 // Strays returns the strays of a run.
 func (l *Ledger) Strays(ctx context.Context, run int64, yield func(Stray) error) error {
-	return l.each(ctx, `SELECT task_id, content FROM stray WHERE run_id = $1 ORDER BY task_id`, []any{run}, func(scan func(...any) error) error {
-		var s Stray
-		var content []byte
-		if err := scan(&s.TaskID, &content); err != nil {
-			return err
+	return l.store.look(ctx, func(v *view) error {
+		r, err := v.run(ctx, run)
+		if err != nil {
+			return gone(err)
 		}
-		copy(s.Content[:], content)
-		return yield(s)
+		return each(ctx, v, r, `ORDER BY task_id`, func(s *strayBlock) error {
+			stray := Stray{TaskID: s.task}
+			copy(stray.Content[:], s.content)
+			return yield(stray)
+		})
 	})
 }
 
@@ -111,31 +174,38 @@ type Doubt struct {
 // Doubts returns the attempts of a run whose end is not known.
 func (l *Ledger) Doubts(ctx context.Context, run int64) ([]Doubt, error) {
 	var doubts []Doubt
-	err := l.each(ctx, `SELECT chunk, operation, sent FROM attempt WHERE run_id = $1 ORDER BY chunk, sent`, []any{run}, func(scan func(...any) error) error {
-		d := Doubt{Run: run}
-		var sent int64
-		if err := scan(&d.Chunk, &d.Operation, &sent); err != nil {
-			return err
+	err := l.store.look(ctx, func(v *view) error {
+		doubts = nil
+		r, err := v.run(ctx, run)
+		if err != nil {
+			return gone(err)
 		}
-		d.Sent = time.UnixMilli(sent)
-		doubts = append(doubts, d)
-		return nil
+		return each(ctx, v, r, `ORDER BY chunk, sent`, func(a *attemptBlock) error {
+			doubts = append(doubts, Doubt{Run: run, Chunk: a.chunk, Operation: a.operation, Sent: time.UnixMilli(a.sent)})
+			return nil
+		})
 	})
 	return doubts, err
 }
 
+// gone explains that a run isn't there.
+func gone(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return errors.New("the run isn't in the ledger any more: was it pruned meanwhile?")
+	}
+	return err
+}
+
 // Settle ends an attempt in doubt: what it has created are strays now.
 func (l *Ledger) Settle(d Doubt, created []Stray) error {
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
+	return gone(l.store.amend(d.Run, func(ctx context.Context, c *change) error {
 		for _, s := range created {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO stray (run_id, task_id, content) VALUES ($1, $2, $3) ON CONFLICT (run_id, task_id) DO NOTHING`,
-				d.Run, s.TaskID, s.Content[:]); err != nil {
+			if _, err := c.add(ctx, &strayBlock{task: s.TaskID, content: s.Content[:]}); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM attempt WHERE run_id = $1 AND chunk = $2 AND operation = $3`, d.Run, d.Chunk, d.Operation)
-		return err
-	})
+		return c.remove(ctx, &attemptBlock{}, ` AND chunk = $2 AND operation = $3`, d.Chunk, d.Operation)
+	}))
 }
 
 // Named reports which of some ids are those of tasks of a pool that belong to
@@ -151,30 +221,39 @@ func (l *Ledger) Named(ctx context.Context, server, pool string, since time.Time
 		}
 	}
 	var rows []verdict.Verdict
-	err := l.each(ctx, `SELECT results FROM chunk WHERE created > 0 AND ended >= $1 AND run_id IN (SELECT id FROM run WHERE server = $2 AND pool = $3)`,
-		[]any{since.UnixMilli(), server, pool}, func(scan func(...any) error) error {
-			var blob sql.RawBytes
-			if err := scan(&blob); err != nil {
-				return err
-			}
-			var err error
-			rows, err = l.unpack(nil, blob, rows)
-			for i := range rows {
-				note(rows[i].TaskID)
-			}
+	err := l.store.look(ctx, func(v *view) error {
+		all, err := v.identities(ctx)
+		if err != nil {
 			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	err = l.each(ctx, `SELECT task_id FROM stray WHERE run_id IN (SELECT id FROM run WHERE server = $1 AND pool = $2)`, []any{server, pool},
-		func(scan func(...any) error) error {
-			var id string
-			if err := scan(&id); err != nil {
+		}
+		for _, one := range ofPool(all, server, pool) {
+			run, err := v.known(ctx, one)
+			if err != nil {
 				return err
 			}
-			note(id)
-			return nil
-		})
+			err = each(ctx, v, run, "", func(c *chunkBlock) error {
+				if c.created == 0 || c.ended < since.UnixMilli() {
+					return nil
+				}
+				var err error
+				rows, err = v.unpack(nil, c.results, rows)
+				for i := range rows {
+					note(rows[i].TaskID)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			err = each(ctx, v, run, "", func(s *strayBlock) error {
+				note(s.task)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	return named, err
 }

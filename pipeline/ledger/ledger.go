@@ -8,7 +8,8 @@
 //
 // It is one SQLite file in write-ahead mode with full synchronisation, or, for
 // many machines, a database of PostgreSQL: what a call has returned from survives
-// a power cut. All statements are the same for both. A connection to PostgreSQL
+// a power cut. All that decides about sending has checksums, and what is read is what
+// was written, or a *DamagedError. All statements are the same for both. A connection to PostgreSQL
 // that is lost is made again, and what was not known to be kept is kept again,
 // for two minutes. A row takes 20 to 31 bytes: 16 of its key, and what its
 // task's id has that the others of its chunk don't. Its position and status are
@@ -61,28 +62,30 @@ func (e *NewerError) Error() string {
 		e.Path, e.Version, e.Known, other)
 }
 
-// OlderError is a ledger of a version that told rows apart in another way, and has
-// runs: by it, rows that were uploaded would look new.
+// OlderError is a ledger of a version that told rows apart in another way, or kept no
+// checksums, and has runs: by it, rows that were uploaded would look new.
 type OlderError struct {
 	Path    string
 	Version int
 }
 
 func (e *OlderError) Error() string {
-	return fmt.Sprintf("the ledger %s was written by a poolfill from before the first release (its format is %d), which told rows apart in another way, "+
-		"so that rows of its runs would be uploaded twice: finish them with that version, then begin with another ledger, guarded by the pool",
+	return fmt.Sprintf("the ledger %s was written by a poolfill from before the first release (its format is %d), which told rows apart in another way or kept no checksums, "+
+		"so that rows of its runs could be uploaded twice: finish them with that version, then begin with another ledger, guarded by the pool",
 		e.Path, e.Version)
 }
 
-// DamagedError is a ledger that can't be read any more. It is left as it is.
+// DamagedError is a ledger that can't be read any more, or that says something else than
+// what was written. Nothing is sent by it, and it is left as it is.
 type DamagedError struct {
 	Path string
-	Err  error
+	// Err says what of it is damaged.
+	Err error
 }
 
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("the ledger %s is damaged (%v). It was left as it is: restore it from a backup, or move it away and run the same command again; "+
-		"in asynchronous mode the server then still takes each unfinished chunk only once, and a guard by the pool finds what the pool has already", e.Path, e.Err)
+	return fmt.Sprintf("the ledger %s is damaged (%v). It was left as it is, and nothing is sent by it. See what else is damaged with 'poolfill runs check'; "+
+		"then restore it from a backup from after its last run, or begin with another ledger, guarded by the pool, which finds what the pool has already", e.Path, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -125,11 +128,11 @@ func (e *DiskError) Unwrap() error { return e.Err }
 // have the same one open.
 //
 // Programs open and close it, look at its runs, by Runs, Find and Called, Prune or copy
-// them, and HoldPool. How runs are written and continued, from Begin on, is package
-// pipeline's, and may change.
+// them, Check them, and HoldPool. How runs are written and continued, from Begin on, is
+// package pipeline's, and may change: what an attempt at a run sends, and what comes of
+// it, is kept by its Entry; Tasks, Strays and Doubts say what earlier ones have left.
 type Ledger struct {
-	*store
-	codec *codec
+	store *store
 	pools sync.Map // from poolKey to holder: those that are held
 }
 
@@ -184,11 +187,11 @@ func serve(ctx context.Context, db *sql.DB, d dialect) (*Ledger, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	l := &Ledger{codec: codec, store: newStore(db, d)}
-	if err := l.migrate(ctx); err != nil {
+	l := &Ledger{store: newStore(db, d, codec)}
+	if err := l.store.migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	go l.serve(context.WithoutCancel(ctx))
+	go l.store.serve(context.WithoutCancel(ctx))
 	return l, nil
 }
 
@@ -206,7 +209,7 @@ func (e *PoolTakenError) Error() string {
 // it again where that was lost, and fails with a *PoolTakenError where another has
 // it then. With a file there are no other machines: see state.LockPool.
 func (l *Ledger) HoldPool(ctx context.Context, server, pool string) (release func() error, held bool, err error) {
-	h, held, err := l.dialect.hold(ctx, "poolfill pool "+server+" "+pool)
+	h, held, err := l.store.dialect.hold(ctx, "poolfill pool "+server+" "+pool)
 	if err != nil || !held {
 		return nil, false, err
 	}
@@ -235,31 +238,31 @@ func (l *Ledger) keepPool(ctx context.Context, run Run) error {
 }
 
 // DB is the database itself, for the tables that other packages keep in it.
-func (l *Ledger) DB() *sql.DB { return l.db }
+func (l *Ledger) DB() *sql.DB { return l.store.db }
 
 // Shared reports whether the database is PostgreSQL, which many machines can
 // share, and not a file.
-func (l *Ledger) Shared() bool { return l.dialect.shared() }
+func (l *Ledger) Shared() bool { return l.store.dialect.shared() }
 
 // Path is where the ledger is: a file, or the address of a database without user
 // and password.
-func (l *Ledger) Path() string { return l.dialect.path() }
+func (l *Ledger) Path() string { return l.store.dialect.path() }
 
 // Close ends the ledger. It waits for what is being written.
-func (l *Ledger) Close() error { return l.close() }
+func (l *Ledger) Close() error { return l.store.close() }
 
 // Transact does something in a transaction. Where the connection is lost it is
 // done again, unless it was committed after all: do must bear that.
 func (l *Ledger) Transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
-	return l.transact(ctx, do)
+	return l.store.transact(ctx, do)
 }
 
 // Text returns a text as the database can keep it: an error's words need not be one.
-func (l *Ledger) Text(s string) string { return l.dialect.text(s) }
+func (l *Ledger) Text(s string) string { return l.store.dialect.text(s) }
 
 // Explain returns an error of DB in words for people. With a file it is a *DiskError
 // where the disk is full or fails.
-func (l *Ledger) Explain(err error) error { return l.explain(err) }
+func (l *Ledger) Explain(err error) error { return l.store.explain(err) }
 
 func unusable(dir string, err error) error {
 	return fmt.Errorf("the folder for the state, %s, can't be used: take another folder (%w)", dir, err)

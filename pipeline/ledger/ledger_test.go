@@ -98,11 +98,11 @@ func result(number, n int, status verdict.Status) (Result, []verdict.Verdict) {
 func finish(t *testing.T, l *Ledger, run Run, n int) {
 	t.Helper()
 	r, _ := result(0, n, verdict.Created)
-	check(t, l.Finish(run, r))
+	check(t, l.Entry(run).Finish(r))
 }
 
 func sending(l *Ledger, run Run, r Result, operation string) error {
-	return l.Sending(run, Attempt{
+	return l.Entry(run).Sending(Attempt{
 		Chunk: r.Chunk, Sum: r.Sum, Keys: r.Keys, Positions: positions(r.Rows), Operation: operation, Tasks: len(r.Keys), Sent: time.UnixMilli(1000),
 	})
 }
@@ -127,8 +127,8 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 		doubtful, _ := result(1, 2, verdict.Created)
 		check(t, sending(l, run, finished, "op-0"))
 		check(t, sending(l, run, doubtful, "op-1"))
-		check(t, l.Finish(run, finished))
-		check(t, l.Aside(run, []verdict.Verdict{{Position: verdict.Position{File: fileName, Line: 50, Record: 49}, Status: verdict.Rejected, Raw: []byte("x\ty"), Findings: []verdict.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}}))
+		check(t, l.Entry(run).Finish(finished))
+		check(t, l.Entry(run).Aside([]verdict.Verdict{{Position: verdict.Position{File: fileName, Line: 50, Record: 49}, Status: verdict.Rejected, Raw: []byte("x\ty"), Findings: []verdict.Finding{{Code: "VALUE_REQUIRED", Line: 50}}}}))
 
 		// A second process sees it while the first is still there, and after it.
 		other := open()
@@ -137,7 +137,7 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 		if found.State != Running || found.Attempts != 1 || len(found.Files) != 1 || !found.Files[0].Modified.Equal(time.Unix(5, 7)) {
 			t.Fatalf("found %+v", found)
 		}
-		c, known, err := other.Chunk(ctx, run, 0)
+		c, known, err := other.Entry(run).Chunk(ctx, 0)
 		check(t, err)
 		if !known || !c.Finished || !c.Ended || c.Sum != finished.Sum || !c.Sent.IsZero() {
 			t.Fatalf("the finished chunk is %+v, known: %v", c, known)
@@ -145,12 +145,12 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 		if diff := cmp.Diff(finishedRows, c.Rows); diff != "" {
 			t.Error(diff)
 		}
-		c, known, err = other.Chunk(ctx, run, 1)
+		c, known, err = other.Entry(run).Chunk(ctx, 1)
 		check(t, err)
 		if !known || c.Finished || c.Ended || c.Sent != time.UnixMilli(1000) || !cmp.Equal(c.Operations, []string{"op-1"}) {
 			t.Fatalf("the chunk in doubt is %+v, known: %v", c, known)
 		}
-		if _, known, err = other.Chunk(ctx, run, 2); known || err != nil {
+		if _, known, err = other.Entry(run).Chunk(ctx, 2); known || err != nil {
 			t.Fatalf("a chunk that never was: known %v, %v", known, err)
 		}
 
@@ -168,7 +168,7 @@ func TestARunIsThereAfterItsProcess(t *testing.T) {
 		}
 
 		// Another attempt reads the rejected rows again.
-		again, err := other.Continue(found)
+		again, err := other.Continue(ctx, found)
 		check(t, err)
 		if again.Attempts != 2 {
 			t.Errorf("%d attempts", again.Attempts)
@@ -207,13 +207,13 @@ func TestAttemptsEndWithTheirChunk(t *testing.T) {
 				rows[1].Status, rows[1].InDoubt = tt.became.Status, tt.became.InDoubt
 				check(t, sending(l, run, r, "op"))
 				check(t, sending(l, run, r, "op")) // the same attempt again
-				check(t, l.Finish(run, r))
+				check(t, l.Entry(run).Finish(r))
 				doubts, err := l.Doubts(ctx, run.ID)
 				check(t, err)
 				if len(doubts) != tt.doubts {
 					t.Errorf("%d attempts in doubt, want %d", len(doubts), tt.doubts)
 				}
-				c, _, err := l.Chunk(ctx, run, 4)
+				c, _, err := l.Entry(run).Chunk(ctx, 4)
 				check(t, err)
 				if c.Finished != (tt.ended == "finished") {
 					t.Errorf("finished: %v", c.Finished)
@@ -230,10 +230,10 @@ func TestTasksNamesAndStrays(t *testing.T) {
 		run := begin(t, l, "r")
 		r, rows := result(0, 3, verdict.Created)
 		rows[1].Status = verdict.Rejected
-		check(t, l.Finish(run, r))
+		check(t, l.Entry(run).Finish(r))
 		var tasks []Task
 		check(t, l.Tasks(ctx, run, func(k Task) error { tasks = append(tasks, k); return nil }))
-		want := []Task{{Key: r.Keys[0], File: fileName, ID: "task-0-0"}, {Key: r.Keys[2], File: fileName, ID: "task-0-2"}}
+		want := []Task{{Key: r.Keys[0], File: fileName, ID: "task-0-0", Line: 2, Record: 1}, {Key: r.Keys[2], File: fileName, ID: "task-0-2", Line: 4, Record: 3}}
 		if diff := cmp.Diff(want, tasks); diff != "" {
 			t.Error(diff)
 		}
@@ -343,7 +343,7 @@ func TestPrune(t *testing.T) {
 		l := open()
 		over, unended := begin(t, l, "over"), begin(t, l, "open")
 		finish(t, l, over, 100)
-		check(t, l.End(over, "finished", []byte("{}")))
+		check(t, l.Entry(over).End("finished", []byte("{}")))
 		finish(t, l, unended, 100)
 		for _, step := range []struct {
 			before     time.Time
@@ -361,7 +361,7 @@ func TestPrune(t *testing.T) {
 			}
 		}
 		var left int
-		check(t, l.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM chunk) + (SELECT count(*) FROM file) + (SELECT count(*) FROM run)").Scan(&left))
+		check(t, l.store.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM chunk) + (SELECT count(*) FROM file) + (SELECT count(*) FROM run)").Scan(&left))
 		if left != 0 {
 			t.Errorf("%d rows are left", left)
 		}
@@ -378,13 +378,13 @@ func TestWritersTogether(t *testing.T) {
 		for i := range errs {
 			wg.Go(func() {
 				r, _ := result(i, 5, verdict.Created)
-				errs[i] = errors.Join(sending(l, run, r, "op"), l.Finish(run, r))
+				errs[i] = errors.Join(sending(l, run, r, "op"), l.Entry(run).Finish(r))
 			})
 		}
 		// One that can't be carried out doesn't take the others with it.
 		wg.Go(func() {
 			r, _ := result(0, 1, verdict.Created)
-			if err := l.Finish(Run{ID: 999}, r); err == nil {
+			if err := l.Entry(Run{ID: 999}).Finish(r); err == nil {
 				t.Error("a chunk of no run was kept")
 			}
 		})
@@ -416,7 +416,7 @@ func TestSizeOfARow(t *testing.T) {
 			rows[i] = verdict.Verdict{Position: verdict.Position{File: fileName, Line: int64(n + n/50), Record: int64(n)}, Status: verdict.Created, TaskID: fmt.Sprintf("00012f4c3e--65d3c1%018x", n*3)}
 		}
 		check(t, sending(l, run, r, fmt.Sprintf("5b3a0a52-8f0e-5d5c-9c39-%012x", number)))
-		check(t, l.Finish(run, r))
+		check(t, l.Entry(run).Finish(r))
 	}
 	check(t, l.Close())
 	info, err := os.Stat(filepath.Join(dir, FileName))
@@ -482,10 +482,10 @@ func TestAnyVerdictComesBackAsItWas(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := rapid.SliceOfN(anyVerdict(), 1, 20).Draw(t, "rows")
-			if err := l.Finish(run, Result{Chunk: 3, Keys: make([]Key, len(want)), Rows: want}); err != nil {
+			if err := l.Entry(run).Finish(Result{Chunk: 3, Keys: make([]Key, len(want)), Rows: want}); err != nil {
 				t.Fatal(err)
 			}
-			chunk, known, err := l.Chunk(ctx, run, 3)
+			chunk, known, err := l.Entry(run).Chunk(ctx, 3)
 			if err != nil || !known {
 				t.Fatalf("known: %v, %v", known, err)
 			}
@@ -493,7 +493,7 @@ func TestAnyVerdictComesBackAsItWas(t *testing.T) {
 				t.Fatal(diff)
 			}
 			// The same rows once more, as those of no chunk; a report has them in order.
-			if err := l.Aside(run, want); err != nil {
+			if err := l.Entry(run).Aside(want); err != nil {
 				t.Fatal(err)
 			}
 			var got []verdict.Verdict
@@ -551,19 +551,19 @@ func TestKeysAreKeptOnce(t *testing.T) {
 		keys := r.Keys
 		check(t, sending(l, run, r, "op"))
 		r.Keys, r.Sum = nil, Key{}
-		check(t, l.Finish(run, r))
-		c, _, err := l.Chunk(ctx, run, 0)
+		check(t, l.Entry(run).Finish(r))
+		c, _, err := l.Entry(run).Chunk(ctx, 0)
 		check(t, err)
 		if !cmp.Equal(c.Keys, keys) || c.Sum != (Key{0, 9}) || !c.Finished {
 			t.Errorf("the chunk is %+v", c)
 		}
 		other, _ := result(1, 3, verdict.Created)
 		other.Keys = nil
-		if err := l.Finish(run, other); err == nil {
+		if err := l.Entry(run).Finish(other); err == nil {
 			t.Error("a chunk without keys was kept")
 		}
 		longer, _ := result(0, 4, verdict.Created)
-		if err := l.Finish(run, longer); err == nil {
+		if err := l.Entry(run).Finish(longer); err == nil {
 			t.Error("a chunk was finished with more rows than were sent")
 		}
 		if err := sending(l, run, longer, "op"); err == nil {
@@ -626,12 +626,12 @@ func TestOnlyTheLatestAttemptWrites(t *testing.T) {
 	chunk, _ := result(0, 3, verdict.Created)
 	check(t, sending(l, first, chunk, "op"))
 	aside := []verdict.Verdict{{Position: verdict.Position{File: fileName, Line: 9, Record: 8}, Status: verdict.Rejected}}
-	check(t, l.Aside(first, aside))
-	second, err := other.Continue(first)
+	check(t, l.Entry(first).Aside(aside))
+	second, err := other.Continue(context.Background(), first)
 	check(t, err)
 	for what, err := range map[string]error{
-		"sending": sending(l, first, chunk, "op2"), "finish": l.Finish(first, chunk), "aside": l.Aside(first, aside),
-		"end": l.End(first, "finished", nil), "abandon": l.Abandon(first),
+		"sending": sending(l, first, chunk, "op2"), "finish": l.Entry(first).Finish(chunk), "aside": l.Entry(first).Aside(aside),
+		"end": l.Entry(first).End("finished", nil), "abandon": l.Entry(first).Abandon(),
 	} {
 		var taken *TakenOverError
 		if !errors.As(err, &taken) {
@@ -640,15 +640,15 @@ func TestOnlyTheLatestAttemptWrites(t *testing.T) {
 	}
 	run, found, err := other.Called(context.Background(), "job/1")
 	check(t, err)
-	if c, _, err := other.Chunk(context.Background(), run, 0); err != nil || !found || run.State != Running || c.Ended || len(c.Operations) != 1 {
+	if c, _, err := other.Entry(run).Chunk(context.Background(), 0); err != nil || !found || run.State != Running || c.Ended || len(c.Operations) != 1 {
 		t.Errorf("the run is %+v, its chunk %+v (%v)", run, c, err)
 	}
-	check(t, other.Finish(second, chunk))
-	check(t, other.End(second, "finished", nil))
+	check(t, other.Entry(second).Finish(chunk))
+	check(t, other.Entry(second).End("finished", nil))
 	// Both have read the run as it was: each still is an attempt of its own.
-	a, err := l.Continue(first)
+	a, err := l.Continue(context.Background(), first)
 	check(t, err)
-	b, err := other.Continue(first)
+	b, err := other.Continue(context.Background(), first)
 	check(t, err)
 	if a.Attempts != 3 || b.Attempts != 4 {
 		t.Errorf("attempts %d and %d", a.Attempts, b.Attempts)
@@ -670,8 +670,8 @@ func TestANameGoesBeforeLongerOnes(t *testing.T) {
 
 func TestAnOlderLedgerWithoutRunsIsBroughtUpToDate(t *testing.T) {
 	dir := t.TempDir()
-	check(t, openIn(t, dir).Close())
-	execIn(t, filepath.Join(dir, FileName), "PRAGMA user_version=1")
+	check(t, os.WriteFile(filepath.Join(dir, FileName), nil, 0o600))
+	execIn(t, filepath.Join(dir, FileName), migrations[0]+"; PRAGMA application_id=1885759852; PRAGMA user_version=1")
 	l := openIn(t, dir)
 	finish(t, l, begin(t, l, "r"), 1)
 	check(t, l.Close())

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 
 	"poolfill/reader/verdict"
@@ -17,38 +16,70 @@ const reasonBrokenOff = "the run was broken off before the server's answer was k
 // Memory: the rows of those chunks and segments that overlap in the inputs.
 func (l *Ledger) Rows(ctx context.Context, run Run, yield func([]verdict.Verdict) error) error {
 	m := merge{yield: yield, numbers: numbering{names: run.Names}}
-	err := l.each(ctx, `SELECT first_file, first_record, ended, results FROM chunk WHERE run_id = $1
-		UNION ALL SELECT first_file, first_record, 1, body FROM segment WHERE run_id = $2
-		ORDER BY 1, 2`, []any{run.ID, run.ID}, func(scan func(...any) error) error {
-		var first position
-		var ended int64
-		var blob sql.RawBytes
-		if err := scan(&first.file, &first.record, &ended, &blob); err != nil {
-			return err
-		}
-		// Nothing that is still to come stands before first.
-		if err := m.until(first); err != nil {
-			return err
-		}
-		rows, err := l.unpack(run.Names, blob, m.buffer())
+	err := l.store.look(ctx, func(v *view) error {
+		r, err := v.run(ctx, run.ID)
 		if err != nil {
 			return err
 		}
-		if ended == 0 {
-			for i := range rows {
-				rows[i].InDoubt, rows[i].Reason = true, reasonBrokenOff
+		return v.inOrder(ctx, r, func(first position, blob []byte, ended bool) error {
+			// Nothing that is still to come stands before first.
+			if err := m.until(first); err != nil {
+				return err
 			}
-		}
-		m.add(rows)
-		return nil
+			rows, err := v.unpack(run.Names, blob, m.buffer())
+			if err != nil {
+				return err
+			}
+			if !ended {
+				for i := range rows {
+					rows[i].InDoubt, rows[i].Reason = true, reasonBrokenOff
+				}
+			}
+			m.add(rows)
+			return nil
+		})
 	})
 	if err != nil {
-		return err
+		return takenOver(err, run)
 	}
 	if err := m.until(last); err != nil {
 		return err
 	}
 	return m.flush()
+}
+
+// inOrder calls yield with the rows of each chunk and segment of a run, by where the
+// first of them stands, and whether it is known what came of them.
+func (v *view) inOrder(ctx context.Context, run *runBlock, yield func(first position, blob []byte, ended bool) error) error {
+	var (
+		chunk                chunkBlock
+		segment              segmentBlock
+		aside                bool
+		sum                  int64
+		ofChunks, ofSegments tally
+	)
+	fields := append(append([]any{&aside}, chunk.fields()...), &sum)
+	err := v.asked(ctx, `SELECT FALSE, `+chunk.columns()+`, checksum FROM chunk WHERE run_id = $1
+		UNION ALL SELECT TRUE, run_id, 0, body, '', 0, 0, 0, 0, 0, 0, first_file, first_record, body, checksum FROM segment WHERE run_id = $2
+		ORDER BY first_file, first_record`, []any{run.id, run.id}, func(scan func(...any) error) error {
+		err := v.scanned(scan(fields...), &chunk, run.name)
+		switch {
+		case err != nil:
+		case aside:
+			ofSegments.add(sum)
+			segment = segmentBlock{chunk.run, chunk.first, chunk.results}
+			err = v.verify(&segment, run.name, sum)
+		default:
+			ofChunks.add(sum)
+			err = v.verify(&chunk, run.name, sum)
+		}
+		if err != nil {
+			return v.tell(err)
+		}
+		v.yielded = true
+		return yield(chunk.first, chunk.results, aside || chunk.ended != 0)
+	})
+	return v.complete(run, &segment, ofSegments, v.complete(run, &chunk, ofChunks, err))
 }
 
 // groupRows is the number of rows that a merge yields at once, about.

@@ -55,9 +55,9 @@ func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
 				rows := ended[at]
 				switch random.IntN(3) {
 				case 0:
-					err = l.Finish(run, Result{Chunk: number, Keys: make([]Key, len(rows)), Rows: rows})
+					err = l.Entry(run).Finish(Result{Chunk: number, Keys: make([]Key, len(rows)), Rows: rows})
 				case 1: // it never ends
-					err = l.Sending(run, Attempt{Chunk: number, Keys: make([]Key, len(rows)), Positions: positions(rows)})
+					err = l.Entry(run).Sending(Attempt{Chunk: number, Keys: make([]Key, len(rows)), Positions: positions(rows)})
 					for _, r := range rows {
 						i, _ := slices.BinarySearchFunc(want, r, func(a, b verdict.Verdict) int { return order.at(&a).compare(order.at(&b)) })
 						want[i].Reason, want[i].InDoubt = reasonBrokenOff, true
@@ -65,7 +65,7 @@ func TestRowsAreInTheOrderOfTheInputs(t *testing.T) {
 					}
 				default:
 					random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-					err = l.Aside(run, rows)
+					err = l.Entry(run).Aside(rows)
 				}
 				if err != nil {
 					t.Fatal(err)

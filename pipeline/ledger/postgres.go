@@ -43,8 +43,8 @@ func (s *server) try(ctx context.Context, do func(context.Context, *sql.Tx) erro
 	return s.db.Try(ctx, do)
 }
 
-// forShare keeps a row that was read as it is until the end of the transaction.
-func (*server) forShare() string { return " FOR SHARE" }
+func (*server) forUpdate() string             { return " FOR UPDATE" }
+func (*server) oneMoment() sql.IsolationLevel { return sql.LevelRepeatableRead }
 
 // lock lets one process at a time change the schema.
 func (*server) lock(ctx context.Context, tx *sql.Tx) error {
@@ -79,6 +79,9 @@ func (*server) setVersion(ctx context.Context, tx *sql.Tx, version int) error {
 func (s *server) hold(ctx context.Context, name string) (holder, bool, error) {
 	return s.db.Hold(ctx, name)
 }
+
+// inspect has nothing to do: the server does so whenever it reads.
+func (*server) inspect(context.Context) error { return nil }
 
 // tidy has nothing to do: PostgreSQL does so in the background.
 func (*server) tidy(context.Context) error { return nil }

@@ -49,7 +49,7 @@ func TestProcessesShareARun(t *testing.T) {
 			for j := range 20 {
 				wg.Go(func() {
 					r, _ := result(2*j+i, 5, verdict.Created)
-					if err := errors.Join(sending(l, run, r, "op"), l.Finish(run, r)); err != nil {
+					if err := errors.Join(sending(l, run, r, "op"), l.Entry(run).Finish(r)); err != nil {
 						t.Error(err)
 					}
 				})
@@ -71,16 +71,16 @@ func TestARunIsContinuedByOneProcess(t *testing.T) {
 	onEach(t, func(t *testing.T, open func() *Ledger) {
 		one, two := open(), open()
 		run := begin(t, one, "r")
-		first, err := one.Continue(run)
+		first, err := one.Continue(context.Background(), run)
 		check(t, err)
-		second, err := two.Continue(run)
+		second, err := two.Continue(context.Background(), run)
 		check(t, err)
 		r, _ := result(0, 5, verdict.Created)
 		var taken *TakenOverError
-		if err := one.Finish(first, r); !errors.As(err, &taken) {
+		if err := one.Entry(first).Finish(r); !errors.As(err, &taken) {
 			t.Errorf("the first one writes on: %v", err)
 		}
-		check(t, two.Finish(second, r))
+		check(t, two.Entry(second).Finish(r))
 		if _, err := one.Begin(Run{Name: "r"}); err == nil {
 			t.Error("two runs have one name")
 		}
@@ -103,10 +103,10 @@ func TestTheDatabaseIsRestartedDuringUse(t *testing.T) {
 				number := i*chunks + j
 				r, rows := result(number, 5, verdict.Created)
 				rows[4].Status, rows[4].TaskID = verdict.Unsent, ""
-				if err := errors.Join(sending(l, run, r, "op"), l.Finish(run, r), l.Aside(run, rows[4:])); err != nil {
+				if err := errors.Join(sending(l, run, r, "op"), l.Entry(run).Finish(r), l.Entry(run).Aside(rows[4:])); err != nil {
 					t.Error(err)
 				}
-				if _, known, err := l.Chunk(ctx, run, number); err != nil || !known {
+				if _, known, err := l.Entry(run).Chunk(ctx, number); err != nil || !known {
 					t.Errorf("chunk %d, known %v: %v", number, known, err)
 				}
 				begun <- struct{}{}
@@ -219,10 +219,10 @@ func TestAPoolIsHeldOverARestart(t *testing.T) {
 	if err := send(2); !errors.As(err, &taken) || taken.Pool != run.Pool {
 		t.Errorf("a chunk of a run that has lost its pool: %v", err)
 	}
-	if _, known, err := one.Chunk(ctx, run, 2); err != nil || known {
+	if _, known, err := one.Entry(run).Chunk(ctx, 2); err != nil || known {
 		t.Errorf("the chunk is known: %v, %v", known, err)
 	}
-	check(t, one.End(run, "failed", nil)) // what was sent is still kept
+	check(t, one.Entry(run).End("failed", nil)) // what was sent is still kept
 	check(t, release())
 	check(t, other())
 	check(t, hold(two, true)())
@@ -241,9 +241,9 @@ func (p *patient) long(ctx context.Context, do func(context.Context, *sql.Tx) er
 
 func TestToPruneTakesAsLongAsItTakes(t *testing.T) {
 	l := openURL(t, pgtest.URL(t))
-	p := &patient{dialect: l.dialect}
-	l.dialect = p
-	check(t, l.End(begin(t, l, "r"), "finished", nil))
+	p := &patient{dialect: l.store.dialect}
+	l.store.dialect = p
+	check(t, l.Entry(begin(t, l, "r")).End("finished", nil))
 	if n, err := l.Prune(context.Background(), time.Now().Add(time.Hour), false); n != 1 || err != nil || p.waited != 1 {
 		t.Errorf("%d runs were forgotten, %v, in %d long transactions", n, err, p.waited)
 	}

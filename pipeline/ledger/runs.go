@@ -1,12 +1,15 @@
 package ledger
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"poolfill/reader"
@@ -72,19 +75,21 @@ func (l *Ledger) Begin(r Run) (Run, error) {
 	if r.Names == nil {
 		r.Names = namesOf(r.Files)
 	}
-	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, `INSERT INTO run (name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, 0, '') RETURNING id`,
-			r.Name, r.Server, r.Pool, r.Mode, r.Key, r.Guard, notNil(r.Settings), l.dialect.text(r.Command), r.State, r.Started.UnixMilli()).Scan(&r.ID); err != nil {
+	err := l.store.change(func(ctx context.Context, tx *sql.Tx) error {
+		c, err := l.store.verifier.enter(ctx, preparing{l.store, tx}, &runBlock{
+			name: r.Name, server: r.Server, pool: r.Pool, mode: r.Mode, key: r.Key, guard: r.Guard, settings: r.Settings,
+			command: r.Command, state: r.State, attempts: r.Attempts, started: r.Started.UnixMilli(),
+		})
+		if err != nil {
 			return err
 		}
+		r.ID = c.run.id
 		for i, f := range r.Files {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO file (run_id, number, path, size, modified, ends, sha256, info) VALUES ($1, $2, $3, $4, $5, $6, '', '')`,
-				r.ID, i, l.dialect.text(f.Path), f.Size, unixNano(f.Modified), notNil(f.Ends)); err != nil {
+			if _, err := c.add(ctx, &fileBlock{number: i, path: f.Path, size: f.Size, modified: unixNano(f.Modified), ends: f.Ends}); err != nil {
 				return err
 			}
 		}
-		return nil
+		return c.save(ctx)
 	})
 	return r, err
 }
@@ -101,81 +106,50 @@ func (e *TakenOverError) Error() string {
 // still is at it: what that one writes from now on is a *TakenOverError. What
 // the run's chunks came to stays; the rows that never were in a chunk are
 // forgotten, as they are read again.
-func (l *Ledger) Continue(r Run) (Run, error) {
+//
+// All that is kept of the run is verified first, so that nothing is sent by what is
+// damaged.
+func (l *Ledger) Continue(ctx context.Context, r Run) (Run, error) {
 	r.State = Running
-	err := l.change(func(ctx context.Context, tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `UPDATE run SET state = $1, attempts = attempts + 1, command = $2 WHERE id = $3 RETURNING attempts`,
-			r.State, l.dialect.text(r.Command), r.ID).Scan(&r.Attempts)
-		if errors.Is(err, sql.ErrNoRows) {
-			return &TakenOverError{r.Name}
-		}
+	err := l.store.look(ctx, func(v *view) error {
+		run, err := v.run(ctx, r.ID)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM segment WHERE run_id = $1`, r.ID)
-		return err
+		return v.survey(ctx, run, func(*chunkBlock) error { return nil }, func(*segmentBlock) error { return nil })
 	})
-	return r, err
-}
-
-// attempt carries out a change that belongs to an attempt at a run: as Begin or
-// Continue gave it, and only while no other attempt goes on with the run.
-func (l *Ledger) attempt(r Run, do func(context.Context, *sql.Tx) error) error {
-	return l.change(func(ctx context.Context, tx *sql.Tx) error {
-		attempts, err := l.number(ctx, tx, `SELECT attempts FROM run WHERE id = $1`+l.dialect.forShare(), r.ID)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && attempts != int64(r.Attempts) {
-			return &TakenOverError{r.Name}
-		}
-		if err != nil {
-			return err
-		}
-		return do(ctx, tx)
-	})
-}
-
-// Opened keeps what reader knows of a file, after its header or at its end.
-func (l *Ledger) Opened(run Run, info reader.Info) error {
-	return l.change(func(ctx context.Context, tx *sql.Tx) error { return opened(ctx, tx, run, info) })
-}
-
-func opened(ctx context.Context, tx *sql.Tx, run Run, info reader.Info) error {
-	file, err := (&numbering{names: run.Names}).of(info.File)
-	if err != nil {
-		return err
+	if err == nil {
+		err = l.store.amend(r.ID, func(ctx context.Context, c *change) error {
+			c.run.state, c.run.command = r.State, r.Command
+			c.run.attempts++
+			r.Attempts = c.run.attempts
+			return c.remove(ctx, &segmentBlock{}, "")
+		})
 	}
-	text, err := json.Marshal(info)
-	if err != nil {
-		return err
+	return r, takenOver(err, r)
+}
+
+// takenOver explains that a run isn't there.
+func takenOver(err error, r Run) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return &TakenOverError{r.Name}
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE file SET sha256 = $1, info = $2 WHERE run_id = $3 AND number = $4`, info.SHA256, string(text), run.ID, file)
 	return err
 }
-
-// End keeps how an attempt ended. The error is a *TakenOverError where another
-// one goes on with the run.
-func (l *Ledger) End(run Run, state string, report []byte) error {
-	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE run SET state = $1, ended = $2, report = $3 WHERE id = $4`, state, time.Now().UnixMilli(), string(report), run.ID)
-		return err
-	})
-}
-
-// Abandon forgets a run whose attempt sent nothing. The error is a
-// *TakenOverError where another one goes on with the run.
-func (l *Ledger) Abandon(run Run) error {
-	return l.attempt(run, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id = $1`, run.ID)
-		return err
-	})
-}
-
-const runColumns = `id, name, server, pool, mode, run_key, guard, settings, command, state, attempts, started, ended, report,
-	(SELECT coalesce(sum(created), 0) FROM chunk WHERE run_id = run.id), (SELECT coalesce(sum(rejected), 0) FROM chunk WHERE run_id = run.id)`
 
 // Runs returns all runs, the latest first; with server and pool only those of a
 // pool.
 func (l *Ledger) Runs(ctx context.Context, server, pool string) ([]Run, error) {
-	return l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE CAST($1 AS TEXT) = '' OR server = $1 AND pool = $2 ORDER BY id DESC`, server, pool)
+	return l.found(ctx, func(all []identity) []identity {
+		if server == "" {
+			return all
+		}
+		return ofPool(all, server, pool)
+	})
+}
+
+func ofPool(all []identity, server, pool string) []identity {
+	return slices.DeleteFunc(all, func(one identity) bool { return one.server != server || one.pool != pool })
 }
 
 // UnknownRunError says that a ledger has no such run, or several.
@@ -194,7 +168,9 @@ func (e *UnknownRunError) Error() string {
 
 // Called returns the run with exactly this name, and whether there is one.
 func (l *Ledger) Called(ctx context.Context, name string) (Run, bool, error) {
-	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE name = $1`, name)
+	runs, err := l.found(ctx, func(all []identity) []identity {
+		return slices.DeleteFunc(all, func(one identity) bool { return one.name != name })
+	})
 	if err != nil || len(runs) == 0 {
 		return Run{}, false, err
 	}
@@ -205,44 +181,80 @@ func (l *Ledger) Called(ctx context.Context, name string) (Run, bool, error) {
 // empty. A run with just this name goes before those with longer ones. The error
 // is an *UnknownRunError where there is none, or several.
 func (l *Ledger) Find(ctx context.Context, name string) (Run, error) {
-	if run, found, err := l.Called(ctx, name); found || err != nil {
-		return run, err
-	}
-	runs, err := l.runs(ctx, `SELECT `+runColumns+` FROM run WHERE substr(name, 1, length(CAST($1 AS TEXT))) = $1 ORDER BY id DESC LIMIT 2`, name)
+	fitting := 0
+	runs, err := l.found(ctx, func(all []identity) []identity {
+		if i := slices.IndexFunc(all, func(one identity) bool { return one.name == name }); i >= 0 {
+			return all[i : i+1]
+		}
+		all = slices.DeleteFunc(all, func(one identity) bool { return !strings.HasPrefix(one.name, name) })
+		fitting = len(all)
+		return all[:min(1, len(all))]
+	})
 	if err != nil {
 		return Run{}, err
 	}
-	if len(runs) == 0 || name != "" && len(runs) > 1 {
-		return Run{}, &UnknownRunError{name, len(runs)}
+	if len(runs) == 0 || name != "" && fitting > 1 {
+		return Run{}, &UnknownRunError{name, fitting}
 	}
 	return runs[0], nil
 }
 
-func (l *Ledger) runs(ctx context.Context, query string, args ...any) (runs []Run, err error) {
-	err = l.each(ctx, query, args, func(scan func(...any) error) error {
-		var r Run
-		var started, ended int64
-		if err := scan(&r.ID, &r.Name, &r.Server, &r.Pool, &r.Mode, &r.Key, &r.Guard, &r.Settings, &r.Command,
-			&r.State, &r.Attempts, &started, &ended, &r.Report, &r.Created, &r.Rejected); err != nil {
+// found returns the runs that select keeps of all.
+func (l *Ledger) found(ctx context.Context, choose func([]identity) []identity) (runs []Run, err error) {
+	err = l.store.look(ctx, func(v *view) error {
+		all, err := v.identities(ctx)
+		if err != nil {
 			return err
 		}
-		r.Started = time.UnixMilli(started)
-		if ended != 0 {
-			r.Ended = time.UnixMilli(ended)
+		chosen := choose(all)
+		runs = make([]Run, len(chosen))
+		for i, one := range chosen {
+			if runs[i], err = v.read(ctx, one); err != nil {
+				return err
+			}
 		}
-		runs = append(runs, r)
+		return nil
+	})
+	if err != nil || len(runs) == 0 {
+		return nil, err
+	}
+	return runs, nil
+}
+
+// read reads a run.
+func (v *view) read(ctx context.Context, one identity) (r Run, err error) {
+	b, err := v.known(ctx, one)
+	if err != nil {
+		return r, err
+	}
+	r = Run{
+		ID: b.id, Name: b.name, Server: b.server, Pool: b.pool, Mode: b.mode, Key: b.key, Guard: b.guard, Settings: b.settings,
+		Command: b.command, State: b.state, Attempts: b.attempts, Started: time.UnixMilli(b.started), Created: b.created, Rejected: b.rejected,
+	}
+	if b.ended != 0 {
+		r.Ended = time.UnixMilli(b.ended)
+	}
+	err = each(ctx, v, b, `ORDER BY number`, func(f *fileBlock) error {
+		one := File{Path: f.path, Size: f.size, Ends: bytes.Clone(f.ends), SHA256: f.sha256}
+		if f.modified != 0 {
+			one.Modified = time.Unix(0, f.modified)
+		}
+		if f.info != "" {
+			if err := json.Unmarshal([]byte(f.info), &one.Info); err != nil {
+				return v.damaged("what is known of %s%s can't be read: %w", f, in(b.name), err)
+			}
+		}
+		r.Files = append(r.Files, one)
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	for i := range runs {
-		if runs[i].Files, err = l.files(ctx, runs[i].ID); err != nil {
-			return nil, err
-		}
-		runs[i].Names = namesOf(runs[i].Files)
-	}
-	return runs, nil
+	r.Names = namesOf(r.Files)
+	return r, each(ctx, v, b, "", func(report *reportBlock) error {
+		r.Report = bytes.Clone(report.body)
+		return nil
+	})
 }
 
 // namesOf returns what files are called as far as that is known, or else their paths.
@@ -254,47 +266,41 @@ func namesOf(files []File) []string {
 	return all
 }
 
-func (l *Ledger) files(ctx context.Context, run int64) (files []File, err error) {
-	err = l.each(ctx, `SELECT path, size, modified, ends, sha256, info FROM file WHERE run_id = $1 ORDER BY number`, []any{run}, func(scan func(...any) error) error {
-		var f File
-		var modified int64
-		var info string
-		if err := scan(&f.Path, &f.Size, &modified, &f.Ends, &f.SHA256, &info); err != nil {
-			return err
-		}
-		if modified != 0 {
-			f.Modified = time.Unix(0, modified)
-		}
-		if info != "" {
-			if err := json.Unmarshal([]byte(info), &f.Info); err != nil {
-				return &DamagedError{l.Path(), err}
-			}
-		}
-		files = append(files, f)
-		return nil
-	})
-	return files, err
-}
-
 // Prune forgets the runs that ended before a time, or whose attempts began
 // before it and never ended, and returns the disk's space. Where unfinished
 // is false it keeps those that can be continued. It returns the number of runs
 // that it forgot.
 func (l *Ledger) Prune(ctx context.Context, before time.Time, unfinished bool) (int64, error) {
 	var n int64
-	err := l.changeLong(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `DELETE FROM run WHERE (CASE WHEN ended > 0 THEN ended ELSE started END) < $1 AND (state = 'finished' OR $2)`,
-			before.UnixMilli(), unfinished)
+	err := l.store.changeLong(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		gone, err := forget(ctx, tx, `(CASE WHEN ended > 0 THEN ended ELSE started END) < $1 AND (state = 'finished' OR $2)`, before.UnixMilli(), unfinished)
 		if err != nil {
 			return err
 		}
-		n, err = result.RowsAffected()
-		return err
+		n = int64(len(gone))
+		return l.store.verifier.count(ctx, tx, nil, gone)
 	})
 	if err != nil || n == 0 {
 		return n, err
 	}
-	return n, l.dialect.tidy(ctx)
+	return n, l.store.dialect.tidy(ctx)
+}
+
+// forget deletes runs with all that belongs to them, and returns which.
+func forget(ctx context.Context, tx *sql.Tx, where string, args ...any) (gone []identity, err error) {
+	rows, err := tx.QueryContext(ctx, `DELETE FROM run WHERE `+where+` RETURNING id, name, server, pool`, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var one identity
+		if err := rows.Scan(&one.id, &one.name, &one.server, &one.pool); err != nil {
+			return nil, err
+		}
+		gone = append(gone, one)
+	}
+	return gone, rows.Err()
 }
 
 func unixNano(t time.Time) int64 {
@@ -302,11 +308,4 @@ func unixNano(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixNano()
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }

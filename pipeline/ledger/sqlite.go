@@ -11,11 +11,16 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
+
+// pageSize is that of a file: a chunk is some ten pages, not many small ones, and its
+// changes to tables and indexes are still cheap.
+const pageSize = 8192
 
 // applicationID marks a SQLite file as a ledger ("pfil").
 const applicationID = 0x7066696c
@@ -38,20 +43,24 @@ func open(ctx context.Context, path string, busy time.Duration) (*Ledger, error)
 	if err := notForeign(path); err != nil {
 		return nil, err
 	}
-	// The driver sets the journal mode last. That makes the file, with its page
-	// size: a chunk is some ten pages, not many small ones, and its changes to
-	// tables and indexes are still cheap.
+	if err := logDamage(path); err != nil {
+		return nil, err
+	}
+	// The driver sets the journal mode last. That makes the file, with its page size.
 	q := url.Values{"_txlock": {"immediate"}, "_journal_mode": {"WAL"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
-		"page_size(8192)", "wal_autocheckpoint(500)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
+		fmt.Sprintf("page_size(%d)", pageSize), "wal_autocheckpoint(500)", "synchronous(FULL)", "foreign_keys(ON)", "cache_size(-1024)",
 	}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return nil, unusable(filepath.Dir(path), err)
 	}
 	d := &lite{db: db, where: path, busy: busy}
+	if err := d.connect(ctx); err != nil {
+		return nil, errors.Join(d.explain(err), db.Close())
+	}
 	if info != nil && info.Size() <= checkUpTo {
-		if err := d.check(ctx); err != nil {
+		if err := d.check(ctx, "quick_check"); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
 	}
@@ -84,12 +93,48 @@ type lite struct {
 	busy  time.Duration // how long a transaction waits for another process's
 }
 
+// connect makes the first connection. It sets the mode of a file that is new, for which
+// SQLite doesn't wait for others who do the same, as it does elsewhere: so it is tried
+// again for that time.
+func (l *lite) connect(ctx context.Context) error {
+	over := time.NewTimer(l.busy)
+	defer over.Stop()
+	again := time.NewTicker(connectEvery)
+	defer again.Stop()
+	for {
+		err := l.db.PingContext(ctx)
+		if err == nil || !isBusy(err) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-over.C:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// connectEvery is how often the first connection is tried. Others need the file for
+// less than that.
+const connectEvery = 5 * time.Millisecond
+
+// isBusy reports whether a file is locked by another connection.
+func isBusy(err error) bool {
+	var failed *sqlite.Error
+	return errors.As(err, &failed) && failed.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
 func (l *lite) path() string              { return l.where }
 func (*lite) shared() bool                { return false }
 func (*lite) lost(error) bool             { return false }
 func (*lite) text(s string) string        { return s }
 func (*lite) translate(sql string) string { return sql }
-func (*lite) forShare() string            { return "" } // a transaction has the database for itself
+func (*lite) forUpdate() string           { return "" } // a transaction has the database for itself
+
+// oneMoment is what every transaction does here.
+func (*lite) oneMoment() sql.IsolationLevel { return sql.LevelDefault }
 
 func (l *lite) long(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	return l.transact(ctx, do)
@@ -122,10 +167,12 @@ func rollback(tx *sql.Tx) error {
 // lock has nothing to do: each transaction has the file for itself.
 func (*lite) lock(context.Context, *sql.Tx) error { return nil }
 
-// check reads the whole file for damage.
-func (l *lite) check(ctx context.Context) error {
+func (l *lite) inspect(ctx context.Context) error { return l.check(ctx, "integrity_check") }
+
+// check reads the whole file for damage, in one of SQLite's two ways.
+func (l *lite) check(ctx context.Context, way string) error {
 	var verdict string
-	if err := l.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+	if err := l.db.QueryRowContext(ctx, "PRAGMA "+way+"(1)").Scan(&verdict); err != nil {
 		return l.explain(err)
 	}
 	if verdict != "ok" {
@@ -201,6 +248,10 @@ func (l *lite) explain(err error) error {
 		return unusable(filepath.Dir(l.where), err)
 	case sqlite3.SQLITE_IOERR:
 		return &DiskError{l.where, false, err}
+	case sqlite3.SQLITE_ERROR:
+		if strings.Contains(failed.Error(), "no such ") { // table or column: the schema is damaged
+			return &DamagedError{l.where, err}
+		}
 	}
 	return fmt.Errorf("the ledger %s: %w", l.where, err)
 }

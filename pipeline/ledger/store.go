@@ -1,10 +1,8 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"sync"
 
 	"poolfill/internal/postgres"
@@ -12,20 +10,21 @@ import (
 
 // store carries out changes in a database, and asks it. It is safe for concurrent use.
 type store struct {
-	db      *sql.DB
-	dialect dialect
+	verifier verifier
+	db       *sql.DB
+	dialect  dialect
 
 	// Writers that wait at the same time share one transaction, and so one
 	// synchronisation of the disk.
 	queue    chan *write
 	ended    chan struct{}
-	prepared map[string]*sql.Stmt // the statements of exec; the database closes them
+	prepared map[string]*sql.Stmt // the statements of preparing; the database closes them
 	closer   sync.Once
 	closed   error
 }
 
-func newStore(db *sql.DB, d dialect) *store {
-	return &store{db: db, dialect: d, queue: make(chan *write), ended: make(chan struct{}), prepared: make(map[string]*sql.Stmt)}
+func newStore(db *sql.DB, d dialect, c *codec) *store {
+	return &store{verifier: verifier{d, c}, db: db, dialect: d, queue: make(chan *write), ended: make(chan struct{}), prepared: make(map[string]*sql.Stmt)}
 }
 
 // close waits for what is being written.
@@ -123,31 +122,50 @@ func (s *store) changeLong(ctx context.Context, do func(context.Context, *sql.Tx
 	return s.explain(s.dialect.long(ctx, do))
 }
 
-// exec carries out a statement of a change, and prepares it only once. Only
-// serve may call it.
-func (s *store) exec(ctx context.Context, tx *sql.Tx, statement string, args ...any) (sql.Result, error) {
-	if s.dialect.shared() { // its driver does so itself
-		return tx.ExecContext(ctx, statement, args...)
+// amend carries out a change of a run. The error is sql.ErrNoRows where there is no
+// such run.
+func (s *store) amend(run int64, do func(context.Context, *change) error) error {
+	return s.change(func(ctx context.Context, tx *sql.Tx) error {
+		c, err := s.verifier.open(ctx, preparing{s, tx}, run)
+		if err != nil {
+			return err
+		}
+		if err := do(ctx, c); err != nil {
+			return err
+		}
+		return c.save(ctx)
+	})
+}
+
+// preparing is a transaction of a change that prepares each statement only once. Only
+// serve may carry it out.
+type preparing struct {
+	store *store
+	tx    *sql.Tx
+}
+
+// ExecContext is part of executor.
+func (p preparing) ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error) {
+	if p.store.dialect.shared() { // its driver does so itself
+		return p.tx.ExecContext(ctx, statement, args...)
 	}
-	prepared, err := s.prepare(ctx, statement)
+	prepared, err := p.store.prepare(ctx, statement)
 	if err != nil {
 		return nil, err
 	}
-	return tx.StmtContext(ctx, prepared).ExecContext(ctx, args...)
+	return p.tx.StmtContext(ctx, prepared).ExecContext(ctx, args...)
 }
 
-// number returns the one number that a query of a change finds, like exec.
-func (s *store) number(ctx context.Context, tx *sql.Tx, query string, args ...any) (n int64, err error) {
-	if s.dialect.shared() {
-		err = tx.QueryRowContext(ctx, query, args...).Scan(&n)
-		return n, err
+// QueryContext is part of executor.
+func (p preparing) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if p.store.dialect.shared() {
+		return p.tx.QueryContext(ctx, query, args...)
 	}
-	prepared, err := s.prepare(ctx, query)
+	prepared, err := p.store.prepare(ctx, query)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	err = tx.StmtContext(ctx, prepared).QueryRowContext(ctx, args...).Scan(&n)
-	return n, err
+	return p.tx.StmtContext(ctx, prepared).QueryContext(ctx, args...)
 }
 
 func (s *store) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {
@@ -159,30 +177,4 @@ func (s *store) prepare(ctx context.Context, statement string) (*sql.Stmt, error
 		s.prepared[statement] = prepared
 	}
 	return prepared, err
-}
-
-// each calls yield for every row of a query's answer. A connection that is lost
-// before the first is made again.
-func (s *store) each(ctx context.Context, query string, args []any, yield func(scan func(...any) error) error) error {
-	var begun bool
-	var failed error // after that
-	err := s.patiently(ctx, func() (err error) {
-		rows, err := s.db.QueryContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			begun = true
-			if failed = yield(rows.Scan); failed != nil {
-				return nil
-			}
-		}
-		if begun {
-			failed = s.explain(rows.Err())
-			return nil
-		}
-		return rows.Err()
-	})
-	return cmp.Or(failed, err)
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"iter"
 	"maps"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +21,7 @@ import (
 
 	"poolfill/internal/contract"
 	"poolfill/internal/identity"
+	"poolfill/internal/visible"
 	"poolfill/reader/verdict"
 )
 
@@ -68,11 +71,12 @@ type decoder struct {
 	tasks  int    // that the answer is about, as far as is known
 	ids    []byte // of the created tasks, one after the other
 	placed []placed
-	others []Item // that were refused, or have no index
+	others []Item  // that were refused, or have no index
+	slots  []int32 // of a hash table of ids
 }
 
 // placed means that the task with an index was created. Its id is a stretch of
-// decoder.ids.
+// decoder.ids. A negative index means that the answer contradicts itself.
 type placed struct{ index, start, end int }
 
 // items reads an answer about so many tasks, which must be one value, by means of walk.
@@ -96,6 +100,7 @@ func (p *decoders) items(r io.Reader, tasks int, walk func(*decoder) error, take
 		err = d.end()
 	}
 	if err == nil {
+		d.dropDoubles()
 		take(d.found)
 	}
 	return err
@@ -121,7 +126,7 @@ func (d *decoder) created(index int, id []byte) {
 func (d *decoder) found(yield func(Item) bool) {
 	ids := string(d.ids)
 	for _, t := range d.placed {
-		if !yield(Item{Created: true, Index: t.index, ID: ids[t.start:t.end]}) {
+		if t.index >= 0 && !yield(Item{Created: true, Index: t.index, ID: ids[t.start:t.end]}) {
 			return
 		}
 	}
@@ -130,6 +135,82 @@ func (d *decoder) found(yield func(Item) bool) {
 			return
 		}
 	}
+}
+
+// id returns the id of a created task.
+func (d *decoder) id(t placed) []byte { return d.ids[t.start:t.end] }
+
+// dropDoubles leaves out the tasks to which the answer gives one id: one of them may have
+// it, but nobody can tell which, and the others may have been created or not.
+func (d *decoder) dropDoubles() {
+	if !d.ascending() {
+		d.dropPlacedTwice()
+	}
+	if slices.ContainsFunc(d.others, func(i Item) bool { return i.Created && i.ID != "" }) {
+		d.dropOthersTwice()
+	}
+}
+
+// ascending reports whether the ids rise, as those of most answers do: then they differ.
+func (d *decoder) ascending() bool {
+	var last []byte
+	for _, t := range d.placed {
+		id := d.id(t)
+		switch {
+		case len(id) == 0:
+		case bytes.Compare(id, last) <= 0:
+			return false
+		default:
+			last = id
+		}
+	}
+	return true
+}
+
+func (d *decoder) dropPlacedTwice() {
+	size := 1 << bits.Len(uint(2*len(d.placed)))
+	d.slots = slices.Grow(d.slots[:0], size)[:size]
+	clear(d.slots)
+	seed := maphash.MakeSeed()
+	for i := range d.placed {
+		t := &d.placed[i]
+		id := d.id(*t)
+		for at := int(maphash.Bytes(seed, id)); len(id) > 0; at++ {
+			slot := &d.slots[at&(size-1)]
+			if *slot == 0 {
+				*slot = int32(i + 1)
+				break
+			}
+			if first := &d.placed[*slot-1]; bytes.Equal(d.id(*first), id) {
+				if first.index != t.index {
+					first.index = -1
+				}
+				t.index = -1 // what is told twice of one task, stands once
+				break
+			}
+		}
+	}
+}
+
+// dropOthersTwice does so for the tasks that have no index, by their content.
+func (d *decoder) dropOthersTwice() {
+	first := map[string]int{} // by id; -1 for a task that has an index
+	for _, t := range d.placed {
+		first[string(d.id(t))] = -1
+	}
+	double := map[int]bool{}
+	for i, item := range d.others {
+		if !item.Created || item.ID == "" {
+			continue
+		}
+		if at, known := first[item.ID]; !known {
+			first[item.ID] = i
+		} else if double[i] = true; at >= 0 && d.others[at].Key != item.Key {
+			double[at] = true
+		}
+	}
+	i := -1
+	d.others = slices.DeleteFunc(d.others, func(Item) bool { i++; return double[i] })
 }
 
 // alike takes a value that has the shape of an earlier one, and reports whether it has.
@@ -171,7 +252,7 @@ func (p *decoders) answer(r io.Reader, n int, sent inputs, take func(iter.Seq[It
 				i, err := strconv.Atoi(string(key))
 				switch {
 				case err != nil || i < 0 || i >= n:
-					return fmt.Errorf("the answer names item %q of %d items", cut(string(key), 40), n)
+					return fmt.Errorf("the answer names item %q of %d items", visible.Cut(string(key), 40), n)
 				case items:
 					return d.item(i, sent)
 				}
@@ -277,9 +358,14 @@ func indexOf(raw []byte) int {
 
 // log reads the log of an operation with n tasks. What says that a task was created or
 // refused is an item; all else is passed over. Where n is 0, nothing is known of what was
-// sent, and all items have keys.
+// sent, and all items have keys. A log that is null has no entries yet.
 func (p *decoders) log(r io.Reader, of Entity, n int, sent inputs, take func(iter.Seq[Item])) error {
 	return p.items(r, n, func(d *decoder) error {
+		if c, err := d.peek(); err != nil {
+			return err
+		} else if c == 'n' {
+			return d.null()
+		}
 		return d.array(func() error {
 			if known, ok := d.alike(-1, sent); ok {
 				if known.id != nil {
@@ -383,12 +469,14 @@ func (p *decoders) page(r io.Reader, of Entity, task func(Task)) (more bool, err
 			return d.skip()
 		})
 		if err == nil && !listed {
-			err = errors.New("the answer has no items")
+			err = errNoItems
 		}
 		return err
 	})
 	return more, err
 }
+
+var errNoItems = errors.New("the answer has no items")
 
 // taskFrom reads a task of the server.
 func taskFrom(raw []byte, of Entity) (Task, error) {
@@ -456,7 +544,9 @@ func findings(raw []byte) []verdict.Finding {
 }
 
 func finding(path, code, message string) verdict.Finding {
-	return verdict.Finding{Stage: verdict.StageServer, Path: path, Code: cut(code, maxText), Message: cut(message, maxText)}
+	return verdict.Finding{
+		Stage: verdict.StageServer, Path: visible.Cut(path, maxText), Code: visible.Cut(code, maxText), Message: visible.Cut(message, maxText),
+	}
 }
 
 // maxNesting bounds how deep the errors of a row are looked for.
@@ -480,6 +570,11 @@ func leaves(path string, value any, depth int) (found []verdict.Finding) {
 		code, isCode := value["code"].(string)
 		message, isMessage := value["message"].(string)
 		if code != "" || message != "" {
+			if payload, ok := value["payload"].(map[string]any); ok { // which says what it is about
+				if found = leaves(path, payload, depth+1); len(found) > 0 {
+					return found
+				}
+			}
 			return append(found, finding(path, code, message))
 		}
 		for _, name := range slices.Sorted(maps.Keys(value)) {
@@ -496,6 +591,36 @@ func leaves(path string, value any, depth int) (found []verdict.Finding) {
 	}
 	return found
 }
+
+// AboutRequest reports whether a refusal of KindInvalid is about the request: a parameter,
+// a body that is no tasks, the pool. Nothing in it names a task by its place, or a field
+// whose value is a task's own. No task is to blame then, and none is any better in another
+// request.
+func (e *Error) AboutRequest() bool {
+	if e.Kind != KindInvalid {
+		return false
+	}
+	byItem, all := e.Findings()
+	for _, found := range byItem {
+		if !slices.ContainsFunc(found, func(f verdict.Finding) bool { return ofAll(f.Path) }) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(all, func(f verdict.Finding) bool { return ofOne(f.Path) })
+}
+
+// ofOne reports whether a path is that of what a task holds of its own.
+func ofOne(path string) bool {
+	switch member, _, _ := strings.Cut(path, "."); member {
+	case "input_values", "known_solutions", "baseline_solutions", "message_on_unknown_solution", "overlap", "infinite_overlap",
+		"reserved_for", "unavailable_for", "traits_all_of", "traits_any_of", "traits_none_of_any":
+		return true
+	}
+	return false
+}
+
+// ofAll reports whether a path is that of what we give to all tasks alike.
+func ofAll(path string) bool { return path == "pool_id" || path == itemIndex }
 
 // Findings returns what the server says about a batch that it refused as a whole: what
 // is wrong with single items, by their place in it, and what it doesn't say of any one of

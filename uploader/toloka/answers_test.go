@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"poolfill/internal/identity"
 	"poolfill/reader/verdict"
 )
@@ -29,6 +31,8 @@ func TestErrorsOfItemsComeInManyShapes(t *testing.T) {
 		{"lists of errors", `{"0":{"a":[{"code":"C"},{"code":"D"}]}}`, map[int]string{0: "a:C: a:D:"}, ""},
 		{"plain texts", `{"0":"bad","a":"worse"}`, map[int]string{0: ":VALIDATION_ERROR:bad"}, "a:VALIDATION_ERROR:worse"},
 		{"fields called code and message", `{"0":{"code":{"code":"C"},"message":{"code":"D"}}}`, map[int]string{0: "code:C: message:D:"}, ""},
+		{"an error with a payload", `{"0":{"code":"V","message":"m","payload":{"input_values.a":{"code":"C"},"input_values.b":{"code":"D"}}}}`, map[int]string{0: "input_values.a:C: input_values.b:D:"}, ""},
+		{"an error with a payload that says nothing", `{"0":{"code":"V","message":"m","payload":{"a":5}}}`, map[int]string{0: ":V:m"}, ""},
 		{"an error of a whole item", `{"0":{"code":"C","message":"m"}}`, map[int]string{0: ":C:m"}, ""},
 		{"nothing to read", `{"0":null,"1":5,"a":true,"b":""}`, map[int]string{0: "", 1: ""}, ""},
 		{"a negative place", `{"-1":{"code":"C"}}`, nil, "-1:C:"},
@@ -78,9 +82,6 @@ func TestErrorAnswersAreNeverTakenForJSON(t *testing.T) {
 		if got := intervalOf([]byte(payload)); got != want {
 			t.Errorf("the interval of %s is %q", payload, got)
 		}
-	}
-	if got := cut("aé", 2); got != "a…" {
-		t.Errorf("a cut within a character gives %q", got)
 	}
 }
 
@@ -132,6 +133,118 @@ func TestWhatALogRepeatsIsPassedOver(t *testing.T) {
 		entries, err := logged(strings.NewReader(`[{"type":"TASK_CREATE","success":true,"input":` + input + `,"output":{"task_id":"t"}}]`))
 		if err != nil || len(entries) != 1 || entries[0].Index != 3 || entries[0].ID != "t" {
 			t.Errorf("%s gives %+v, %v", input, entries, err)
+		}
+	}
+}
+
+func TestWhoseFaultARefusalIs(t *testing.T) {
+	for _, tc := range []struct {
+		name, code, payload string
+		kind                Kind
+		request             bool
+	}{
+		{"no payload", "VALIDATION_ERROR", ``, KindInvalid, true},
+		{"an empty one", "VALIDATION_ERROR", `{}`, KindInvalid, true},
+		{"null", "VALIDATION_ERROR", `null`, KindInvalid, true},
+		{"a parameter", "VALIDATION_ERROR", `{"allow_defaults":{"code":"VALUE_NOT_ALLOWED","message":"unknown parameter"}}`, KindInvalid, true},
+		{"the body", "VALIDATION_ERROR", `{"body":{"code":"ARRAY_EXPECTED"}}`, KindInvalid, true},
+		{"the pool", "VALIDATION_ERROR", `{"pool_id":{"code":"VALUE_NOT_ALLOWED"}}`, KindInvalid, true},
+		{"the pool of each task", "VALIDATION_ERROR", `{"0":{"pool_id":{"code":"C"}},"1":{"pool_id":{"code":"C"}}}`, KindInvalid, true},
+		{"the index of each task", "VALIDATION_ERROR", `{"0":{"__item_idx":{"code":"VALUE_NOT_ALLOWED"}}}`, KindInvalid, true},
+		{"another code", "MIXER_CONFIG_REQUIRED", ``, KindInvalid, true},
+		{"a field of a task", "VALIDATION_ERROR", `{"0":{"input_values.image":{"code":"VALUE_REQUIRED"}}}`, KindInvalid, false},
+		{"fields by place and name", "VALIDATION_ERROR", `{"3.input_values.image":{"code":"VALUE_REQUIRED"}}`, KindInvalid, false},
+		{"a field of some task", "VALIDATION_ERROR", `{"input_values.image":{"code":"VALUE_REQUIRED"}}`, KindInvalid, false},
+		{"nested fields", "VALIDATION_ERROR", `{"input_values":{"image":{"code":"VALUE_REQUIRED"}}}`, KindInvalid, false},
+		{"solutions", "VALIDATION_ERROR", `{"known_solutions.0.output_values.result":{"code":"C"}}`, KindInvalid, false},
+		{"a task as a whole", "VALIDATION_ERROR", `{"0":{"code":"C","message":"m"}}`, KindInvalid, false},
+		{"a task without a reason", "VALIDATION_ERROR", `{"0":{}}`, KindInvalid, false},
+		{"the pool of one task and a field of another", "VALIDATION_ERROR", `{"0":{"pool_id":{"code":"C"}},"1":{"overlap":{"code":"C"}}}`, KindInvalid, false},
+		{"no refusal of this kind", "ACCESS_DENIED", ``, KindAuth, false},
+	} {
+		e := &Error{Kind: tc.kind, Code: tc.code, Payload: []byte(tc.payload)}
+		if got := e.AboutRequest(); got != tc.request {
+			t.Errorf("%s: it is about the request: %v", tc.name, got)
+		}
+	}
+}
+
+// An id that an answer gives to several tasks is none of them: who gets it is not known.
+func TestTasksWithOneIDAreNotCreated(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		ids  []string
+		want map[int]string
+	}{
+		{"all differ", []string{"b", "c", "a"}, map[int]string{0: "b", 1: "c", 2: "a"}},
+		{"they rise", []string{"a", "b", "c"}, map[int]string{0: "a", 1: "b", 2: "c"}},
+		{"two in a row", []string{"a", "a", "c"}, map[int]string{2: "c"}},
+		{"two apart", []string{"c", "a", "c", "b"}, map[int]string{1: "a", 3: "b"}},
+		{"three", []string{"a", "x", "a", "a"}, map[int]string{1: "x"}},
+		{"all", []string{"a", "a"}, map[int]string{}},
+		{"with none between", []string{"a", "", "a", ""}, map[int]string{1: "", 3: ""}},
+	} {
+		if ids, _, err := createdBy(strings.NewReader(itemsOf(tc.ids...)), len(tc.ids)); err != nil || !maps.Equal(ids, tc.want) {
+			t.Errorf("%s, in an answer: %v, %v", tc.name, ids, err)
+		}
+		var log []string
+		for i, id := range tc.ids {
+			log = append(log, fmt.Sprintf(`{"type":"TASK_CREATE","success":true,"input":{"__item_idx":"%d","input_values":{"a":"x"}},"output":{"task_id":%q}}`, i, id))
+		}
+		log = append(log, log[len(log)-1]) // told twice is no contradiction
+		entries, err := logged(strings.NewReader("[" + strings.Join(log, ",") + "]"))
+		ids := map[int]string{}
+		for _, e := range entries {
+			ids[e.Index] = e.ID
+		}
+		if err != nil || !maps.Equal(ids, tc.want) {
+			t.Errorf("%s, in a log: %v, %v", tc.name, ids, err)
+		}
+	}
+	for _, tc := range []struct {
+		ids, values []string
+		want        string
+	}{
+		{[]string{"a", "b"}, []string{"x", "x"}, "a b"},
+		{[]string{"a", "a"}, []string{"x", "x"}, "a"},
+		{[]string{"a", "b", "a"}, []string{"x", "x", "y"}, "b"},
+		{[]string{"", ""}, []string{"x", "y"}, " "},
+	} {
+		var log []string
+		for i, id := range tc.ids {
+			log = append(log, fmt.Sprintf(`{"type":"TASK_CREATE","success":true,"input":{"input_values":{"a":%q}},"output":{"task_id":%q}}`, tc.values[i], id))
+		}
+		entries, err := logged(strings.NewReader("[" + strings.Join(log, ",") + "]"))
+		var ids []string
+		for _, e := range entries {
+			ids = append(ids, e.ID)
+		}
+		if got := strings.Join(ids, " "); err != nil || got != tc.want {
+			t.Errorf("without an index, %q give %q, %v", tc.ids, got, err)
+		}
+	}
+}
+
+func TestNoAnswerGivesOneIDTwice(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		given := rapid.SliceOfN(rapid.StringMatching("[0-9a-c]{1,2}"), 1, 60).Draw(rt, "ids")
+		ids, _, err := createdBy(strings.NewReader(itemsOf(given...)), len(given))
+		times := map[string]int{}
+		for _, id := range given {
+			times[id]++
+		}
+		for i, id := range given {
+			if got, created := ids[i]; err != nil || created != (times[id] == 1) || created && got != id {
+				rt.Errorf("task %d with id %s, which is there %d times, is created: %v (%v)", i, id, times[id], created, err)
+			}
+		}
+	})
+}
+
+func TestALogThatIsNullHasNoEntries(t *testing.T) {
+	for log, ok := range map[string]bool{"null": true, "null\n": true, "[]": true, "nul": false, "nothing": false, "null,": false, "{}": false, "": false, "0": false} {
+		if entries, err := logged(strings.NewReader(log)); len(entries) > 0 || (err == nil) != ok {
+			t.Errorf("%q gives %v, %v", log, entries, err)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,9 +48,11 @@ type Config struct {
 	// Gate is passed by every request; nil means one without limits, which only
 	// pauses after a 429.
 	Gate *ratelimit.Gate
-	// RetryFor bounds the time that repeating one request takes; waiting for the
-	// quota doesn't count. A server that never answered and can't be reached is
-	// given up after 15 seconds. 0 means 10 minutes.
+	// RetryFor bounds the time that repeating one request takes. Waiting for the
+	// quota of the Gate doesn't count, and neither do refusals for want of quota
+	// as long as the server takes other tasks, or has named a quota and its pause is
+	// the first. A server that never answered and can't be reached is given up after
+	// 15 seconds. 0 means 10 minutes.
 	RetryFor time.Duration
 	// RequestTimeout bounds one attempt, the whole answer included; 0 means a
 	// minute.
@@ -153,6 +156,8 @@ type Client struct {
 	observed  *observed
 	retrying  retrying
 	decode    decoders
+
+	smallPages atomic.Bool // the server gives only those
 }
 
 // NewClient returns a Client, or an error that says what is wrong with cfg. It
@@ -169,18 +174,22 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	own := http1(cfg.Connections)
-	sender := &http.Client{Transport: own}
+	single := own.Clone()
+	single.DisableKeepAlives = true
+	sender, fresh := &http.Client{Transport: own}, &http.Client{Transport: single}
 	if cfg.HTTP != nil {
 		sender = new(*cfg.HTTP)
+		fresh = sender
 	}
 	// A redirected POST would become a GET, and the token isn't for others.
-	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	sender.CheckRedirect, fresh.CheckRedirect = stay, stay
 
 	// An attempt waits at the gate, is sent, and is counted with both; what fails for a
 	// passing reason is attempted again.
-	t := &transport{http: sender, base: base, token: cfg.Token, headers: cfg.headers(), timeout: cfg.RequestTimeout}
+	t := &transport{http: sender, fresh: fresh, base: base, token: cfg.Token, headers: cfg.headers(), timeout: cfg.RequestTimeout}
 	o := &observed{next: gated{t, cfg.Gate}, show: cfg.Observe, log: cfg.Log, stats: Stats{ByStatus: map[string]int64{}}}
-	r := retrying{next: o, time: cfg.RetryFor, host: base.Host, tokenFrom: cfg.TokenFrom, answered: t.answered.Load, log: cfg.Log}
+	r := retrying{next: o, time: cfg.RetryFor, host: base.Host, tokenFrom: cfg.TokenFrom, accepted: new(accepted), log: cfg.Log}
 	cfg.Token = ""
 	return &Client{cfg: cfg, own: own, transport: t, observed: o, retrying: r}, nil
 }

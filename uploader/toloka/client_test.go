@@ -229,9 +229,9 @@ func TestWhatStatusesMean(t *testing.T) {
 		{429, "", KindQuota, true, false},
 		{301, "", KindUnexpected, false, false},
 		{500, "", KindTransient, true, true},
-		{502, "", KindTransient, true, true},
+		{502, "", KindTimeout, true, true},
 		{503, "", KindTransient, true, true},
-		{504, "", KindTransient, true, true},
+		{504, "", KindTimeout, true, true},
 		{599, "", KindTransient, true, true},
 	} {
 		e := &Error{Kind: ofStatus(tc.status, tc.code), Status: tc.status, Attempts: 3}
@@ -261,7 +261,7 @@ func TestTheTokenIsInNoText(t *testing.T) {
 
 func TestRetryAfterOfA503IsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := script(t, on("GET /pools/1", 503, "", "Retry-After", "45"), on("GET /pools/1", 200, "{}"))
+		f := script(t, on("GET /pools/1", 503, "", "Retry-After", "45"), on("GET /pools/1", 200, `{"id":"1"}`))
 		start := time.Now()
 		if _, err := newClient(t, f, Config{}).Pool(t.Context(), "1"); err != nil {
 			t.Fatal(err)
@@ -270,6 +270,24 @@ func TestRetryAfterOfA503IsKept(t *testing.T) {
 			t.Errorf("it takes %v", took)
 		}
 	})
+}
+
+// A date is meant by the clock of the server that sends it.
+func TestARetryAfterDateIsComparedWithTheServersClock(t *testing.T) {
+	for _, status := range []int{429, 503} {
+		for _, ahead := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+			synctest.Test(t, func(t *testing.T) {
+				now := time.Now().Add(ahead).UTC()
+				f := script(t, on("GET /pools/1", status, "", "Date", now.Format(http.TimeFormat), "Retry-After", now.Add(3*time.Second).Format(http.TimeFormat)), on("GET /pools/1", 200, `{"id":"1"}`))
+				if _, err := newClient(t, f, Config{}).Pool(t.Context(), "1"); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(now.Add(-ahead)); took < 3*time.Second || took > 4*time.Second {
+					t.Errorf("with a clock that is %v ahead, a %d waits %v", ahead, status, took)
+				}
+			})
+		}
+	}
 }
 
 // The tests below talk to a server over the network, through the own transport.
@@ -420,7 +438,8 @@ func TestWhatIsAnOverload(t *testing.T) {
 		{Exchange{Status: 200}, false},
 		{Exchange{Status: 429, Kind: KindQuota}, true},
 		{Exchange{Status: 503, Kind: KindTransient}, true},
-		{Exchange{Status: 504, Kind: KindTransient}, true},
+		{Exchange{Status: 504, Kind: KindTimeout}, true},
+		{Exchange{Status: 502, Kind: KindTimeout}, false},
 		{Exchange{Status: 500, Kind: KindTransient}, false},
 		{Exchange{Kind: KindTimeout}, true},
 		{Exchange{Status: 200, Kind: KindTimeout}, true},

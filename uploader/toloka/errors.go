@@ -16,11 +16,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-faster/jx"
 
 	"poolfill/internal/contract"
+	"poolfill/internal/visible"
 )
 
 // Kind is what a failed request means for its sender.
@@ -36,11 +36,11 @@ const (
 	KindTooLarge    Kind = "too large"   // 413
 	KindQuota       Kind = "quota"       // * 429; also tasks that never fit into the quota (Status 0)
 	KindTransient   Kind = "transient"   // * 408, 5xx
-	KindTimeout     Kind = "timeout"     // * no answer in time
+	KindTimeout     Kind = "timeout"     // * no answer in time; 502, 504: the server may still be at work
 	KindBroken      Kind = "broken"      // * the connection broke before the answer was whole
-	KindMalformed   Kind = "malformed"   // * a 2xx answer that isn't what it should be
+	KindMalformed   Kind = "malformed"   // * not what the API answers: a proxy's page, or a 2xx without its body
 	KindUnreachable Kind = "unreachable" // * nothing was sent: no connection
-	KindInsecure    Kind = "insecure"    // nothing was sent: TLS could not be verified
+	KindInsecure    Kind = "insecure"    // nothing was sent: TLS could not be verified (* once the API has answered)
 	KindUnexpected  Kind = "unexpected"  // any other answer
 	KindCanceled    Kind = "canceled"    // the context ended
 	KindJournal     Kind = "journal"     // nothing was sent: the caller could not get ready
@@ -59,7 +59,7 @@ type Error struct {
 	// Status is the HTTP status; 0 where there was no answer.
 	Status int
 	// Code, Message, RequestID and Payload are the server's own words; empty
-	// where it had none.
+	// where it had none. All but the Payload are fit to be shown.
 	Code      string
 	Message   string
 	RequestID string
@@ -81,6 +81,9 @@ type Error struct {
 	Before error
 
 	tokenFrom string // as Config has it
+	date      string // of the answer, by whose clock RetryAfter is meant
+	spoken    bool   // the API has answered in this run, so that the address is right
+	stale     bool   // the connection was kept too long
 }
 
 // Unwrap returns the causes, so that errors.Is finds context.Canceled.
@@ -110,11 +113,13 @@ func (e *Error) Retryable() bool {
 		return e.Status != 0
 	case KindBusy, KindTransient, KindTimeout, KindBroken, KindMalformed:
 		return true
+	case KindInsecure:
+		return e.spoken
 	case KindUnreachable:
 		// A name that the DNS says doesn't exist is a typing mistake, and so is https
-		// for http.
+		// for http; but not where the API has answered before.
 		var dns *net.DNSError
-		return (!errors.As(e.Cause, &dns) || !dns.IsNotFound) && !errors.Is(e.Cause, http.ErrSchemeMismatch)
+		return e.spoken || (!errors.As(e.Cause, &dns) || !dns.IsNotFound) && !errors.Is(e.Cause, http.ErrSchemeMismatch)
 	}
 	return false
 }
@@ -157,10 +162,18 @@ func (e *Error) Error() string {
 	case KindTransient:
 		fmt.Fprintf(&b, "the server has failed while %s%s: try again later", e.What, e.answer())
 	case KindTimeout:
+		if e.Status > 299 {
+			fmt.Fprintf(&b, "something on the way to %s had no answer from it while %s%s: try again later", e.Host, e.What, e.answer())
+			break
+		}
 		fmt.Fprintf(&b, "%s did not answer in time while %s: try again later, or allow a longer request timeout", e.Host, e.What)
 	case KindBroken:
 		fmt.Fprintf(&b, "the connection to %s broke while %s: %s", e.Host, e.What, reason)
 	case KindMalformed:
+		if e.Status > 299 {
+			fmt.Fprintf(&b, "what answered for %s while %s is not the API%s: check the network and the proxy, and whether one has to log in there", e.Host, e.What, e.answer())
+			break
+		}
 		fmt.Fprintf(&b, "the answer of %s makes no sense while %s%s: check that the address is that of the API", e.Host, e.What, e.answer())
 	case KindUnreachable:
 		fmt.Fprintf(&b, "%s can't be reached for %s: %s", e.Host, e.What, reason)
@@ -184,9 +197,18 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " (before that: %v)", e.Before)
 	}
 	if e.Cause != nil && !known {
-		fmt.Fprintf(&b, " (%v)", e.Cause)
+		fmt.Fprintf(&b, " (%s)", e.cause())
 	}
 	return b.String()
+}
+
+// cause returns the words of Go and the system, which may quote what came over the
+// network, in one line. Those of the caller stay as they are.
+func (e *Error) cause() string {
+	if e.Kind == KindJournal || e.Kind == KindCanceled {
+		return e.Cause.Error()
+	}
+	return visible.Cut(strings.ReplaceAll(e.Cause.Error(), "\n", "; "), maxCause) // several have a line each
 }
 
 // answer returns the server's own words in brackets.
@@ -268,10 +290,24 @@ func ofStatus(status int, code string) Kind {
 		return KindTooLarge
 	case status == http.StatusTooManyRequests:
 		return KindQuota
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
+		return KindTimeout
 	case status == http.StatusRequestTimeout, status >= 500:
 		return KindTransient
 	}
 	return KindUnexpected
+}
+
+// ofForeign returns what an answer means that has the status of a kind and is not the
+// API's. Some statuses mean the same whoever sends them: wait, or send less at once.
+func ofForeign(k Kind, tasks int) Kind {
+	switch {
+	case k == KindTransient, k == KindTimeout, k == KindQuota:
+		return k
+	case k == KindTooLarge && tasks > 1: // it can be sent in parts
+		return k
+	}
+	return KindMalformed
 }
 
 // ofFailure returns what it means that there was no answer. noConnection reports
@@ -315,7 +351,7 @@ func maybeDone(k Kind) bool {
 
 // statKey names a failure in Stats.
 func statKey(e *Error) string {
-	if e.Status != 0 && e.Kind != KindMalformed && e.Kind != KindBroken {
+	if e.Status > 299 && e.Kind != KindBroken || e.Status != 0 && e.Kind != KindMalformed && e.Kind != KindBroken {
 		return strconv.Itoa(e.Status)
 	}
 	if e.Kind == KindBroken {
@@ -329,8 +365,12 @@ func statKey(e *Error) string {
 	return string(e.Kind)
 }
 
-// maxText bounds what is quoted of a server's message.
-const maxText = 500
+// maxText bounds what is quoted of a server's message, in bytes, and maxCause what Go
+// makes of it.
+const (
+	maxText  = 500
+	maxCause = 1000
+)
 
 // errorAnswer reads the body of an answer that is not 2xx. Whatever isn't the
 // API's JSON, such as a proxy's HTML, leaves everything empty.
@@ -363,7 +403,7 @@ func errorAnswer(body []byte) (code, message, requestID string, payload json.Raw
 	if err != nil {
 		payload = nil // cut off somewhere: what was read whole is good
 	}
-	return cut(code, maxText), cut(message, maxText), cut(requestID, maxText), payload
+	return visible.Cut(code, maxText), visible.Cut(message, maxText), visible.Cut(requestID, maxText), payload
 }
 
 // intervalOf reads payload.interval of a 429.
@@ -373,17 +413,6 @@ func intervalOf(payload []byte) string {
 	}
 	_ = json.Unmarshal(payload, &p) // what can't be read names no interval
 	return p.Interval
-}
-
-// cut bounds a text, at a character's border.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most] + "…"
 }
 
 // timeoutError is the cause of a request's own end.

@@ -49,7 +49,7 @@ func (g gated) do(ctx context.Context, a attempt) (res result) {
 	case res.err == nil || res.err.InDoubt:
 		grant.Done()
 	case res.err.Kind == KindQuota:
-		grant.Refused(ratelimit.Refusal{RetryAfter: res.err.RetryAfter, Interval: res.err.Interval})
+		res.pause = grant.Refused(ratelimit.Refusal{RetryAfter: res.err.RetryAfter, Date: res.err.date, Interval: res.err.Interval})
 	default:
 		grant.Refund()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/url"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type listing[T any] struct {
 	path, noun string
 	member, of string // what the list is of: "pool_id" and an id
 	from       From
-	page       int   // the most in one answer
+	page       int   // the most in one answer, where the server gives so many
 	limit      int64 // of an answer in bytes
 	id         func(T) string
 	read       func(io.Reader) (page []T, more bool, err error)
@@ -39,8 +40,10 @@ func list[T any](ctx context.Context, c *Client, l listing[T]) iter.Seq2[T, erro
 				page, more, err = l.read(answer)
 				return err
 			})
-			r.query, r.limit = listQuery(l.member, l.of, l.from.Created, after, l.page), l.limit
-			if _, err := c.do(ctx, r); err != nil {
+			r.limit = l.limit
+			if err := c.turn(ctx, r, l.page, func(most int) url.Values {
+				return listQuery(l.member, l.of, l.from.Created, after, most)
+			}); err != nil {
 				yield(none, err)
 				return
 			}
@@ -60,4 +63,24 @@ func list[T any](ctx context.Context, c *Client, l listing[T]) iter.Seq2[T, erro
 			after = next
 		}
 	}
+}
+
+// surePage is how much of a list any server gives at once. Some refuse to give more.
+const surePage = 300
+
+// turn reads a page of a list, whose query is that for so many things at the most. What a
+// server has refused it is not asked for again.
+func (c *Client) turn(ctx context.Context, r *request, page int, query func(most int) url.Values) error {
+	if page > surePage && !c.smallPages.Load() {
+		r.query = query(page)
+		if _, err := c.do(ctx, r); KindOf(err) != KindInvalid {
+			return err
+		}
+	}
+	r.query = query(min(page, surePage))
+	_, err := c.do(ctx, r)
+	if err == nil && page > surePage {
+		c.smallPages.Store(true)
+	}
+	return err
 }

@@ -32,7 +32,7 @@ func (e Exchange) Overloaded() bool {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
-	return e.Kind == KindTimeout
+	return e.Kind == KindTimeout && e.Status != http.StatusBadGateway
 }
 
 // Stats counts the requests of a Client.

@@ -5,10 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"net/http"
 
 	"poolfill/internal/backoff"
+	"poolfill/internal/visible"
 )
 
 // The states of an operation.
@@ -37,7 +38,7 @@ func (o Operation) Done() bool {
 // nothing where there are none.
 func (o Operation) Explain() string {
 	if text := string(o.Details); text != "" && text != "{}" {
-		return " (" + cut(text, maxText) + ")"
+		return " (" + visible.Cut(text, maxText) + ")"
 	}
 	return ""
 }
@@ -55,7 +56,7 @@ func (p *decoders) operation(r io.Reader) (op Operation, err error) {
 			if field := texts[name]; field != nil && err == nil {
 				var value []byte
 				value, err = text(raw)
-				*field = string(value)
+				*field = visible.Cut(string(value), maxText)
 			}
 			if name == "details" && len(raw) <= maxDetails && string(raw) != "null" {
 				op.Details = bytes.Clone(raw)
@@ -81,8 +82,14 @@ func (c *Client) operate(ctx context.Context, r *request) (op Operation, effort 
 }
 
 // Operation reads an operation.
-func (c *Client) Operation(ctx context.Context, id string) (Operation, error) {
-	op, _, err := c.operate(ctx, &request{what: "reading operation " + id, method: http.MethodGet, path: operationPath(id)})
+func (c *Client) Operation(ctx context.Context, id string) (op Operation, err error) {
+	err = c.read(ctx, "reading operation "+id, operationPath(id), func(answer io.Reader) error {
+		var err error
+		if op, err = c.decode.operation(answer); err == nil && op.ID != "" && op.ID != id {
+			err = fmt.Errorf("it is about operation %q", op.ID) // an answer to somebody else, mixed up on the way
+		}
+		return err
+	})
 	return op, err
 }
 

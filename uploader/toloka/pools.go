@@ -64,9 +64,8 @@ func (p Pool) Mixer() (m MixerConfig, ok bool) {
 }
 
 // Pool reads a pool.
-func (c *Client) Pool(ctx context.Context, id string) (p Pool, err error) {
-	err = c.read(ctx, readingPool+id, poolPath(id), into(&p))
-	return p, err
+func (c *Client) Pool(ctx context.Context, id string) (Pool, error) {
+	return one(ctx, c, readingPool+id, poolPath(id), func(p Pool) string { return p.ID })
 }
 
 const readingPool = "reading pool "
@@ -88,7 +87,7 @@ func (e *NotOpenedError) Error() string {
 // already stays so. The error is an *Error, or a *NotOpenedError.
 func (c *Client) OpenPool(ctx context.Context, id string) error {
 	what := "opening pool " + id
-	op, _, err := c.operate(ctx, &request{what: what, method: http.MethodPost, path: poolPath(id) + "/open"})
+	op, _, err := c.operate(ctx, &request{what: what, method: http.MethodPost, path: poolPath(id) + "/open", mayBeEmpty: true})
 	if err != nil {
 		return err
 	}
@@ -176,7 +175,7 @@ func (c *Client) RenamePool(ctx context.Context, id, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.do(ctx, &request{what: "renaming pool " + id, method: http.MethodPut, path: poolPath(id), body: renamed})
+	_, err = c.do(ctx, &request{what: "renaming pool " + id, method: http.MethodPut, path: poolPath(id), body: renamed, read: into(new(Pool))})
 	return err
 }
 
@@ -221,6 +220,9 @@ func (c *Client) Pools(ctx context.Context, project string, createdSince time.Ti
 				More  bool   `json:"has_more"`
 			}
 			err := into(&page)(answer)
+			if err == nil && page.Items == nil {
+				err = errNoItems
+			}
 			return page.Items, page.More, err
 		},
 	})

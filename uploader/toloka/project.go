@@ -3,6 +3,8 @@ package toloka
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 
 	"poolfill/reader"
 )
@@ -15,9 +17,8 @@ type Project struct {
 }
 
 // Project reads a project.
-func (c *Client) Project(ctx context.Context, id string) (p Project, err error) {
-	err = c.read(ctx, "reading project "+id, projectPath(id), into(&p))
-	return p, err
+func (c *Client) Project(ctx context.Context, id string) (Project, error) {
+	return one(ctx, c, "reading project "+id, projectPath(id), func(p Project) string { return p.ID })
 }
 
 // Requester is what GET /requester answers about the token's account, as far as it
@@ -29,7 +30,24 @@ type Requester struct {
 }
 
 // Requester reads the account that the token belongs to.
-func (c *Client) Requester(ctx context.Context) (r Requester, err error) {
-	err = c.read(ctx, "reading the account", requesterPath, into(&r))
-	return r, err
+func (c *Client) Requester(ctx context.Context) (Requester, error) {
+	return one(ctx, c, "reading the account", requesterPath, func(r Requester) string { return r.ID })
 }
+
+// one reads one thing that has an id: other JSON, such as a portal's, has none.
+func one[T any](ctx context.Context, c *Client, what, path string, id func(T) string) (value T, err error) {
+	err = c.read(ctx, what, path, func(answer io.Reader) error {
+		var read T // anew for each attempt
+		if err := into(&read)(answer); err != nil {
+			return err
+		}
+		if id(read) == "" {
+			return errNoID
+		}
+		value = read
+		return nil
+	})
+	return value, err
+}
+
+var errNoID = errors.New("the answer has no id")

@@ -22,6 +22,9 @@ type request struct {
 	limit  int64  // of a 2xx answer, in bytes; 0 means maxAnswer
 	// read takes a 2xx answer; nil ignores it. It may run once an attempt.
 	read func(io.Reader) error
+	// mayBeEmpty means that a 204 is an answer too. It is for nothing else: a body that
+	// should be there says what became of the request.
+	mayBeEmpty bool
 	// single means that the request does harm when it comes twice: it is not
 	// repeated once an attempt may have been carried out.
 	single bool
@@ -30,7 +33,13 @@ type request struct {
 	// returns what is to be sent instead of a repetition, with nothing in doubt; nil
 	// for nothing. It reports false where it can't know, which ends the call.
 	settle func(context.Context, *Error) (again *request, ok bool)
+	// look, where not nil, is called before a repetition, and reports whether the request
+	// turns out to be carried out: then that is the end.
+	look func(context.Context, *Error) (done bool)
 }
+
+// once reports whether it takes more than a repetition to mend a lost answer.
+func (r *request) once() bool { return r.single || r.settle != nil }
 
 // attempt is one try at a request.
 type attempt struct {
@@ -44,6 +53,7 @@ type result struct {
 	sent   time.Time     // zero where it never left
 	took   time.Duration // from then until the answer was read
 	waited time.Duration // at the gate
+	pause  time.Duration // that the gate makes after a refusal for want of quota
 	status int           // of HTTP; 0 where there was no answer
 	err    *Error
 }

@@ -2,6 +2,7 @@ package toloka
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,8 +15,10 @@ const (
 	// firstContact bounds the repetitions while the server can't be reached and
 	// never has answered: a wrong address is likelier then than a bad moment.
 	firstContact = 15 * time.Second
-	// maxMalformed bounds the repetitions after 2xx answers that make no sense:
-	// they come from a wrong address more often than from bad luck.
+	// maxMalformed bounds the repetitions after 2xx answers that make no sense, while
+	// the API never has answered: then they come from a wrong address. It also bounds
+	// those of a single task that something on the way finds too large: such a word
+	// means what it says when it comes again.
 	maxMalformed = 4
 )
 
@@ -33,14 +36,17 @@ type retrying struct {
 	time      time.Duration // that repeating one request takes at most
 	host      string
 	tokenFrom string
-	answered  func() bool // whether the server ever has
+	accepted  *accepted
 	log       *zap.Logger
 }
 
-// do repeats a request until it succeeds, fails for good, or its time is over. It must
-// do no harm when it comes twice, or be single, or settle what is in doubt.
+// do repeats a request until it succeeds, fails for good, or its time is over: that of its
+// attempts and the pauses between them, or, where there is no quota for it, that in which
+// nothing was taken. It must do no harm when it comes twice, or be single, or settle what
+// is in doubt.
 func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Error) {
 	budget := backoff.Budget{Left: t.time}
+	var dry drought
 	inDoubt := false
 	malformed := 0
 	var last error
@@ -52,6 +58,9 @@ func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Er
 		}
 		err := res.err
 		if err == nil {
+			if r.tasks > 0 {
+				t.accepted.note()
+			}
 			return effort, nil
 		}
 		inDoubt = inDoubt || err.InDoubt
@@ -61,7 +70,9 @@ func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Er
 			err.Before = last
 			return effort, err
 		case KindMalformed:
-			malformed++
+			if malformed++; malformed > maxMalformed && err.Status == http.StatusRequestEntityTooLarge && r.tasks == 1 {
+				err.Kind = KindTooLarge
+			}
 		}
 		if inDoubt && r.settle != nil {
 			again, ok := r.settle(ctx, err)
@@ -73,19 +84,35 @@ func (t retrying) do(ctx context.Context, r *request) (effort Effort, failed *Er
 			}
 			r, inDoubt, err.InDoubt = again, false, false
 		}
-		if !err.Retryable() || r.single && inDoubt || malformed > maxMalformed {
+		if !err.Retryable() || r.single && inDoubt || malformed > maxMalformed && !err.spoken {
 			return effort, err
+		}
+		if r.look != nil {
+			begun := time.Now()
+			if r.look(ctx, err) {
+				return effort, nil
+			}
+			budget.Left -= time.Since(begun)
 		}
 		last = err
 		if err.Kind == KindQuota {
-			t.warn(r, err)
-			continue // the gate holds it until there is quota again
+			now := time.Now()
+			if dry.refused(now, t.accepted.last(), res.pause, t.time, hintOf(err)) {
+				err.Cause = &StalledError{After: now.Sub(dry.begun), Next: res.pause, Tasks: r.tasks}
+				return effort, err
+			}
+			t.warn(r, err, zap.Duration("delay", res.pause))
+			continue // the gate holds it until then
 		}
 		budget.Left -= res.took
-		if err.Kind == KindUnreachable && !t.answered() && budget.Paused >= firstContact {
+		if err.Kind == KindUnreachable && !err.spoken && budget.Paused >= firstContact {
 			return effort, err
 		}
-		delay, ok := budget.Next(ratelimit.ParseRetryAfter(err.RetryAfter, time.Now()), backoff.Jitter())
+		if err.stale && budget.Left > 0 {
+			t.warn(r, err) // another connection is the remedy, and not patience
+			continue
+		}
+		delay, ok := budget.Next(ratelimit.RetryAfter(err.RetryAfter, err.date, time.Now()), backoff.Jitter())
 		if !ok {
 			return effort, err
 		}

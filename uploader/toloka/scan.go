@@ -280,6 +280,16 @@ func (s *scanner) skipWord() error {
 	}
 }
 
+// null takes the value that a peek has found, which must be null.
+func (s *scanner) null() error {
+	for _, want := range []byte("null") {
+		if err := s.expect(want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func inWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '+' || c == '.' || c == 'E'
 }

@@ -87,6 +87,7 @@ func (t tree) member(name string) (tree, bool) {
 // createdByTree reads the answer to a synchronous upload from its tree.
 func createdByTree(t tree, n int) (ids map[int]string, refused map[int][]verdict.Finding, good bool) {
 	ids, refused = map[int]string{}, map[int][]verdict.Finding{}
+	var created []told
 	if t.kind != '{' {
 		return nil, nil, false
 	}
@@ -110,11 +111,30 @@ func createdByTree(t tree, n int) (ids map[int]string, refused map[int][]verdict
 				return nil, nil, false
 			}
 			if id, ok := item.member("id"); ok && id.kind == '"' {
-				ids[place] = id.text
+				created = append(created, told{created: true, index: place, id: id.text})
 			}
 		}
 	}
+	for _, one := range withoutDoubles(created) {
+		ids[one.index] = one.id
+	}
 	return ids, refused, good
+}
+
+// withoutDoubles leaves out what has the id of something else, and what is told again.
+func withoutDoubles(all []told) (rest []told) {
+	for i, one := range all {
+		keep := true
+		for j, other := range all {
+			if other.id == one.id && one.id != "" && (other.index != one.index || j < i) {
+				keep = false
+			}
+		}
+		if keep {
+			rest = append(rest, one)
+		}
+	}
+	return rest
 }
 
 // FuzzCreated holds that the scanner reads from every valid answer just what

@@ -30,9 +30,10 @@ func Tasks() Entity {
 	return Entity{path: "/tasks", createEntry: "TASK_CREATE", validateEntry: "TASK_VALIDATE", idMember: "task_id", plural: "tasks"}
 }
 
-// With returns the entity for a pool that has these defaults.
-func (e Entity) With(d identity.Defaults) Entity {
-	e.defaults = d
+// WithOverlap returns the entity for a pool with this overlap for new tasks; 0 is
+// unknown. By it a task without an overlap of its own is known again.
+func (e Entity) WithOverlap(overlap int) Entity {
+	e.defaults.Overlap = overlap
 	return e
 }
 
@@ -76,9 +77,34 @@ func (b Batch) inputs() inputs {
 // Submit has a batch created by an operation with the given id, which the server takes
 // once however often it comes: an answer that was lost is no matter.
 //
-// An operation that existed is an error with the code OPERATION_ALREADY_EXISTS.
+// An operation that existed is an error with the code OPERATION_ALREADY_EXISTS. An
+// answer about another operation is one of KindUnexpected, with the batch in doubt: a
+// server that doesn't take the id would create the batch each time that it is sent.
 func (c *Client) Submit(ctx context.Context, e Entity, b Batch, operation string, hooks Hooks) (Operation, Effort, error) {
-	return c.operate(ctx, b.request(e, operation, hooks))
+	r := b.request(e, operation, hooks)
+	var found Operation
+	r.look = func(ctx context.Context, failed *Error) bool {
+		if failed.Status != http.StatusConflict || failed.Kind != KindMalformed {
+			return false
+		}
+		// Most likely something on the way has put a page in place of the API's word
+		// that the operation exists.
+		var err error
+		found, err = c.Operation(ctx, operation)
+		return err == nil
+	}
+	op, effort, err := c.operate(ctx, r)
+	switch {
+	case err != nil:
+		return op, effort, err
+	case op.Status == "":
+		return found, effort, nil
+	case op.ID != "" && op.ID != operation:
+		other := c.Failure(KindUnexpected, r.what, fmt.Errorf("the rows were sent as operation %s, and the server answers about operation %s: such a server can only be used synchronously", operation, op.ID))
+		other.Status, other.Attempts, other.InDoubt = http.StatusAccepted, effort.Attempts, true
+		return Operation{}, effort, other
+	}
+	return op, effort, nil
 }
 
 // Create has a batch created within the request. Once the answer is known to be whole,
@@ -160,15 +186,15 @@ func NoLog(err error) (gone, forGood bool) {
 const tasksPage = 1000
 
 // Newest returns what of a pool has the highest id, and reports whether it holds anything.
-func (c *Client) Newest(ctx context.Context, e Entity, pool string) (newest Task, any bool, err error) {
+func (c *Client) Newest(ctx context.Context, e Entity, pool string) (newest Task, found bool, err error) {
 	r := get(e.listing(pool), e.path, func(answer io.Reader) error {
-		any = false
-		_, err := c.decode.page(answer, e, func(t Task) { newest, any = t, true })
+		found = false
+		_, err := c.decode.page(answer, e, func(t Task) { newest, found = t, true })
 		return err
 	})
 	r.query = url.Values{"pool_id": {pool}, "sort": {"-id"}, "limit": {"1"}}
 	_, err = c.do(ctx, r)
-	return newest, any, err
+	return newest, found, err
 }
 
 // listing says what is asked for, where nobody says what for.
@@ -194,7 +220,7 @@ func (c *Client) List(ctx context.Context, e Entity, pool string, from From, wha
 }
 
 // Count counts what a pool holds by listing it, as the server names the number nowhere:
-// one request for each 1,000.
+// one request for each 1,000, or for each 300 where the server gives no more.
 func (c *Client) Count(ctx context.Context, e Entity, pool string) (int64, error) {
 	var n int64
 	for _, err := range c.List(ctx, e, pool, From{}, "") {

@@ -26,17 +26,29 @@ const (
 	maxDrain = 256 << 10
 )
 
-// transport sends requests over HTTP and reads the answers.
+// keptIdle is how long a connection without a request is kept. Common servers and
+// balancers close theirs after 5 seconds or more (Node and Apache 5, Google's and
+// Amazon's 60 and more, nginx 75): so we close first, and a request doesn't meet a
+// connection that is just being closed.
+const keptIdle = 4 * time.Second
+
+// transport sends requests over HTTP and reads the answers. It is the one place that
+// judges whether it was the API that answered: what stands in between, such as a proxy
+// or a login portal, has pages with any status. Before the API ever has, the address is
+// the likelier fault, and an answer means what its status says; from then on, an
+// answer that isn't the API's is the way's fault, and passes.
 type transport struct {
 	http    *http.Client
+	fresh   *http.Client // takes a new connection for each request, where it can
 	base    *url.URL
 	token   string
 	headers http.Header // of every request
 	timeout time.Duration
 
-	ahead    atomic.Int64 // the server's clock less ours, in nanoseconds
-	dated    atomic.Bool  // whether that is known
-	answered atomic.Bool  // whether the server ever has
+	ahead  atomic.Int64 // the server's clock less ours, in nanoseconds
+	dated  atomic.Bool  // whether that is known
+	spoken atomic.Bool  // whether the API ever has answered
+	keeps  atomic.Bool  // whether the server was seen to keep its connections
 }
 
 // http1 returns a transport that speaks HTTP/1.1 alone, over TLS too. HTTP/2 would put
@@ -52,7 +64,7 @@ func http1(connections int) *http.Transport {
 		Protocols:             &protocols,
 		MaxIdleConns:          connections,
 		MaxIdleConnsPerHost:   connections,
-		IdleConnTimeout:       90 * time.Second,
+		IdleConnTimeout:       keptIdle,
 		TLSHandshakeTimeout:   15 * time.Second,
 		ExpectContinueTimeout: time.Second,
 	}
@@ -79,18 +91,15 @@ func (t *transport) do(ctx context.Context, a attempt) result {
 func (t *transport) exchange(ctx context.Context, r *request) (status int, failed *Error) {
 	limited, cancel := context.WithTimeoutCause(ctx, t.timeout, timeoutError{t.timeout})
 	defer cancel()
-
-	// Without a connection nothing can have been carried out.
-	var asked, connected atomic.Bool
-	limited = httptrace.WithClientTrace(limited, &httptrace.ClientTrace{
-		GetConn: func(string) { asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
+	var way trail
+	limited = httptrace.WithClientTrace(limited, way.trace())
 	fail := func(err error) *Error {
-		noConnection := asked.Load() && !connected.Load()
+		if way.stale() {
+			t.keeps.Store(false)
+		}
 		if ctx.Err() != nil {
 			failed := Canceled(ctx, r.what, nil)
-			failed.InDoubt = !noConnection
+			failed.InDoubt = !way.noConnection()
 			return failed
 		}
 		if cause := context.Cause(limited); cause != nil {
@@ -99,15 +108,21 @@ func (t *transport) exchange(ctx context.Context, r *request) (status int, faile
 		if outer, ok := errors.AsType[*url.Error](err); ok {
 			err = outer.Err // it repeats the address
 		}
-		kind := ofFailure(err, noConnection)
-		return &Error{Kind: kind, InDoubt: maybeDone(kind), Cause: err}
+		kind := ofFailure(err, way.noConnection())
+		if kind == KindInsecure && way.connected.Load() {
+			kind = KindBroken // the connection was good when the request left
+		}
+		return &Error{
+			Kind: kind, InDoubt: maybeDone(kind) && !way.unsent(err), Cause: err,
+			spoken: t.spoken.Load(), stale: kind == KindBroken && way.stale(),
+		}
 	}
 
 	req, err := t.encode(limited, r)
 	if err != nil {
 		return 0, &Error{Kind: KindUnexpected, Cause: err}
 	}
-	resp, err := t.http.Do(req)
+	resp, err := t.sender(r).Do(req)
 	if err != nil {
 		return 0, fail(err)
 	}
@@ -117,29 +132,46 @@ func (t *transport) exchange(ctx context.Context, r *request) (status int, faile
 		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
 		_ = resp.Body.Close()
 	}()
-	t.answered.Store(true)
+	if way.reused.Load() {
+		t.keeps.Store(true)
+	}
 	t.noteDate(resp.Header.Get("Date"))
 
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return resp.StatusCode, t.refusal(resp)
+		return resp.StatusCode, t.refusal(resp, r)
 	}
-	if r.read == nil || resp.StatusCode == http.StatusNoContent {
+	if r.read == nil || r.mayBeEmpty && resp.StatusCode == http.StatusNoContent {
 		return resp.StatusCode, nil
 	}
 	body := &boundedReader{r: resp.Body, left: r.limit}
 	if body.left == 0 {
 		body.left = maxAnswer
 	}
-	if err := r.read(body); err != nil {
-		switch {
-		case body.err != nil: // the connection, not the content
-			return resp.StatusCode, fail(body.err)
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			return resp.StatusCode, fail(io.ErrUnexpectedEOF)
-		}
-		return resp.StatusCode, &Error{Kind: KindMalformed, Status: resp.StatusCode, InDoubt: true, Cause: err}
+	err = r.read(body)
+	switch {
+	case err == nil:
+		t.spoken.Store(true)
+		return resp.StatusCode, nil
+	case body.err != nil: // the connection, not the content
+		return resp.StatusCode, fail(body.err)
+	case resp.StatusCode == http.StatusNoContent:
+		err = errEmpty
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return resp.StatusCode, fail(io.ErrUnexpectedEOF)
 	}
-	return resp.StatusCode, nil
+	return resp.StatusCode, &Error{Kind: KindMalformed, Status: resp.StatusCode, InDoubt: true, Cause: err, spoken: t.spoken.Load()}
+}
+
+var errEmpty = errors.New("the answer is empty")
+
+// sender returns what sends a request. One that must not come twice by chance is not
+// sent on a connection that the server may be about to close: when its answer lacks,
+// nobody could tell whether it had arrived.
+func (t *transport) sender(r *request) *http.Client {
+	if r.once() && !t.keeps.Load() {
+		return t.fresh
+	}
+	return t.http
 }
 
 func (t *transport) encode(ctx context.Context, r *request) (*http.Request, error) {
@@ -161,27 +193,35 @@ func (t *transport) encode(ctx context.Context, r *request) (*http.Request, erro
 }
 
 // refusal reads an answer that is not 2xx.
-func (t *transport) refusal(resp *http.Response) *Error {
+func (t *transport) refusal(resp *http.Response, r *request) *Error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorAnswer))
 	// Some servers quote the header that they refuse. A word as short as this
 	// is no secret, and could stand in any message.
 	if len(t.token) > 8 {
 		body = bytes.ReplaceAll(body, []byte(t.token), []byte("[token]"))
 	}
-	e := &Error{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
+	e := &Error{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), date: resp.Header.Get("Date")}
 	e.Code, e.Message, e.RequestID, e.Payload = errorAnswer(body)
 	e.Kind = ofStatus(e.Status, e.Code)
+	byAPI := e.Code != "" // each of its errors has one
+	if byAPI {
+		t.spoken.Store(true)
+	}
+	e.spoken = t.spoken.Load()
+	foreign := e.spoken && !byAPI
 	switch {
-	case err != nil && (e.Kind == KindInvalid || e.Kind == KindConflict):
+	case err != nil && (foreign || e.Kind == KindInvalid || e.Kind == KindConflict):
 		// What such an answer means stands in its body. That there is a conflict
 		// can mean that the request was carried out before.
-		e.InDoubt = e.Kind == KindConflict
+		e.InDoubt = foreign || e.Kind == KindConflict
 		e.Kind, e.Payload, e.Cause = KindBroken, nil, err
 		return e
+	case foreign:
+		e.Kind = ofForeign(e.Kind, r.tasks)
 	case e.Kind == KindQuota:
 		e.Interval = intervalOf(e.Payload)
 	}
-	e.InDoubt = maybeDone(e.Kind)
+	e.InDoubt = maybeDone(e.Kind) || foreign && e.Kind != KindQuota
 	return e
 }
 

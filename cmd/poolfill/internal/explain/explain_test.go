@@ -14,6 +14,8 @@ import (
 
 	"poolfill/pipeline"
 	"poolfill/pipeline/ledger"
+	"poolfill/ratelimit"
+	"poolfill/uploader/toloka"
 )
 
 // codesIn gives the values of all constants of a package whose names begin with
@@ -224,6 +226,7 @@ func TestCauses(t *testing.T) {
 func TestFlagsAreNamedOnce(t *testing.T) {
 	for _, err := range []error{
 		pipeline.ErrNoPool, pipeline.ErrNoSpec, pipeline.ErrTwoSpecs, &pipeline.InvalidRowError{}, &pipeline.TooManyRejectedError{}, &pipeline.AllRefusedError{},
+		&toloka.StalledError{Tasks: 2}, &toloka.Error{Kind: toloka.KindTooLarge}, &ratelimit.TooManyTasksError{},
 		&ledger.OlderError{}, &ledger.DamagedError{Err: errors.New("torn")}, &ledger.NewerError{},
 	} {
 		once := WithFlags(err.Error())

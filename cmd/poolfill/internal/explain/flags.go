@@ -18,6 +18,8 @@ var flagWords = strings.NewReplacer(
 	"or take another folder", "or another --state-dir",
 	"or take another database", "or another --db",
 	"take another folder", "name another with --state-dir",
+	"make the chunks smaller", "lower --chunk-size",
+	"such a server can only be used synchronously", "such a server can only be used with --mode sync",
 	"another ledger, guarded by the pool", "another ledger and --dedupe=pool",
 	"a guard by the pool finds", "--dedupe=pool finds",
 )

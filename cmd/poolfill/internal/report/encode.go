@@ -6,11 +6,12 @@ import (
 	"io"
 	"regexp"
 
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 )
 
 // Encode writes a report as report.json has it: indented, with each list of
-// numbers on one line.
+// numbers on one line, and harmless where it is printed.
 func Encode(w io.Writer, r pipeline.Report) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -19,7 +20,7 @@ func Encode(w io.Writer, r pipeline.Report) error {
 	if err := e.Encode(r); err != nil {
 		return err
 	}
-	_, err := w.Write(onOneLine(b.Bytes()))
+	_, err := w.Write(visible.JSON(onOneLine(b.Bytes())))
 	return err
 }
 

@@ -63,6 +63,7 @@ type page struct {
 	Figures  []figure
 	Charts   []chart
 	Groups   groups
+	Verified *verified // nil where the pool was not listed at the end
 	Warnings []warning
 	Files    []inputFile
 	Requests []fact
@@ -131,6 +132,7 @@ func newPage(r pipeline.Report) page {
 		p.Facts = append(p.Facts, facts("Started", moment(r.Started), took, duration(r.Seconds))...)
 	}
 	p.Groups, p.Cut.Groups = groupsOf(r.Rejections)
+	p.Verified = verifiedOf(r.Verification)
 	p.Warnings, p.Cut.Warnings = warningsOf(r.Warnings)
 	p.Files, p.Cut.Files = filesOf(r.Files)
 	if r.Requests.Sent > 0 {

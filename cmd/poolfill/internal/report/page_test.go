@@ -135,6 +135,20 @@ func TestPlotsAreDrawnToScale(t *testing.T) {
 }
 
 // Whatever a file or a server says is text on the page.
+func TestAPageTellsWhatWasVerified(t *testing.T) {
+	r := aRun()
+	r.Verification = &pipeline.Verification{
+		PoolID: "1238218", Accounts: pipeline.Accounts{Tasks: 1_234_100, Rows: 1_234_000, Doubled: 100},
+		Differences: slices.Repeat([]pipeline.Difference{{Kind: pipeline.Doubled, File: "a.tsv", Line: 7, Record: 6, TaskID: "0001--ab"}}, 100),
+	}
+	seen, _ := words(t, page(t, r))
+	for _, want := range []string{"Verified Pool 1238218 Tasks 1234100 Rows 1234000 missing 0 doubled 100", "doubled a.tsv:7 0001--ab", "50 more: see report.json"} {
+		if !strings.Contains(seen, want) {
+			t.Errorf("the page does not say %q. It says:\n%s", want, seen)
+		}
+	}
+}
+
 func TestNothingFromOutsideIsMarkup(t *testing.T) {
 	const evil = `</style></script><script>alert(1)</script><img src=x onerror=alert(1)>" onload="alert(1)' {{.}} javascript:alert(1)`
 	r := aRun()
@@ -143,6 +157,10 @@ func TestNothingFromOutsideIsMarkup(t *testing.T) {
 	r.Files[1].UnchangedSince = evil
 	r.Rejections = []pipeline.Rejection{{Stage: evil, Field: evil, Code: evil, Message: evil, Value: evil, Samples: []string{evil}, Count: 1}}
 	r.Warnings = []pipeline.Warning{{File: evil, Code: evil, Message: evil, Count: 1}}
+	r.Verification = &pipeline.Verification{
+		PoolID: evil, Accounts: pipeline.Accounts{Doubled: 1},
+		Differences: []pipeline.Difference{{Kind: evil, File: evil, TaskID: evil}},
+	}
 	r.Requests.ByStatus = map[string]int64{evil: 1}
 	r.Outputs = map[string]string{"results": evil, evil: "out/javascript:alert(1)"}
 	r.Settings.Server, r.Settings.Command, r.Settings.MaxRejected = evil, evil, evil

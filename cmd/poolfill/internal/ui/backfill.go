@@ -11,6 +11,7 @@ import (
 
 	"poolfill/cmd/poolfill/internal/backfill"
 	"poolfill/cmd/poolfill/internal/plan"
+	"poolfill/internal/visible"
 )
 
 // BackfillPlan is what a backfill will do.
@@ -58,16 +59,16 @@ func (p BackfillPlan) Size() string {
 
 // Text is part of Result.
 func (p BackfillPlan) Text(w io.Writer) error {
-	fmt.Fprintf(w, "%s\n\n", p.Size())
+	visible.Fprintf(w, "%s\n\n", p.Size())
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	const most = 20
 	fmt.Fprintln(table, "rows\tsegments\t  file\t")
 	for i, f := range p.Files {
 		if i == most {
-			fmt.Fprintf(table, "\t\t  and %d more files\t\n", len(p.Files)-most)
+			visible.Fprintf(table, "\t\t  and %d more files\t\n", len(p.Files)-most)
 			break
 		}
-		fmt.Fprintf(table, "%s\t%d\t  %s\t\n", humanize.Comma(f.Rows), f.Segments, f.Path)
+		visible.Fprintf(table, "%s\t%d\t  %s\t\n", humanize.Comma(f.Rows), f.Segments, f.Path)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -75,21 +76,21 @@ func (p BackfillPlan) Text(w io.Writer) error {
 	fmt.Fprintln(w)
 	for i, pool := range p.Pools {
 		if i == most {
-			fmt.Fprintf(w, "and %d more pools\n", len(p.Pools)-most)
+			visible.Fprintf(w, "and %d more pools\n", len(p.Pools)-most)
 			break
 		}
 		name := "pool " + pool.Pool
 		if pool.Pool == "" {
 			name = "a clone of pool " + pool.Template
 		}
-		fmt.Fprintf(w, "%s rows go to %s\n", humanize.Comma(pool.Rows), name)
+		visible.Fprintf(w, "%s rows go to %s\n", humanize.Comma(pool.Rows), name)
 	}
-	fmt.Fprintf(w, "\nIt takes at least %s", humanDuration(time.Duration(p.Schedule.Seconds*float64(time.Second))))
+	visible.Fprintf(w, "\nIt takes at least %s", humanDuration(time.Duration(p.Schedule.Seconds*float64(time.Second))))
 	if end := p.Schedule.End; end != nil {
-		fmt.Fprintf(w, ", until %s", end.Format("2006-01-02 15:04 UTC"))
+		visible.Fprintf(w, ", until %s", end.Format("2006-01-02 15:04 UTC"))
 	}
 	if p.Schedule.Days > 1 {
-		fmt.Fprintf(w, ": %d days of quota", p.Schedule.Days)
+		visible.Fprintf(w, ": %d days of quota", p.Schedule.Days)
 	}
 	_, err := fmt.Fprintln(w, ".")
 	return err
@@ -114,7 +115,7 @@ func BackfillProgress(s backfill.Status) string {
 	if s.Rows > 0 {
 		share = 100 * float64(s.Done()) / float64(s.Rows)
 	}
-	text := fmt.Sprintf("backfill %s: %.1f%%, %s of %s rows created", s.Name, share, humanize.Comma(s.Created), humanize.Comma(s.Rows))
+	text := visible.Sprintf("backfill %s: %.1f%%, %s of %s rows created", s.Name, share, humanize.Comma(s.Created), humanize.Comma(s.Rows))
 	if s.Rejected > 0 {
 		text += fmt.Sprintf(", %s rejected", humanize.Comma(s.Rejected))
 	}
@@ -134,11 +135,11 @@ type BackfillStatus struct{ backfill.Status }
 func (s BackfillStatus) Text(w io.Writer) error {
 	progress := BackfillProgress(s.Status)
 	fmt.Fprintln(w, strings.ToUpper(progress[:1])+progress[1:])
-	fmt.Fprintf(w, "%s since %s", s.State, s.Begun.Format("2006-01-02 15:04:05 UTC"))
+	visible.Fprintf(w, "%s since %s", s.State, s.Begun.Format("2006-01-02 15:04:05 UTC"))
 	if s.Ended != nil {
-		fmt.Fprintf(w, " until %s", s.Ended.Format("2006-01-02 15:04:05 UTC"))
+		visible.Fprintf(w, " until %s", s.Ended.Format("2006-01-02 15:04:05 UTC"))
 	}
-	fmt.Fprintf(w, "; segments: %d finished, %d under way, %d waiting, %d failed\n\n",
+	visible.Fprintf(w, "; segments: %d finished, %d under way, %d waiting, %d failed\n\n",
 		s.Segments[backfill.Finished], s.Segments[backfill.Running], s.Segments[backfill.Waiting], s.Segments[backfill.Failed])
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "POOL\tROWS\tCREATED\tREJECTED\t")
@@ -151,7 +152,7 @@ func (s BackfillStatus) Text(w io.Writer) error {
 		if p.Finished {
 			mark = "finished"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, humanize.Comma(p.Rows), humanize.Comma(p.Created), humanize.Comma(p.Rejected), mark)
+		visible.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, humanize.Comma(p.Rows), humanize.Comma(p.Created), humanize.Comma(p.Rejected), mark)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -161,7 +162,7 @@ func (s BackfillStatus) Text(w io.Writer) error {
 		if t.Attempts != 1 {
 			begun = humanize.Comma(t.Attempts) + " times"
 		}
-		fmt.Fprintf(w, "\n%s of %s is %s, begun %s: %s\n", t.Segment, t.File, t.State, begun, t.Error)
+		visible.Fprintf(w, "\n%s of %s is %s, begun %s: %s\n", t.Segment, t.File, t.State, begun, t.Error)
 	}
 	return nil
 }
@@ -178,7 +179,7 @@ func (all BackfillList) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "BACKFILL\tBEGUN\tSTATE\tROWS\tCREATED\tREJECTED\tPOOLS")
 	for _, s := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", s.Name, s.Begun.Format("2006-01-02 15:04:05Z"), s.State,
+		visible.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", s.Name, s.Begun.Format("2006-01-02 15:04:05Z"), s.State,
 			humanize.Comma(s.Rows), humanize.Comma(s.Created), humanize.Comma(s.Rejected), len(s.Pools))
 	}
 	return table.Flush()
@@ -224,7 +225,7 @@ func (list Schedules) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCHEDULE\tCRON\tNEXT\tLAST\tRUN\tRESULT\tUPLOAD")
 	for _, s := range list {
-		fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.Cron, s.Zone, stamp(s.Next), stamp(s.Begun), s.Run, s.Result, strings.Join(s.Args, " "))
+		visible.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.Cron, s.Zone, stamp(s.Next), stamp(s.Begun), s.Run, s.Result, strings.Join(s.Args, " "))
 	}
 	return table.Flush()
 }

@@ -4,8 +4,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-
-	"golang.org/x/term"
 )
 
 // Colour is a colour of text, as terminals take it.
@@ -24,9 +22,9 @@ type Palette bool
 // PaletteOf returns a palette that paints where w shows colours: it is a terminal, not
 // a dumb one, and the user has not set NO_COLOR (https://no-color.org).
 func PaletteOf(w io.Writer) Palette {
-	file, ok := w.(*os.File)
-	return Palette(ok && runtime.GOOS != "windows" && // whose older consoles print the codes
-		os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd())))
+	_, terminal := Terminal(w)
+	return Palette(terminal && runtime.GOOS != "windows" && // whose older consoles print the codes
+		os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
 }
 
 // Paint returns a text in a colour.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/term"
 )
@@ -24,7 +25,7 @@ func (c *console) Flush(lines int) error {
 		return err
 	}
 	if lines > 0 && c.IsTerminal() {
-		fmt.Fprintf(c, "\r\x1b[%dA\x1b[J", lines)
+		fmt.Fprint(c, "\r\x1b["+strconv.Itoa(lines)+"A\x1b[J")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"poolfill/cmd/poolfill/internal/count"
 	"poolfill/cmd/poolfill/internal/plan"
 	"poolfill/internal/contract"
+	"poolfill/internal/visible"
 )
 
 // maxShownDays is the most days of a plan's calendar that are shown.
@@ -26,20 +27,20 @@ func (p Plan) Text(w io.Writer) error {
 		rows = fmt.Sprintf("%s of %s", humanize.Comma(p.Rows.Valid), count.Of(p.Rows.Total, "row"))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Plan: %s%s.\n", rows, target(p.Plan))
+	visible.Fprintf(&b, "Plan: %s%s.\n", rows, target(p.Plan))
 	if p.Tasks.Total > 0 || p.Pool != nil {
 		b.WriteString("\n")
 	}
 	if p.Tasks.Total > 0 {
-		fmt.Fprintf(&b, "Tasks    %s general, %s control, %s training\n",
+		visible.Fprintf(&b, "Tasks    %s general, %s control, %s training\n",
 			humanize.Comma(p.Tasks.General), humanize.Comma(p.Tasks.Control), humanize.Comma(p.Tasks.Training))
-		fmt.Fprintf(&b, "Upload   %s with at most %s, %s of JSON; at least %s in all\n",
+		visible.Fprintf(&b, "Upload   %s with at most %s, %s of JSON; at least %s in all\n",
 			count.Of(p.Chunks, "chunk"), count.Of(p.LargestChunk, "task"), size(p.Bytes.Bodies), count.Of(p.Requests, "request"))
 		writeSchedule(&b, p.Plan)
 	}
 	writeRoom(&b, p.Plan)
 	if c := p.Control; c != nil {
-		fmt.Fprintf(&b, "Control  %.3g%% of the tasks are control tasks; Toloka advises %s\n", c.Share*100, c.Advice())
+		visible.Fprintf(&b, "Control  %.3g%% of the tasks are control tasks; Toloka advises %s\n", c.Share*100, c.Advice())
 	}
 	writeCost(&b, p.Plan)
 	writeRejections(&b, p.Rejections)
@@ -81,18 +82,18 @@ func writeSchedule(b *strings.Builder, p plan.Plan) {
 	}
 	switch {
 	case s.Days > 1 || s.Tomorrow:
-		fmt.Fprintf(b, "Time     %s of quota, done %s at the earliest (%s)\n", count.Of(s.Days, "day"), end, limits)
+		visible.Fprintf(b, "Time     %s of quota, done %s at the earliest (%s)\n", count.Of(s.Days, "day"), end, limits)
 		for i, day := range s.Calendar {
 			if i == maxShownDays {
-				fmt.Fprintf(b, "           and %s more\n", count.Of(s.Days-int64(i), "day"))
+				visible.Fprintf(b, "           and %s more\n", count.Of(s.Days-int64(i), "day"))
 				break
 			}
-			fmt.Fprintf(b, "           %s  %s, %s to %s\n", day.Date, count.Of(day.Tasks, "task"), day.From.Format("15:04"), day.Until.Format("15:04"))
+			visible.Fprintf(b, "           %s  %s, %s to %s\n", day.Date, count.Of(day.Tasks, "task"), day.From.Format("15:04"), day.Until.Format("15:04"))
 		}
 	case s.Seconds < time.Minute.Seconds():
-		fmt.Fprintf(b, "Time     the quotas don't hold the upload up (%s)\n", limits)
+		visible.Fprintf(b, "Time     the quotas don't hold the upload up (%s)\n", limits)
 	default:
-		fmt.Fprintf(b, "Time     %s at least, done %s if it begins now (%s)\n",
+		visible.Fprintf(b, "Time     %s at least, done %s if it begins now (%s)\n",
 			strings.TrimSuffix((time.Duration(s.Seconds)*time.Second).Round(time.Minute).String(), "0s"), end, limits)
 	}
 }
@@ -100,14 +101,14 @@ func writeSchedule(b *strings.Builder, p plan.Plan) {
 func writeRoom(b *strings.Builder, p plan.Plan) {
 	switch {
 	case p.Pool != nil && p.Pool.Room != nil:
-		fmt.Fprintf(b, "Pool     has %s and room for %s", count.Of(*p.Pool.Tasks, "task"), humanize.Comma(*p.Pool.Room))
+		visible.Fprintf(b, "Pool     has %s and room for %s", count.Of(*p.Pool.Tasks, "task"), humanize.Comma(*p.Pool.Room))
 	case p.Pools > 1:
-		fmt.Fprintf(b, "Pool     holds %s", count.Of(contract.MaxPoolTasks, "task"))
+		visible.Fprintf(b, "Pool     holds %s", count.Of(contract.MaxPoolTasks, "task"))
 	default:
 		return
 	}
 	if p.Pools > 1 {
-		fmt.Fprintf(b, "; at least %s for all of them", count.Of(p.Pools, "pool"))
+		visible.Fprintf(b, "; at least %s for all of them", count.Of(p.Pools, "pool"))
 	}
 	b.WriteString("\n")
 }
@@ -121,9 +122,9 @@ func writeCost(b *strings.Builder, p plan.Plan) {
 	if c.AtLeast {
 		least = "at least "
 	}
-	fmt.Fprintf(b, "Cost     %s%s × %s = %s, without Toloka's fee", least, count.Of(c.Assignments, "assignment"), c.Reward, c.Amount)
+	visible.Fprintf(b, "Cost     %s%s × %s = %s, without Toloka's fee", least, count.Of(c.Assignments, "assignment"), c.Reward, c.Amount)
 	if c.Balance != "" {
-		fmt.Fprintf(b, "; the balance is %s", c.Balance)
+		visible.Fprintf(b, "; the balance is %s", c.Balance)
 	}
 	b.WriteString("\n")
 }
@@ -132,9 +133,9 @@ func writeRemarks(b *strings.Builder, title string, remarks []plan.Remark) {
 	if len(remarks) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n%s:\n", title)
+	visible.Fprintf(b, "\n%s:\n", title)
 	for _, r := range remarks {
-		fmt.Fprintf(b, "  %s\n           %s\n", r.Code, r.Message)
+		visible.Fprintf(b, "  %s\n           %s\n", r.Code, r.Message)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"poolfill/cmd/poolfill/internal/count"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 )
 
@@ -113,8 +113,8 @@ func every(d time.Duration, show func()) (stop func()) {
 
 // watchBar draws a bar over the bytes of the inputs, with the counts beside it.
 func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
-	options := []mpb.ContainerOption{mpb.WithOutput(d.base), mpb.WithWidth(24), mpb.WithAutoRefresh(), mpb.WithRefreshRate(barEvery)}
-	if file, ok := d.base.(*os.File); ok && runtime.GOOS != "windows" { // whose consoles mpb knows better
+	options := []mpb.ContainerOption{mpb.WithOutput(below(d.base)), mpb.WithWidth(24), mpb.WithAutoRefresh(), mpb.WithRefreshRate(barEvery)}
+	if file, ok := Terminal(d.base); ok && runtime.GOOS != "windows" { // whose consoles mpb knows better
 		options = append(options, mpb.WithConsoleWriter(&console{file: file}))
 	}
 	container := mpb.New(options...)
@@ -135,7 +135,7 @@ func (d *Display) watchBar(progress func() pipeline.Progress) (stop func()) {
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(text(view.counts)),
 		mpb.AppendDecorators(text(func(v view) string { return " " + v.outlook() })))
-	d.through(container)
+	d.through(visible.NewWriter(container)) // which moves the cursor itself
 	stopTicks := every(barEvery, func() {
 		now := look(progress(), time.Now())
 		mu.Lock()
@@ -198,7 +198,7 @@ func (v view) waiting() string {
 	if wait <= 0 || v.Gate.Reason == "" {
 		return ""
 	}
-	return fmt.Sprintf("waiting %s: %s", wait, v.Gate.Reason)
+	return visible.Sprintf("waiting %s: %s", wait, v.Gate.Reason)
 }
 
 func (v view) line() string {

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"poolfill/cmd/poolfill/internal/count"
+	"poolfill/internal/visible"
 	"poolfill/pipeline"
 )
 
@@ -28,7 +29,7 @@ func Summary(w io.Writer, r pipeline.Report) error {
 		_, err := io.WriteString(w, b.String())
 		return err
 	}
-	b.WriteString(headline(r) + "\n\n")
+	b.WriteString(visible.Text(headline(r)) + "\n\n")
 
 	counts := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, line := range []struct {
@@ -45,7 +46,7 @@ func Summary(w io.Writer, r pipeline.Report) error {
 		{"rows read", r.Totals.Rows, r.Unread},
 	} {
 		if line.shown {
-			fmt.Fprintf(counts, "%s\t  %s\t\n", humanize.Comma(line.count), line.name)
+			visible.Fprintf(counts, "%s\t  %s\t\n", humanize.Comma(line.count), line.name)
 		}
 	}
 	if err := counts.Flush(); err != nil {
@@ -53,10 +54,11 @@ func Summary(w io.Writer, r pipeline.Report) error {
 	}
 	writeRejections(&b, r.Rejections)
 	writeWarnings(&b, r.Warnings)
+	writeVerified(&b, r)
 	if r.Requests.Sent > 0 {
-		fmt.Fprintf(&b, "\n%s, %s of them repeated", count.Of(r.Requests.Sent, "request"), humanize.Comma(r.Requests.Retried))
+		visible.Fprintf(&b, "\n%s, %s of them repeated", count.Of(r.Requests.Sent, "request"), humanize.Comma(r.Requests.Retried))
 		if r.Quota.Refused > 0 {
-			fmt.Fprintf(&b, ", %s refused by the quota", humanize.Comma(r.Quota.Refused))
+			visible.Fprintf(&b, ", %s refused by the quota", humanize.Comma(r.Quota.Refused))
 		}
 		b.WriteString(".\n")
 	}
@@ -90,10 +92,10 @@ func writeUnchanged(b *strings.Builder, r pipeline.Report) {
 			continue
 		}
 		if shown++; shown > maxShownUnchanged {
-			fmt.Fprintf(b, "and %d more files likewise.\n", n-maxShownUnchanged)
+			visible.Fprintf(b, "and %d more files likewise.\n", n-maxShownUnchanged)
 			break
 		}
-		fmt.Fprintf(b, "%s is unchanged since run %s uploaded it to pool %s: nothing of it was sent.\n", f.Path, f.UnchangedSince, r.PoolID)
+		visible.Fprintf(b, "%s is unchanged since run %s uploaded it to pool %s: nothing of it was sent.\n", f.Path, f.UnchangedSince, r.PoolID)
 	}
 	b.WriteString("(--again uploads all rows once more.)\n\n")
 }
@@ -153,23 +155,23 @@ func writeRejections(b *strings.Builder, groups []pipeline.Rejection) {
 	b.WriteString("\nWhy rows were rejected:\n")
 	for i, g := range groups {
 		if i == maxShownGroups {
-			fmt.Fprintf(b, "  and %s more kinds: see the report\n", humanize.Comma(int64(len(groups)-i)))
+			visible.Fprintf(b, "  and %s more kinds: see the report\n", humanize.Comma(int64(len(groups)-i)))
 			break
 		}
-		fmt.Fprintf(b, "%9s  %s", humanize.Comma(g.Count), g.Code)
+		visible.Fprintf(b, "%9s  %s", humanize.Comma(g.Count), g.Code)
 		if g.Field != "" {
-			fmt.Fprintf(b, "  %s", g.Field)
+			visible.Fprintf(b, "  %s", g.Field)
 		}
-		fmt.Fprintf(b, "  (%s)\n           %s\n           %sat %s", g.Stage, g.Message, sampleOf(g), strings.Join(g.Samples, ", "))
+		visible.Fprintf(b, "  (%s)\n           %s\n           %sat %s", g.Stage, g.Message, sampleOf(g), strings.Join(g.Samples, ", "))
 		if int64(len(g.Samples)) < g.Count {
 			b.WriteString(", …")
 		}
 		if g.Hint != "" {
-			b.WriteString("\n           " + g.Hint)
+			visible.Fprintf(b, "\n           %s", g.Hint)
 		}
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(b, "More on a code: poolfill explain %s\n", groups[0].Code)
+	visible.Fprintf(b, "More on a code: poolfill explain %s\n", groups[0].Code)
 }
 
 // sampleOf returns the first value of a group, unless its message has it.
@@ -191,12 +193,12 @@ func writeWarnings(b *strings.Builder, warnings []pipeline.Warning) {
 	b.WriteString("\nWarnings:\n")
 	for i, w := range warnings {
 		if i == maxShownWarnings {
-			fmt.Fprintf(b, "  and %s more: see the report\n", humanize.Comma(int64(len(warnings)-i)))
+			visible.Fprintf(b, "  and %s more: see the report\n", humanize.Comma(int64(len(warnings)-i)))
 			break
 		}
-		fmt.Fprintf(b, "%9s  %s  %s: %s", humanize.Comma(w.Count), w.Code, w.File, w.Message)
+		visible.Fprintf(b, "%9s  %s  %s: %s", humanize.Comma(w.Count), w.Code, w.File, w.Message)
 		if len(w.Lines) > 0 {
-			fmt.Fprintf(b, " (line %s", strings.Trim(fmt.Sprint(w.Lines), "[]"))
+			visible.Fprintf(b, " (line %s", strings.Trim(fmt.Sprint(w.Lines), "[]"))
 			if int64(len(w.Lines)) < w.Count {
 				b.WriteString(" …")
 			}
@@ -211,11 +213,11 @@ func writeOutputs(b *strings.Builder, r pipeline.Report) {
 	if !ok {
 		return
 	}
-	fmt.Fprintf(b, "\nReport:         %s\nEvery row:      %s\n", report, r.Outputs["results"])
+	visible.Fprintf(b, "\nReport:         %s\nEvery row:      %s\n", report, r.Outputs["results"])
 	if rejected, ok := r.Outputs["rejected"]; ok {
-		fmt.Fprintf(b, "Rejected rows:  %s\n", rejected)
+		visible.Fprintf(b, "Rejected rows:  %s\n", rejected)
 		if _, several := r.Outputs["rejected_2"]; several {
-			fmt.Fprintf(b, "                and others beside it, one for each header: %s\n",
+			visible.Fprintf(b, "                and others beside it, one for each header: %s\n",
 				filepath.Join(filepath.Dir(rejected), "rejected-*.tsv"))
 		}
 		b.WriteString("                Mend them there and upload that file: its ERROR: columns are ignored.\n")
