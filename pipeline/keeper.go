@@ -80,7 +80,7 @@ type ledgerKeeper struct {
 	ending  *ending
 
 	mu   sync.Mutex
-	read *reader.Info // of the input that is open; nil where it is kept
+	read []reader.Info // of inputs, so far as they were read, which isn't kept yet
 }
 
 // Sending is part of uploader.Journal.
@@ -92,36 +92,73 @@ func (k *ledgerKeeper) Sending(_ context.Context, a uploader.Attempt) error {
 			}
 		}
 	}
+	var read []reader.Info
 	err := k.ledger.Entry(k.run).Sending(ledger.Attempt{
-		Read:  k.unkept,
+		Read: func() []reader.Info {
+			read = k.unkept()
+			return read
+		},
 		Chunk: a.Chunk.Number, Sum: a.Chunk.Sum(), Keys: a.Chunk.Keys(), Positions: positions,
 		Operation: a.Operation, Generation: a.Generation, Tasks: len(a.Rows), Sent: a.At,
 	})
+	if err == nil {
+		k.kept(read)
+	}
 	if isTakenOver(err) {
 		return k.ending.fail(err) // which says why better than that nothing was sent
 	}
 	return err
 }
 
+// input only notes what is known: it is kept before a row of the input is sent, and at the
+// end at the latest, that of many inputs at once.
 func (k *ledgerKeeper) input(info reader.Info) error {
-	k.note(nil)
-	return k.ledger.Entry(k.run).Opened(info)
+	k.reading(info)
+	return nil
 }
 
-func (k *ledgerKeeper) reading(info reader.Info) { k.note(&info) }
-
-func (k *ledgerKeeper) note(read *reader.Info) {
+func (k *ledgerKeeper) reading(info reader.Info) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.read = read
+	if n := len(k.read); n > 0 && k.read[n-1].File == info.File {
+		k.read[n-1] = info
+		return
+	}
+	k.read = append(k.read, info)
 }
 
-// unkept returns how far the open input was read, so that an earlier run's rows are
-// known by the bytes that they stood in even if it was cut off.
-func (k *ledgerKeeper) unkept() *reader.Info {
+// unkept returns how far the inputs were read, so that an earlier run's rows are known by
+// the bytes that they stood in even if it was cut off.
+func (k *ledgerKeeper) unkept() []reader.Info {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.read
+	return slices.Clone(k.read)
+}
+
+// kept says that this is kept by now. What is known of the last input may be more already.
+func (k *ledgerKeeper) kept(read []reader.Info) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	done := 0
+	for done < len(read) && done < len(k.read) && read[done].File == k.read[done].File && done < len(k.read)-1 {
+		done++
+	}
+	k.read = slices.Delete(k.read, 0, done)
+}
+
+// keepRead keeps what isn't kept yet of inputs.
+func (k *ledgerKeeper) keepRead() error {
+	read := k.unkept()
+	if len(read) == 0 {
+		return nil
+	}
+	err := k.ledger.Entry(k.run).Opened(read...)
+	if err == nil {
+		k.mu.Lock()
+		k.read = nil
+		k.mu.Unlock()
+	}
+	return err
 }
 
 func (k *ledgerKeeper) aside(rows []verdict.Verdict) error { return k.ledger.Entry(k.run).Aside(rows) }
@@ -160,6 +197,9 @@ func named(ctx context.Context, l *ledger.Ledger, run ledger.Run, since time.Tim
 // tell makes a report agree with the ledger, which is to have what the process has
 // counted.
 func (k *ledgerKeeper) tell(ctx context.Context, r Report, told map[string]reader.Info) (Report, error) {
+	if err := k.keepRead(); err != nil && !isTakenOver(err) {
+		return r, err
+	}
 	if !listens(k.to) {
 		return r, nil
 	}

@@ -52,10 +52,10 @@ type Attempt struct {
 	Tasks      int
 	// Sent is the time, by the server's clock as far as it is known.
 	Sent time.Time
-	// Read returns what reader knows of the input that is open, so far as it was read; nil
-	// where none is. It is asked within the transaction, so that nothing older is kept
-	// after something newer.
-	Read func() *reader.Info
+	// Read returns what reader knows of inputs, so far as they were read, and isn't kept
+	// yet. It is asked within the transaction, so that nothing older is kept after
+	// something newer.
+	Read func() []reader.Info
 }
 
 // Sending keeps an attempt before it leaves. It is an error if something else
@@ -102,10 +102,8 @@ func (e Entry) Sending(a Attempt) error {
 			return err
 		}
 		if a.Read != nil {
-			if read := a.Read(); read != nil {
-				if err := c.opened(ctx, e.run.Names, *read); err != nil {
-					return err
-				}
+			if err := c.opened(ctx, e.run.Names, a.Read()); err != nil {
+				return err
 			}
 		}
 		// The first attempt's time is kept: a search begins there.
@@ -229,19 +227,29 @@ func (e Entry) Aside(rows []verdict.Verdict) error {
 	})
 }
 
-// Opened keeps what reader knows of a file, after its header or at its end.
-func (e Entry) Opened(info reader.Info) error {
+// Opened keeps what reader knows of files, after their headers or at their ends.
+func (e Entry) Opened(infos ...reader.Info) error {
 	return takenOver(e.ledger.store.amend(e.run.ID, func(ctx context.Context, c *change) error {
-		return c.opened(ctx, e.run.Names, info)
+		return c.opened(ctx, e.run.Names, infos)
 	}), e.run)
 }
 
-// opened keeps what reader knows of a file of a run whose files have these names.
-func (c *change) opened(ctx context.Context, names []string, info reader.Info) error {
-	file, err := (&numbering{names: names}).of(info.File)
-	if err != nil {
-		return err
+// opened keeps what reader knows of files of a run whose files have these names.
+func (c *change) opened(ctx context.Context, names []string, infos []reader.Info) error {
+	numbers := numbering{names: names}
+	for i := range infos {
+		file, err := numbers.of(infos[i].File)
+		if err != nil {
+			return err
+		}
+		if err := c.openedOne(ctx, file, infos[i]); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (c *change) openedOne(ctx context.Context, file int, info reader.Info) error {
 	text, err := json.Marshal(info)
 	if err != nil {
 		return err

@@ -29,8 +29,11 @@ type numbering struct {
 }
 
 func (n *numbering) of(file string) (int, error) {
-	if n.number < len(n.names) && n.names[n.number] == file {
-		return n.number, nil
+	for near := n.number; near < min(n.number+2, len(n.names)); near++ {
+		if n.names[near] == file {
+			n.number = near
+			return near, nil
+		}
 	}
 	if n.number = slices.Index(n.names, file); n.number < 0 {
 		n.number = 0
