@@ -123,7 +123,7 @@ func (j *job) resume(ctx context.Context) ([]subset, error) {
 	}
 	s := j.remaining()
 	refused := slices.DeleteFunc(slices.Clone(s.rows), func(row int) bool { return !j.refusedThen[row] })
-	if n := len(refused); j.cfg.SkipInvalid && n > 0 && n < len(s.rows) {
+	if n := len(refused); j.cfg.SkipInvalid && n > 0 && n < len(s.rows) && !j.hasCreated(s) {
 		rest := slices.DeleteFunc(slices.Clone(s.rows), func(row int) bool { return j.refusedThen[row] })
 		return j.again(s, rest, refused), nil
 	}
