@@ -130,33 +130,27 @@ func (j *job) finish(ctx context.Context, s subset, id string, op toloka.Operati
 			j.unsent(row, reason, inDoubt)
 		}
 	}
-	if existed {
-		// An earlier upload's rows were refused. The reason may be gone.
-		j.takeBack(j.refusedOf(s.rows))
-	}
 	open = j.opens(s.rows)
+	if existed && s.generation < maxGenerations {
+		// An earlier upload's rows were refused. The reason may be gone.
+		refused := j.refusedOf(s.rows)
+		created, _ := j.statuses(s)
+		j.takeBack(refused)
+		j.out.Known = j.out.Known || created > 0
+		j.log.Info("what an earlier operation didn't create is sent again",
+			zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)+len(refused)))
+		return j.again(s, open, refused), false, nil
+	}
 	created, rejected := j.statuses(s)
-	j.out.Known = j.out.Known || existed && created > 0
 	if len(open) == 0 || rejected > 0 && !j.cfg.SkipInvalid {
 		return nil, false, nil
-	}
-	again := s
-	if len(open) < len(s.rows) {
-		again = only(s.chunk, open)
-	} else {
-		again.generation++
-	}
-	if existed && s.generation < maxGenerations {
-		j.log.Info("what an earlier operation didn't create is sent again",
-			zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)))
-		return []subset{again}, false, nil
 	}
 	j.log.Warn("an operation failed, at least in part; what it didn't create is sent again",
 		zap.String("operation", id), zap.Int("chunk", s.chunk.Number), zap.Int("rows", len(open)), zap.Int("generation", s.generation))
 	j.release()
 	delay, ok := j.retries.Next(0, backoff.Jitter())
 	if ok && backoff.Sleep(ctx, delay) == nil {
-		return []subset{again}, false, nil
+		return j.again(s, open, nil), false, nil
 	}
 	gaveUp := j.client.Failure(toloka.KindTransient, fmt.Sprintf("creating the tasks of %s", s),
 		fmt.Errorf("operation %s ended with %s and created %d of its %d tasks%s", id, op.Status, created, len(s.rows), op.Explain()))
@@ -177,4 +171,25 @@ func (j *job) statuses(s subset) (created, rejected int) {
 		}
 	}
 	return created, rejected
+}
+
+// again returns what of a subset is sent again: rows of which nothing was said, and rows
+// that were refused. They go apart, so that the first have the name under which another
+// process, which knows only of the refusals, sends them; but not where an invalid row
+// keeps the others from being created.
+func (j *job) again(s subset, open, refused []int) (parts []subset) {
+	if !j.cfg.SkipInvalid {
+		open, refused = j.opens(s.rows), nil
+	}
+	for _, rows := range [][]int{open, refused} {
+		switch len(rows) {
+		case 0:
+		case len(s.rows):
+			s.generation++
+			parts = append(parts, s)
+		default:
+			parts = append(parts, only(s.chunk, rows))
+		}
+	}
+	return parts
 }

@@ -25,12 +25,14 @@ const (
 // job is one call of Upload.
 type job struct {
 	*Uploader
-	prior   Prior
-	told    map[int]bool                // of its rows, those that a log says were not created
-	asked   map[string]toloka.Operation // of the earlier upload, those that exist
-	failed  map[int]bool                // rows that the last log says the server failed with
-	out     Outcome
-	retries backoff.Budget // for operations that fail with nothing done
+	prior Prior
+	told  map[int]bool                // of its rows, those that a log says were not created
+	asked map[string]toloka.Operation // of the earlier upload, those that exist
+	// Of those, the ones that were refused.
+	refusedThen map[int]bool
+	failed      map[int]bool // rows that the last log says the server failed with
+	out         Outcome
+	retries     backoff.Budget // for operations that fail with nothing done
 
 	// Counted, as the rows of a chunk are more than a processor keeps at hand: those
 	// of which nothing is known, and those that were rejected.

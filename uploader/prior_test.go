@@ -132,6 +132,29 @@ func TestAnUploadThatWasBrokenOffGoesOn(t *testing.T) {
 			want:  four,
 		},
 		{
+			name: "an operation that has all rows is known though a later one was noted before it",
+			cfg:  Config{SkipInvalid: true}, prior: Prior{Operations: []string{odd, first}},
+			steps: []step{
+				on(getOp(odd), 200, failed), on(getLog(odd), 200, "["+refusedEntry(1)+","+refusedEntry(3)+"]"), on(getLog(odd), 200, "["+refusedEntry(1)+","+refusedEntry(3)+"]"),
+				on(getOp(first), 200, success), on(getLog(first), 200, "["+created(0)+","+refusedEntry(1)+","+created(2)+","+refusedEntry(3)+"]"),
+				on(getLog(odd), 200, "["+refusedEntry(1)+","+refusedEntry(3)+"]"),
+				sends(2, 202, success), on(getLog(opID(c, 1, 1, 3)), 200, logOf(1, 3)),
+			},
+			want: four, known: true,
+		},
+		{
+			// What another process sends, to which the refusals are final, has the same name.
+			name: "rows that the server failed with and refused ones go apart",
+			cfg:  Config{SkipInvalid: true},
+			steps: []step{
+				on(post, 409, existing), on(getOp(first), 200, failed),
+				on(getLog(first), 200, "["+refusedEntry(0)+","+refusedEntry(2)+"]"), on(getLog(first), 200, "["+refusedEntry(0)+","+refusedEntry(2)+"]"),
+				on(post, 409, existing), on(getOp(odd), 200, success), on(getLog(odd), 200, logOf(1, 3)),
+				sends(2, 202, success), on(getLog(opID(c, 0, 0, 2)), 200, logOf(0, 2)),
+			},
+			want: four, known: true,
+		},
+		{
 			name:  "rows that are refused again are rejected",
 			cfg:   Config{SkipInvalid: true},
 			prior: Prior{Operations: []string{first}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"poolfill/batcher"
 	"poolfill/internal/backoff"
@@ -120,7 +121,13 @@ func (j *job) resume(ctx context.Context) ([]subset, error) {
 		}
 		j.out.Resent = j.cfg.Mode == Sync && len(missing) > 0
 	}
-	if s := j.remaining(); len(s.rows) > 0 {
+	s := j.remaining()
+	refused := slices.DeleteFunc(slices.Clone(s.rows), func(row int) bool { return !j.refusedThen[row] })
+	if n := len(refused); j.cfg.SkipInvalid && n > 0 && n < len(s.rows) && !j.hasCreated(s) {
+		rest := slices.DeleteFunc(slices.Clone(s.rows), func(row int) bool { return j.refusedThen[row] })
+		return j.again(s, rest, refused), nil
+	}
+	if len(s.rows) > 0 {
 		return []subset{s}, nil
 	}
 	return nil, nil
@@ -162,6 +169,7 @@ func (j *job) doubtful(ctx context.Context) (rows []int, err error) {
 // whether there were operations whose log is gone.
 func (j *job) recall(ctx context.Context) (gone bool, err error) {
 	j.asked, j.told = make(map[string]toloka.Operation, len(j.prior.Operations)), map[int]bool{}
+	j.refusedThen = map[int]bool{}
 	s := j.remaining()
 	if len(j.prior.Operations) == 0 || len(s.rows) == 0 {
 		return false, nil
@@ -209,7 +217,7 @@ func (j *job) recall(ctx context.Context) (gone bool, err error) {
 		refused := j.refusedOf(s.rows)
 		j.takeBack(refused)
 		for _, row := range refused {
-			j.told[row] = true
+			j.told[row], j.refusedThen[row] = true, true
 		}
 		maps.Copy(j.told, j.failed)
 	}
