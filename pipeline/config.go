@@ -164,9 +164,6 @@ type Rules struct {
 	OnInvalid OnInvalid
 	// MaxRejected ends the run when too many rows are rejected.
 	MaxRejected MaxRejected
-	// KeepGoing sends further chunks even if the server has refused all rows of one, which
-	// are more than a few, for the same reason. Mostly that is no matter of single rows.
-	KeepGoing bool
 	// Verify says whether the pool is listed at the end of the run, to see that it holds
 	// each row once; empty means VerifyAuto. What is found is in Report.Verification.
 	// Without a ledger nothing is verified.
@@ -174,6 +171,9 @@ type Rules struct {
 	// VerifyAfter is how long after rows were sent again the pool is listed, as those
 	// that were sent first may yet turn up; 0 means DefaultVerifyAfter.
 	VerifyAfter time.Duration
+	// KeepGoing sends further chunks even if the server has refused all rows of one, which
+	// are more than a few, for the same reason. Mostly that is no matter of single rows.
+	KeepGoing bool
 }
 
 // Keeping is what is remembered of the run.

@@ -31,9 +31,9 @@ type past struct {
 	// present has what earlier runs have made of the bytes of a file, by its number.
 	present map[int][]*former
 	// guard knows the tasks whose rows are not sent again, wherever they stand.
+	guard guard
 	// again notes what is sent again.
 	again repeats
-	guard guard
 	// strays are tasks of this run whose rows are not known.
 	strays strays
 }

@@ -228,6 +228,9 @@ func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
 	if err := out.group.Wait(); err != nil {
 		p.ending.stop(Failed, err)
 	}
+	if ctx.Err() != nil {
+		p.Stop() // which ctx may not have brought about yet
+	}
 	if p.client == nil {
 		return
 	}

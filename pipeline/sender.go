@@ -89,9 +89,7 @@ func (s *sender) upload(ctx context.Context, c *batcher.Chunk) (waited time.Dura
 	}
 	s.books.sending(c.Len())
 	outcome, err := s.uploader.Upload(ctx, c, prior)
-	if s.set.Mode == uploader.Sync && resent(outcome, prior) {
-		s.past.again.note()
-	}
+	s.past.again.sent(outcome)
 	inColumns(outcome, s.books.info)
 	s.books.sent(outcome)
 	kept, failed := s.past.keeper.finish(outcome, claimed)

@@ -283,22 +283,19 @@ func (r *repeats) suspect() {
 	r.possible = true
 }
 
-// note notes that rows were sent again.
-func (r *repeats) note() {
+// sent notes a chunk that was sent, where rows of it may have had tasks.
+func (r *repeats) sent(o uploader.Outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.possible, r.last = true, time.Now()
+	if o.Attempts > 0 && (o.Resent || r.possible) {
+		r.possible, r.last = true, time.Now()
+	}
 }
 
 func (r *repeats) noted() (possible bool, last time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.possible, r.last
-}
-
-// resent reports whether rows of a chunk were sent again that the server may have had.
-func resent(o uploader.Outcome, prior uploader.Prior) bool {
-	return o.Attempts > 1 || o.Attempts > 0 && !prior.Since.IsZero()
 }
 
 // DefaultVerifyAfter is how long after something was sent again a run is verified.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -71,29 +70,22 @@ func (j *job) submit(ctx context.Context, s subset, id string) (op toloka.Operat
 			}
 		}, j.acquire(ctx)
 	}}
-	what := "sending " + s.String()
 	op, effort, err := j.client.Submit(ctx, j.entity, j.batch(s), id, hooks)
 	j.out.Attempts += effort.Attempts
 	j.out.QuotaWait += effort.QuotaWait
 	failed, ok := errors.AsType[*toloka.Error](err)
 	switch {
-	case err == nil && op.ID != "" && !strings.EqualFold(op.ID, id):
-		// Whether our operation exists besides, nobody knows: a repetition could create
-		// all rows once more.
-		failed := j.client.Failure(toloka.KindUnexpected, what, fmt.Errorf("the tasks were sent as operation %s, and the server answers with %s", id, op.ID))
-		failed.InDoubt, failed.Attempts = true, j.out.Attempts
-		return op, false, failed
 	case !ok:
 	case failed.Kind == toloka.KindConflict && failed.Code == contract.CodeOperationAlreadyExists:
 		return toloka.Operation{ID: id, Status: toloka.OperationPending}, effort.Attempts == 1, nil
-	case failed.Kind == toloka.KindTooLarge && failed.InDoubt:
-		// Something between here and the server may have refused only the
-		// repetition. The halves have other ids: be sure that nothing exists.
+	case failed.InDoubt && (failed.Kind == toloka.KindTooLarge || failed.Kind == toloka.KindInvalid):
+		// Only the repetition may have been refused. What is sent instead of the rows has
+		// other ids: be sure that nothing exists.
 		found, err := j.client.Operation(ctx, id)
 		if err == nil {
 			return found, false, nil
 		}
-		failed.InDoubt = false
+		failed.InDoubt = failed.Kind == toloka.KindInvalid
 		if lost, ok := errors.AsType[*toloka.Error](err); ok && lost.Kind != toloka.KindNotFound {
 			lost.InDoubt = true
 			return op, false, lost

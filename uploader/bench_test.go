@@ -167,12 +167,15 @@ func startBenchServer(b *testing.B, chunk *batcher.Chunk) *benchServer {
 	s := &benchServer{url: "http://" + l.Addr().String()}
 	if strings.Contains(string(chunk.Task(0)), "__item_idx") {
 		s.answers = map[string][]byte{
-			"POST": benchAnswer(202, []byte(`{"id":"x","type":"TASK.BATCH_CREATE","status":"PENDING"}`)),
+			"POST": benchAnswer(202, []byte(`{"type":"TASK.BATCH_CREATE","status":"PENDING"}`)),
 			"GET":  benchAnswer(200, []byte(`{"id":"x","type":"TASK.BATCH_CREATE","status":"SUCCESS"}`)),
 			"log":  benchAnswer(200, benchLog(chunk)),
 		}
 	} else {
-		s.answers = map[string][]byte{"POST": benchAnswer(201, benchItems(chunk))}
+		s.answers = map[string][]byte{
+			"POST": benchAnswer(201, benchItems(chunk)),
+			"GET":  benchAnswer(200, []byte(`{"items":[],"has_more":false}`)),
+		}
 	}
 	var group sync.WaitGroup
 	group.Go(func() {

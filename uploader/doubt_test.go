@@ -476,3 +476,19 @@ func TestTasksOfChunksThatAreStillToComeAreLeftToThem(t *testing.T) {
 		expect(t, o, "created t000002")
 	})
 }
+
+// Somebody else who uploads all the time doesn't keep a search from its end.
+func TestASearchEndsThoughOthersUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pool{before: func(int) *http.Response { return answer(500, "") }}
+		f := p.server()
+		f.handle = func(r request) (*http.Response, error) {
+			p.add([]byte(`{"input_values":{"a":"theirs"}}`))
+			return p.handle(r)
+		}
+		expect(t, upload(t, newUploader(t, f, setup{cfg: Config{Mode: Sync}}), chunkOf(t, false, "a")), "unsent? "+reasonUnknownTasks)
+		if len(p.lists) > 5 {
+			t.Errorf("the pool was listed %d times", len(p.lists))
+		}
+	})
+}

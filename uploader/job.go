@@ -179,34 +179,6 @@ func (j *job) refusedOf(rows []int) (refused []int) {
 	return refused
 }
 
-// sharing returns those of the rows whose task is another row's too, by its id. What says
-// so can't be right, and nobody knows which of them has it.
-func (j *job) sharing(rows []int) (shared []int) {
-	last, rising := "", true
-	for i := range j.out.Rows {
-		if id := j.out.Rows[i].TaskID; id != "" {
-			if id <= last {
-				rising = false
-				break
-			}
-			last = id
-		}
-	}
-	if rising {
-		return nil // as nearly always
-	}
-	times := make(map[string]int, len(j.out.Rows))
-	for i := range j.out.Rows {
-		times[j.out.Rows[i].TaskID]++
-	}
-	for _, row := range rows {
-		if id := j.out.Rows[row].TaskID; id != "" && times[id] > 1 {
-			shared = append(shared, row)
-		}
-	}
-	return shared
-}
-
 // span returns where in the pool's list the tasks of the chunk are, if they exist. The
 // chunk, or its operation, can have existed before this upload.
 func (j *job) span(existed bool) span {

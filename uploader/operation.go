@@ -140,7 +140,6 @@ func (j *job) readLog(ctx context.Context, s subset, id string, rereads int) (go
 		switch {
 		case err == nil:
 			j.takeOthers(s, others)
-			j.takeBack(j.sharing(s.rows))
 		case !gone:
 			return false, err
 		}

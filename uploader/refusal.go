@@ -31,7 +31,7 @@ func (j *job) refused(s subset, err error) (rest []subset, inDoubt bool, _ error
 		return j.tooLarge(s, failed), false, nil
 	case failed.Kind == toloka.KindInvalid && failed.Code == contract.CodeValidationError:
 		rest, err = j.invalid(s, failed)
-		return rest, false, err
+		return rest, failed.InDoubt, err
 	default:
 		if parts := j.fitting(s, failed); parts != nil {
 			return parts, false, nil

@@ -3,6 +3,7 @@ package uploader
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -35,6 +36,17 @@ func TestARefusalThatNamesNoMemberOfATaskEndsTheRun(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Where only the repetition is refused, the first request may have done it all.
+func TestARefusedRepetitionLeavesNothingToGuess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := on(post, 400, `{"code":"VALIDATION_ERROR"}`)
+		f := script(t, broken(io.EOF), refused, on(poll, 200, success), on(logs, 200, logOf(0, 1)))
+		expect(t, upload(t, newUploader(t, f, setup{}), chunkOf(t, true, "a", "b")), "created t0; created t1")
+		o, _ := uploadFails(t.Context(), t, newUploader(t, script(t, broken(io.EOF), refused, on(poll, 404, missing)), setup{}), chunkOf(t, true, "a", "b"))
+		expect(t, o, "unsent? "+reasonInDoubt+"; unsent? "+reasonInDoubt)
+	})
 }
 
 // Where all rows are refused for one reason, others most likely are, too.

@@ -155,7 +155,7 @@ func (j *job) search(ctx context.Context, s subset, from span, cause error) (mis
 	l := look{job: j, what: what, rows: s.byKey(), elsewhere: j.recent.doubted(&j.lifetime)}
 	seen, err := lookTwice(ctx, settle, what, cause,
 		func(seen sifted) bool { return len(seen.found) == len(s.rows) },
-		func(seen sifted) int { return len(seen.found) + seen.strange },
+		func(seen sifted) int { return len(seen.found) }, // others may go on uploading
 		func() (sifted, error) { return l.within(ctx, from) })
 	if err == nil && len(seen.found) < len(s.rows) && !from.final {
 		seen, err = l.beyond(ctx, from, seen)

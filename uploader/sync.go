@@ -109,6 +109,5 @@ func (j *job) answered(s subset, items iter.Seq[toloka.Item]) {
 			j.unsent(row, reasonInvalidBeside, false)
 		}
 	}
-	j.takeBack(j.sharing(s.rows))
 	j.nameCreated(s.rows)
 }

@@ -37,7 +37,7 @@ func newUploadCommand(std streams) *cobra.Command {
 	upload := func(cmd *cobra.Command, args []string) (pipeline.Report, error) {
 		cfg := pipeline.Config{
 			Sending: pipeline.Sending{Mode: uploader.Mode(mode), ChunkSize: chunkSize},
-			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid), KeepGoing: keepGoing, Verify: pipeline.VerifyMode(verify)},
+			Rules:   pipeline.Rules{OnInvalid: pipeline.OnInvalid(onInvalid), Verify: pipeline.VerifyMode(verify), KeepGoing: keepGoing},
 			Keeping: pipeline.Keeping{Command: commandLine(withoutQueries(withoutPassword(withoutNotify(os.Args))))},
 		}
 		job := pipeline.Upload{OpenPool: openPool}

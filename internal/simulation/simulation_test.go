@@ -43,21 +43,14 @@ func holding() []string {
 // notYet says which kinds break what; whoever fixes one takes its line out.
 func notYet() map[string]string {
 	return map[string]string{
-		"users":         "tasks are told apart by their input values alone: ids of other rows, rows missing",
-		"normalises":    "a task that the server has rewritten is not found, and sent again",
-		"skew":          "what came since is asked for by a clock: rows are sent again",
-		"list-limit":    "a list that refuses 100,000 is not asked for 300: the run never gets through",
-		"late":          "rows that come after the search are sent again, exit code 0",
-		"504-late":      "the same",
-		"page":          "a proxy's page for an operation has it looked for in the pool, where equal rows take each other's tasks (rare: 1 of 1,500)",
-		"page-done":     "a proxy's page is taken for the API's refusal: rows are sent again",
-		"204":           "is no doubt: rows are sent again",
-		"doubled-sync":  "a POST that a proxy doubles: seen only by who reads the pool afterwards",
-		"same-ids":      "one id for several rows is believed",
-		"op-fails-half": "a step that failed by the server's own fault rejects its row",
-		"400-request":   "a 400 about the request rejects its rows",
-		"server-quota":  "holds, but whoever of two is first at the quota makes another history of a seed",
-		"flag-quota":    "the same",
+		"normalises":   "a task that the server has rewritten is not found, and sent again",
+		"late":         "rows that come after the search are sent again: the run names them at its end, and never ends with 0",
+		"504-late":     "the same",
+		"page":         "a proxy's page for an operation has it looked for in the pool, where equal rows take each other's tasks (rare: 1 of 1,500)",
+		"doubled-sync": "a POST that a proxy doubles: seen only by who reads the pool afterwards",
+		"same-ids":     "one id for several rows is believed",
+		"server-quota": "holds, but whoever of two is first at the quota makes another history of a seed",
+		"flag-quota":   "the same",
 	}
 }
 
