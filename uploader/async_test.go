@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"poolfill/ratelimit"
+	"poolfill/reader/verdict"
 	"poolfill/uploader/toloka"
 )
 
@@ -571,17 +572,33 @@ func TestTasksOnlyCountWhereTheServerMayHaveThem(t *testing.T) {
 	}
 }
 
-func TestAChunkLargerThanTheQuotaIsAnError(t *testing.T) {
-	gate, err := ratelimit.New(ratelimit.Config{TasksPerMinute: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, mode := range []Mode{Async, Sync} {
-		o, err := uploadFails(t.Context(), t, newUploader(t, script(t), setup{client: toloka.Config{Gate: gate}, cfg: Config{Mode: mode}}), chunkOf(t, true, "a", "b"))
-		var tooMany *ratelimit.TooManyTasksError
-		if !errors.As(err, &tooMany) || !strings.Contains(err.Error(), "make the chunks smaller") {
-			t.Errorf("the error is: %v", err)
-		}
-		expect(t, o, "unsent "+reasonNotSent+"; unsent "+reasonNotSent)
+// A chunk that is larger than the quota ever lets pass goes in pieces, where somebody
+// remembers which.
+func TestAChunkLargerThanTheQuotaGoesInPieces(t *testing.T) {
+	for _, tc := range []struct {
+		mode    Mode
+		journal Journal
+		pieces  bool
+	}{{Sync, nil, true}, {Async, &diary{}, true}, {Async, nil, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			gate, err := ratelimit.New(ratelimit.Config{TasksPerMinute: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &model{t: t, indexed: true, operations: map[string]*modelOperation{}}
+			u := newUploader(t, &fakeServer{handle: m.handle, newest: m.handle}, setup{client: toloka.Config{Gate: gate}, cfg: Config{Mode: tc.mode, Journal: tc.journal}})
+			if tc.pieces {
+				if o := upload(t, u, chunkOf(t, true, "a", "b", "c")); o.Count(verdict.Created) != 3 || len(m.tasks) != 3 {
+					t.Errorf("%s: the pool has %d tasks: %s", tc.mode, len(m.tasks), show(o))
+				}
+				return
+			}
+			o, err := uploadFails(t.Context(), t, u, chunkOf(t, true, "a", "b"))
+			var tooMany *ratelimit.TooManyTasksError
+			if !errors.As(err, &tooMany) || !strings.Contains(err.Error(), "make the chunks smaller") {
+				t.Errorf("the error is: %v", err)
+			}
+			expect(t, o, "unsent "+reasonNotSent+"; unsent "+reasonNotSent)
+		})
 	}
 }
