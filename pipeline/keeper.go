@@ -18,8 +18,9 @@ import (
 // keeper is where a run leaves what it is about to send and what came of its rows.
 // It is safe for concurrent use.
 type keeper interface {
-	// Journal is told of each request to create tasks.
-	uploader.Journal
+	// journal is told of each request to create tasks; nil where nothing is remembered
+	// of that.
+	journal() uploader.Journal
 	// input keeps what is known of an input, when it is opened and at its end.
 	input(info reader.Info) error
 	// reading notes how far the input that is open was read, before any of its rows is
@@ -48,10 +49,10 @@ type keeper interface {
 // memoryKeeper keeps nothing: its Recorder is told of rows as they come.
 type memoryKeeper struct{ to Recorder }
 
-func (memoryKeeper) Sending(context.Context, uploader.Attempt) error { return nil }
-func (memoryKeeper) input(reader.Info) error                         { return nil }
-func (memoryKeeper) reading(reader.Info)                             {}
-func (k memoryKeeper) aside(rows []verdict.Verdict) error            { return k.to.Record(rows) }
+func (memoryKeeper) journal() uploader.Journal            { return nil }
+func (memoryKeeper) input(reader.Info) error              { return nil }
+func (memoryKeeper) reading(reader.Info)                  {}
+func (k memoryKeeper) aside(rows []verdict.Verdict) error { return k.to.Record(rows) }
 
 func (k memoryKeeper) finish(o uploader.Outcome, _ []string) (bool, error) {
 	return false, k.to.Record(o.Rows)
@@ -112,6 +113,8 @@ func (k *ledgerKeeper) Sending(_ context.Context, a uploader.Attempt) error {
 
 // input only notes what is known: it is kept before a row of the input is sent, and at the
 // end at the latest, that of many inputs at once.
+func (k *ledgerKeeper) journal() uploader.Journal { return k }
+
 func (k *ledgerKeeper) input(info reader.Info) error {
 	k.reading(info)
 	return nil

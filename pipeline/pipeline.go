@@ -218,7 +218,7 @@ func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
 			send:    func(c *batcher.Chunk) error { return out.send(ctx, taking, c) },
 			discard: func(c *batcher.Chunk) error { return out.discard(ctx, c) },
 		}
-		if out.uploader, err = uploader.New(p.client, p.set.uploading(past.key, ready.overlap(), p.ending, past.keeper)); err != nil {
+		if out.uploader, err = uploader.New(p.client, p.set.uploading(past.key, ready.overlap(), p.ending, past.keeper.journal())); err != nil {
 			p.ending.stop(Failed, err)
 			return
 		}
