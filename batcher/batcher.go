@@ -243,7 +243,7 @@ func (b *Batcher) Key(t *reader.Task) Key {
 	if t.Content == [2]uint64{} {
 		task := append(append(append(make([]byte, 0, len(t.JSON)+2), '{'), t.JSON...), '}')
 		if key, err := identity.Of(task, b.defaults()); err == nil {
-			return Key(key)
+			return key
 		}
 		return xxh3.Hash128(t.JSON).Bytes() // no JSON: the server will refuse it
 	}
@@ -253,7 +253,7 @@ func (b *Batcher) Key(t *reader.Task) Key {
 	}
 	sum := identity.Sum(t.Content)
 	sum.Merge(b.overlapSum)
-	return Key(sum.Key())
+	return sum.Key()
 }
 
 func (b *Batcher) defaults() identity.Defaults {
