@@ -184,9 +184,16 @@ func (h *history) consult(ctx context.Context, p *past, plan plan, run ledger.Ru
 			return err
 		}
 	}
-	memory := learning{ledger: h.ledger, guard: h.set.guard, run: run, byPath: map[string]int{}, past: p, settled: map[int]bool{}, taken: map[string]bool{}}
+	memory := learning{ledger: h.ledger, guard: h.set.guard, run: run, byPath: map[string]int{}, past: p, taken: map[string]bool{}}
 	for i, f := range run.Files {
 		memory.byPath[f.Path] = i
+	}
+	for _, r := range plan.history {
+		for i, f := range r.Files {
+			_, here := memory.byPath[f.Path]
+			_, alike := same[r.ID][i]
+			memory.edited = memory.edited || (h.set.guard == GuardLedger || here) && !alike
+		}
 	}
 	for _, r := range plan.history {
 		if err := memory.learn(ctx, r, same[r.ID]); err != nil {
@@ -205,11 +212,10 @@ type learning struct {
 	run    ledger.Run
 	byPath map[string]int // its files
 	past   *past
-	// settled are the files of which a finished run has the same bytes: what runs before
-	// it have made of other bytes counts no more.
-	settled map[int]bool
-	// taken are the tasks of rows that a later run has found created.
-	taken map[string]bool
+	// taken are the tasks of rows that a later run has found created. They are gathered
+	// only where the tasks of other bytes count, edited.
+	taken  map[string]bool
+	edited bool
 }
 
 // learn takes a run, of which these files have the bytes of one of this run's.
@@ -223,9 +229,9 @@ func (l *learning) learn(ctx context.Context, r ledger.Run, same map[int]int) er
 	ours := make(map[string]bool, len(r.Files))
 	edited := false
 	for i, f := range r.Files {
-		number, here := l.byPath[f.Path]
+		_, here := l.byPath[f.Path]
 		_, same := same[i]
-		ours[r.Names[i]] = l.guard == GuardLedger || here && !same && !l.settled[number]
+		ours[r.Names[i]] = (l.guard == GuardLedger || here) && !same
 		edited = edited || ours[r.Names[i]]
 	}
 	if edited {
@@ -238,9 +244,6 @@ func (l *learning) learn(ctx context.Context, r ledger.Run, same map[int]int) er
 		if err != nil {
 			return err
 		}
-	}
-	for _, number := range same {
-		l.settled[number] = l.settled[number] || r.State == string(Finished)
 	}
 	return l.ledger.Strays(ctx, r.ID, l.past.guard.take)
 }
@@ -268,7 +271,7 @@ func (l *learning) learnPlaces(ctx context.Context, r ledger.Run, same map[int]i
 			if e := byName[rows[i].Position.File]; e != nil {
 				e.add(&rows[i])
 			}
-			if rows[i].Status == verdict.Duplicate && rows[i].TaskID != "" && r.State != string(Finished) {
+			if rows[i].Status == verdict.Duplicate && rows[i].TaskID != "" && l.edited {
 				l.taken[rows[i].TaskID] = true
 			}
 		}

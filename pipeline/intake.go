@@ -207,7 +207,9 @@ func (in *intake) recognise(ctx context.Context, row *reader.Row) (found bool, e
 	if !found || err != nil {
 		return false, err
 	}
-	in.past.guard.claim(key)
+	if in.set.guard == GuardPool || id == "" {
+		in.past.guard.claim(key) // which doesn't know that this task is taken
+	}
 	return true, in.putAside(verdict.Verdict{Position: at, Status: verdict.Duplicate, TaskID: id})
 }
 

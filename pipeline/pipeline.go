@@ -207,6 +207,7 @@ func (p *Pipeline) carryOut(ctx context.Context, ready *prepared, past *past) {
 	out := &sender{
 		sights: seen,
 		set:    &p.set, batcher: batches, places: p.places, past: past, books: p.books, rules: rules, ending: p.ending,
+		sent: make(map[chunkName]int),
 	}
 	taking, release := p.ending.bind(ctx)
 	defer release()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,18 +34,29 @@ type sender struct {
 	ending   *ending
 	sights   *sights
 	group    errgroup.Group
+	// sent counts the chunks of this run by their places and tasks. Files that begin
+	// alike have chunks that are alike, each of which is to be created.
+	sent map[chunkName]int
 }
+
+// chunkName is what the name of a chunk's operation is made of.
+type chunkName struct{ place, sum batcher.Key }
 
 // send uploads a chunk, or takes what came of it from an earlier attempt. It waits
 // for a place until taking ends; with StopAtInvalid it waits for the outcome, so that
 // no later row is even looked at before.
 func (s *sender) send(ctx, taking context.Context, c *batcher.Chunk) error {
 	s.rules.beforeChunk()
+	name := chunkName{c.Place(), c.Sum()}
 	if s.past.sent[c.Sum()] {
 		c.Apart(s.past.name)
 	}
-	if name := s.sights.changed(c.Files()); name != "" {
-		s.ending.stop(Failed, s.changed(name))
+	if n := s.sent[name]; n > 0 {
+		c.Apart(strconv.Itoa(n))
+	}
+	s.sent[name]++
+	if file := s.sights.changed(c.Files()); file != "" {
+		s.ending.stop(Failed, s.changed(file))
 	}
 	if done, err := s.replay(ctx, c); done || err != nil {
 		return err
