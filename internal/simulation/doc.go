@@ -10,5 +10,5 @@
 //	go test ./internal/simulation -run TestSimulation -seed 7 -v       replays a history
 //	go test ./internal/simulation -run TestSimulation -seeds 20000     runs many
 //	go test ./internal/simulation -run TestSimulation -kinds kill,late plays with these, see notYet
-//	go test ./internal/simulation -run TestEachFault -sweep 100 -v     shows what each fault breaks
+//	go test ./internal/simulation -tags sweep -run TestEachFault -sweep 100 -v     shows what each fault breaks
 package simulation

@@ -13,7 +13,6 @@ var (
 	oneSeed   = flag.Uint64("seed", 0, "play this history alone, and print it")
 	manySeeds = flag.Uint64("seeds", 300, "how many histories to play")
 	someKinds = flag.String("kinds", "holding", "what can happen: holding or all, of which each history has a part, or names, by commas, which it has all")
-	sweep     = flag.Uint64("sweep", 0, "how many histories to play for each kind alone")
 )
 
 // chosen are the kinds that can happen; swarm says that a history has a part of them.
@@ -108,36 +107,6 @@ func TestASeedIsOneHistory(t *testing.T) {
 				}
 			}
 			t.Fatalf("seed %d: %d lines and %d", seed+1, len(first.trace), len(again.trace))
-		}
-	}
-}
-
-// TestEachFault says which kinds break what: alone, and where answers are lost and
-// processes killed besides. It fails for nothing.
-func TestEachFault(t *testing.T) {
-	if *sweep == 0 {
-		t.Skip("it is asked for by -sweep")
-	}
-	for _, besides := range [][]string{
-		nil,
-		{"lost-after", "kill"},
-		{"lost-after", "users", "equal-rows", "refused-rows", "control-rows", "append", "change", "insert"},
-	} {
-		for _, kind := range allKinds() {
-			if *someKinds != "holding" && !slices.Contains(strings.Split(*someKinds, ","), kind) {
-				continue
-			}
-			kinds := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(besides), kind))))
-			found := map[string][]uint64{}
-			for seed := range *sweep {
-				h := simulate(t, seed+1, kinds, false, false)
-				for _, violation := range h.auditor.violations {
-					found[fmt.Sprintf("%s, %s", mode(h.began.sync), violation)] = append(found[fmt.Sprintf("%s, %s", mode(h.began.sync), violation)], seed+1)
-				}
-			}
-			for _, what := range slices.Sorted(maps.Keys(found)) {
-				t.Logf("| %s | %s | %d of %d | -seed %d |", strings.Join(kinds, ","), what, len(found[what]), *sweep, found[what][0])
-			}
 		}
 	}
 }
