@@ -60,9 +60,9 @@ type Writer struct {
 
 // input is one of the run's inputs.
 type input struct {
-	index int
 	cell  []byte // its name as a cell of results.tsv
 	shape *shape
+	begun bool // a row of it was written; its rows come together
 }
 
 // Create makes the folder dir. run is the name of the run, and inputs the number
@@ -93,7 +93,7 @@ func Create(dir, run string, inputs int) (*Writer, error) {
 
 // Input announces an input. It is part of pipeline.Recorder.
 func (w *Writer) Input(info reader.Info) error {
-	w.inputs[info.File] = &input{index: len(w.inputs), cell: appendResultCell(nil, info.File), shape: w.shapeOf(info)}
+	w.inputs[info.File] = &input{cell: appendResultCell(nil, info.File), shape: w.shapeOf(info)}
 	return nil
 }
 
@@ -137,10 +137,10 @@ func (w *Writer) write(r *verdict.Verdict) error {
 			return fmt.Errorf("a result for %s, which was not announced", r.Position.File)
 		}
 	}
-	if w.last != nil && (in.index < w.last.index || in == w.last && r.Position.Record <= w.record) {
+	if in == w.last && r.Position.Record <= w.record || in != w.last && in.begun {
 		return fmt.Errorf("a result for row %d of %s is out of order", r.Position.Record, r.Position.File)
 	}
-	w.last, w.record = in, r.Position.Record
+	w.last, w.record, in.begun = in, r.Position.Record, true
 	if err := w.openResults(); err != nil {
 		return err
 	}

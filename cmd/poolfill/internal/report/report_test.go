@@ -122,11 +122,11 @@ func TestRowsOutOfOrderAreAnError(t *testing.T) {
 	for name, second := range map[string]verdict.Verdict{
 		"the same row again": row("b.tsv", 5, verdict.Created),
 		"an earlier row":     row("b.tsv", 4, verdict.Created),
-		"an earlier file":    row("a.tsv", 9, verdict.Created),
+		"an earlier file":    row("a.tsv", 9, verdict.Created), // of which there were rows before
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := create(t, t.TempDir(), tsv("a.tsv"), tsv("b.tsv"))
-			record(t, w, row("b.tsv", 5, verdict.Created))
+			record(t, w, row("a.tsv", 5, verdict.Created), row("b.tsv", 5, verdict.Created))
 			err := w.Record([]verdict.Verdict{second})
 			if err == nil {
 				t.Error("no error")
