@@ -55,7 +55,7 @@ type InvalidRowError struct {
 }
 
 func (e *InvalidRowError) Error() string {
-	return fmt.Sprintf("stopped at the first invalid row, %s:%d (%s): mend it and run the same command again, or have invalid rows skipped", e.Row.File, e.Row.Line, e.Code)
+	return fmt.Sprintf("stopped at the first invalid row, %s:%d (%s): fix it and run the same command again, or have invalid rows skipped", e.Row.File, e.Row.Line, e.Code)
 }
 
 // TooManyRejectedError ends a run whose rejected rows are more than MaxRejected
@@ -66,7 +66,7 @@ type TooManyRejectedError struct {
 }
 
 func (e *TooManyRejectedError) Error() string {
-	return fmt.Sprintf("stopped: more rows were rejected than the bound of %s allows: %d of %d; mend them in the input, as rejected.tsv says, or allow more, and run the command again",
+	return fmt.Sprintf("stopped: more rows were rejected than the bound of %s allows: %d of %d; fix them in the input, as rejected.tsv says, or allow more, and run the command again",
 		e.Max, e.Rejected, e.Rows)
 }
 
@@ -82,6 +82,6 @@ func (e *AllRefusedError) Error() string {
 	if field := cmp.Or(e.Reason.Field, e.Reason.Path); field != "" {
 		about = " of " + field
 	}
-	return fmt.Sprintf("stopped: the server refused all %d rows from %s:%d on for the same reason (%s%s: %s). Mend that and run the same command again, or have it go on all the same",
+	return fmt.Sprintf("stopped: the server refused all %d rows from %s:%d on for the same reason (%s%s: %s). Fix that and run the same command again, or have it go on all the same",
 		e.Rows, e.First.File, e.First.Line, e.Reason.Code, about, e.Reason.Message)
 }

@@ -108,7 +108,7 @@ func Example_sources() {
 		for _, r := range report.Rejections {
 			fmt.Println(r.Samples, r.Message)
 		}
-		pictures[1].Image = "https://example.com/2.jpg" // mended
+		pictures[1].Image = "https://example.com/2.jpg" // fixed
 	}
 	// Output:
 	// first: 1 created, 0 duplicate, 1 rejected

@@ -92,7 +92,7 @@ func TestRowsOfAFileAreUploadedOnce(t *testing.T) {
 	wantTotals(t, "a copy", r, 0, 29, 1)
 	inPool(29)
 
-	// Mended in place, and grown by two rows, of which one is like an earlier one.
+	// Fixed in place, and grown by two rows, of which one is like an earlier one.
 	change(images(31) + "https://example.com/1.jpg\tnumber 1\n")
 	r, heard := b.upload(t, ctx, cfg)
 	wantTotals(t, "the changed file", r, 3, 29, 0)

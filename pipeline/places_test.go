@@ -329,7 +329,7 @@ func TestARunStopsWhereAllRowsOfAChunkAreRefusedAlike(t *testing.T) {
 			}
 			bad.Store(false)
 			r, _ = b.upload(t, t.Context(), cfg)
-			wantTotals(t, "when it is mended", r, 2000, 0, 0)
+			wantTotals(t, "when it is fixed", r, 2000, 0, 0)
 			if got := server.Stats().Pools["1"]; got != 2000 {
 				t.Errorf("%d tasks in the pool", got)
 			}

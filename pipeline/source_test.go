@@ -62,7 +62,7 @@ func TestRowsOfAProgramAreUploadedOnceByTheirName(t *testing.T) {
 	upload("the same rows", "album", pictures(30, 7), 0, 29, 1)
 	reversed := pictures(32)
 	slices.Reverse(reversed)
-	upload("in another order, mended and two more", "album", reversed, 3, 29, 0)
+	upload("in another order, fixed and two more", "album", reversed, 3, 29, 0)
 	upload("one of them twice", "album", append(pictures(32), pictures(1)...), 1, 32, 0)
 	upload("under another name", "album of June", pictures(30, 7), 29, 0, 1)
 	cfg.Job = pipeline.Upload{Guard: pipeline.GuardLedger}

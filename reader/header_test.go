@@ -140,7 +140,7 @@ func TestHeadersAreMappedToTheirTargets(t *testing.T) {
 			name: "columns of downloads", header: "INPUT:a|OUTPUT:b|ASSIGNMENT:link|ACCEPT:verdict|CONFIDENCE:b|HINT:default_language|TASK:id|TASK:suite_id|TASK:remaining_overlap|TASK:assignments_count", inputs: "a",
 			warnings: "2,HEADER_IGNORED;3,HEADER_IGNORED;4,HEADER_IGNORED;5,HEADER_IGNORED;6,HEADER_IGNORED;7,HEADER_IGNORED;8,HEADER_IGNORED;9,HEADER_IGNORED;10,HEADER_IGNORED",
 		},
-		{name: "a mended file of rejected rows", header: "url|ERROR:line|ERROR:code", inputs: "url", warnings: "2,HEADER_IGNORED;3,HEADER_IGNORED"},
+		{name: "a fixed file of rejected rows", header: "url|ERROR:line|ERROR:code", inputs: "url", warnings: "2,HEADER_IGNORED;3,HEADER_IGNORED"},
 		{name: "an output twice", header: "INPUT:a|OUTPUT:b|OUTPUT:b", inputs: "a", warnings: "2,HEADER_IGNORED;3,HEADER_IGNORED"},
 		{name: "a bare column settled by mapping", header: "INPUT:a|b c", cfg: Config{Map: map[string]string{"b c": "INPUT:b"}}, inputs: "a b"},
 		{name: "a bare column settled by ignoring", header: "INPUT:a|b c", cfg: Config{Ignore: []string{"b c"}}, inputs: "a"},

@@ -59,7 +59,7 @@ func TestTheRowsOfASourceAreCountedWhateverTheirTextIs(t *testing.T) {
 		`orders:3 {"input_values":{"text":"b"}}`,
 		`orders:4, column 2: the row has 1 cell, the header has 2: the first missing one is "INPUT:text"`,
 		`orders:5, column 2: the row has 1 cell, the header has 2: the first missing one is "INPUT:text"`,
-		`orders:6, column 2 (INPUT:text): the byte 0xFF at offset 77 is not UTF-8: give the file's charset with --encoding, or mend the row`,
+		`orders:6, column 2 (INPUT:text): the byte 0xFF at offset 77 is not UTF-8: give the file's charset with --encoding, or fix the row`,
 		`orders:7, column 2 (INPUT:text): the cell holds a NUL byte: remove it`,
 		`orders:8 {"input_values":{"id":"e","text":"a\tb\nc\td"}}`,
 	}

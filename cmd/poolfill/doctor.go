@@ -185,7 +185,7 @@ func (d *doctor) server(ctx context.Context) {
 		Observe: func(e toloka.Exchange) { took = e.Took },
 	}
 	if err := cfg.Validate(); err != nil {
-		d.found(finding{"server", failed, plainly(err), "mend --url, or leave it out"})
+		d.found(finding{"server", failed, plainly(err), "fix --url, or leave it out"})
 		return
 	}
 	token, tokenErr := from.token()
@@ -217,7 +217,7 @@ func (d *doctor) server(ctx context.Context) {
 	case refused:
 		d.found(finding{"token", failed, plainly(err), ""})
 	case err != nil:
-		d.found(finding{"token", odd, "not tried, as the server gave no answer to it", "mend what the line above names"})
+		d.found(finding{"token", odd, "not tried, as the server gave no answer to it", "fix what the line above names"})
 	default:
 		d.account = pipeline.AccountName(cfg, requester.ID)
 		d.found(judgeToken(requester, from.file))
@@ -358,7 +358,7 @@ func (d *doctor) ledger(ctx context.Context) {
 	}
 	d.found(finding{"ledger", right, visible.Sprintf("%s, runs: %d", where, len(runs)), ""})
 	if d.account == "" {
-		d.found(finding{"quota", odd, "not looked up, as the account is not known", "mend what the lines above name"})
+		d.found(finding{"quota", odd, "not looked up, as the account is not known", "fix what the lines above name"})
 		return
 	}
 	used, err := d.usedToday(ctx, l)

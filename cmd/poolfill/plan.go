@@ -182,9 +182,9 @@ func usedToday(ctx context.Context, state stateFlags, cfg pipeline.Config, reque
 func planOutcome(p plan.Plan) error {
 	switch {
 	case len(p.Problems) == 1:
-		return &usageError{errors.New("an upload would be stopped: mend what the plan says, and plan again")}
+		return &usageError{errors.New("an upload would be stopped: fix what the plan says, and plan again")}
 	case len(p.Problems) > 1:
-		return &usageError{fmt.Errorf("%d things would stop an upload: mend them, and plan again", len(p.Problems))}
+		return &usageError{fmt.Errorf("%d things would stop an upload: fix them, and plan again", len(p.Problems))}
 	case p.Rows.Rejected > 0:
 		return &rejectedError{p.Rows.Rejected}
 	}

@@ -73,7 +73,7 @@ unchanged one none. --again uploads all rows once more.
 
 At the end, or when it is interrupted, it writes report.json, report.html (the
 same, to look at), results.tsv (one line for each row) and rejected.tsv (the
-rejected rows as they stood, with what is wrong with them; mend them there and
+rejected rows as they stood, with what is wrong with them; fix them there and
 upload that file).
 
 Exit codes: 0 every row is uploaded; 1 the run could not finish, left rows

@@ -72,7 +72,7 @@ func flagProblem(cmd *cobra.Command, err error) string {
 		return fmt.Sprintf("--%s is %s, not %q", value.GetFlag().Name, allowed(value.GetFlag()), value.GetValue())
 	case errors.As(err, &missing):
 		f := missing.GetFlag()
-		return fmt.Sprintf("--%s lacks its value: %s", f.Name, strings.Join(strings.Fields(f.Usage), " "))
+		return fmt.Sprintf("--%s needs a value: %s", f.Name, strings.Join(strings.Fields(f.Usage), " "))
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		return unknownFlag(cmd, "--", unknown.GetSpecifiedName())
 	case errors.As(err, &unknown):

@@ -112,9 +112,9 @@ func describeBad(text []byte, offset int64) (code string, size int, message stri
 	case bytes.HasPrefix(text, []byte(ByteOrderMark)):
 		return CodeByteOrderMark, len(ByteOrderMark), "the cell holds a byte order mark (U+FEFF), as it stands between files that were put together: remove it"
 	case bytes.HasPrefix(text, []byte(replacement)):
-		return CodeEncoding, len(replacement), "the cell holds a character that could not be decoded (now U+FFFD): check --encoding, or mend the row"
+		return CodeEncoding, len(replacement), "the cell holds a character that could not be decoded (now U+FFFD): check --encoding, or fix the row"
 	}
-	return CodeEncoding, 1, fmt.Sprintf("the byte 0x%02X at offset %d is not UTF-8: give the file's charset with --encoding, or mend the row", text[0], offset)
+	return CodeEncoding, 1, fmt.Sprintf("the byte 0x%02X at offset %d is not UTF-8: give the file's charset with --encoding, or fix the row", text[0], offset)
 }
 
 // FirstInvalid returns the place of the first byte that is not UTF-8, or -1.

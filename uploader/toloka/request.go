@@ -38,7 +38,7 @@ type request struct {
 	look func(context.Context, *Error) (done bool)
 }
 
-// once reports whether it takes more than a repetition to mend a lost answer.
+// once reports whether it takes more than a repetition to fix a lost answer.
 func (r *request) once() bool { return r.single || r.settle != nil }
 
 // attempt is one try at a request.

@@ -11,7 +11,7 @@ import (
 	"poolfill/pipeline/ledger"
 )
 
-// Only what waiting doesn't mend ends a worker, and only in its own ledger.
+// Only what waiting doesn't fix ends a worker, and only in its own ledger.
 func TestTheAlarmIsRaisedWhereWaitingDoesNotHelp(t *testing.T) {
 	l, err := ledger.Open(t.Context(), t.TempDir())
 	if err != nil {

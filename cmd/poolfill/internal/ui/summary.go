@@ -220,6 +220,6 @@ func writeOutputs(b *strings.Builder, r pipeline.Report) {
 			visible.Fprintf(b, "                and others beside it, one for each header: %s\n",
 				filepath.Join(filepath.Dir(rejected), "rejected-*.tsv"))
 		}
-		b.WriteString("                Mend them there and upload that file: its ERROR: columns are ignored.\n")
+		b.WriteString("                Fix them there and upload that file: its ERROR: columns are ignored.\n")
 	}
 }

@@ -177,7 +177,7 @@ Warnings:
 Report:         run/report.html
 Every row:      run/results.tsv
 Rejected rows:  run/rejected.tsv
-                Mend them there and upload that file: its ERROR: columns are ignored.
+                Fix them there and upload that file: its ERROR: columns are ignored.
 `
 	if out.String() != want {
 		t.Errorf("the summary is\n%s\nwant\n%s", out.String(), want)
