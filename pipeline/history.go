@@ -271,7 +271,11 @@ func (l *learning) learnPlaces(ctx context.Context, r ledger.Run, same map[int]i
 			if e := byName[rows[i].Position.File]; e != nil {
 				e.add(&rows[i])
 			}
-			if rows[i].Status == verdict.Duplicate && rows[i].TaskID != "" && l.edited {
+			switch {
+			case rows[i].Status != verdict.Duplicate || !l.edited:
+			case rows[i].TaskID == "":
+				l.past.nameless = true
+			default:
 				l.taken[rows[i].TaskID] = true
 			}
 		}

@@ -207,8 +207,8 @@ func (in *intake) recognise(ctx context.Context, row *reader.Row) (found bool, e
 	if !found || err != nil {
 		return false, err
 	}
-	if in.set.guard == GuardPool || id == "" {
-		in.past.guard.claim(key) // which doesn't know that this task is taken
+	if in.set.guard == GuardPool || in.past.nameless {
+		in.past.guard.claim(key) // which may have the row's own task
 	}
 	return true, in.putAside(verdict.Verdict{Position: at, Status: verdict.Duplicate, TaskID: id})
 }

@@ -32,6 +32,9 @@ type past struct {
 	present map[int][]*former
 	// guard knows the tasks whose rows are not sent again, wherever they stand.
 	guard guard
+	// nameless says that an earlier run found rows created whose tasks have no known ids,
+	// so that guard may have them.
+	nameless bool
 	// again notes what is sent again.
 	again repeats
 	// strays are tasks of this run whose rows are not known.
