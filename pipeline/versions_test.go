@@ -111,7 +111,7 @@ func TestAnEditedFileHasAsManyTasksAsItEverHadRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		path := filepath.Join(dir, "a.tsv")
 		want := map[string]int{}
 		for range rapid.IntRange(1, 4).Draw(t, "versions") {
@@ -149,7 +149,7 @@ func TestFilesThatBeginAlikeAreUploadedWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		begin := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b"}), 1, 5).Draw(t, "beginning")
 		want, all := map[string]int{}, int64(0)
 		var files []string

@@ -32,7 +32,8 @@ func TestAFormatThatIsHandedInIsTakenWhereItKnowsTheFile(t *testing.T) {
 	cfg := Config{Formats: []table.Format{packed{}, delimited.Format{}}}
 	for text, want := range map[string]string{
 		"PK\x03\x04INPUT:a\x00INPUT:b\x001\x00\xC3\xA9\x002\x00x\ty": `packed {"input_values":{"a":"1","b":"é"}} {"input_values":{"a":"2","b":"x\ty"}}`,
-		"INPUT:a,INPUT:b\n1,2\n":                                     `delimited {"input_values":{"a":"1","b":"2"}}`,
+
+		"INPUT:a,INPUT:b\n1,2\n": `delimited {"input_values":{"a":"1","b":"2"}}`,
 	} {
 		for form, stored := range map[string]string{"plain": text, "gzip": gzipped(t, text)} {
 			r, err := New("f", strings.NewReader(stored), cfg)

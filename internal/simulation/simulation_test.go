@@ -110,10 +110,3 @@ func TestASeedIsOneHistory(t *testing.T) {
 		}
 	}
 }
-
-func mode(sync bool) string {
-	if sync {
-		return "sync"
-	}
-	return "async"
-}

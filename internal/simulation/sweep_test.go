@@ -39,3 +39,10 @@ func TestEachFault(t *testing.T) {
 		}
 	}
 }
+
+func mode(sync bool) string {
+	if sync {
+		return "sync"
+	}
+	return "async"
+}
